@@ -1,0 +1,203 @@
+"""What an item is to Kindred: an identifier, the fields that make its text, and attributes.
+
+Training readers and the service build the same `Item`, so that a text seen at registration is composed exactly
+as the texts that the tokenizer was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+AttributeValue: TypeAlias = str | int | float | bool | list[str]
+
+MAX_ID_LENGTH = 256
+_FIELDS = ("title", "brand", "description", "text")
+
+
+class InvalidItem(ValueError):
+    """An item that cannot be accepted; `field` names the part, `reason` says what was expected."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+def check_item_id(value: object) -> str:
+    """Return `value` when it can name an item, else raise `InvalidItem`.
+
+    Identifiers are kept byte for byte, so nothing is repaired here: 1 to 256 characters, no control characters,
+    no lone surrogates (they have no UTF-8 form), no blanks at either end.
+    """
+    if not isinstance(value, str):
+        raise InvalidItem("item_id", f"must be a string, not {type(value).__name__}")
+    if not value:
+        raise InvalidItem("item_id", "must not be empty")
+    if len(value) > MAX_ID_LENGTH:
+        raise InvalidItem("item_id", f"has {len(value)} characters, at most {MAX_ID_LENGTH} are allowed")
+    if value != value.strip():
+        raise InvalidItem("item_id", "must not begin or end with a blank")
+    for char in value:
+        if unicodedata.category(char) in ("Cc", "Cs"):
+            raise InvalidItem("item_id", f"holds the control character or lone surrogate U+{ord(char):04X}")
+    return value
+
+
+def clean_text(value: str) -> str:
+    """Repair free text: NFC, lone surrogates to U+FFFD, control characters and runs of blanks to one blank."""
+    if value.isascii() and value.isprintable():
+        return " ".join(value.split())
+    repaired = "".join(
+        "\ufffd" if "\ud800" <= char <= "\udfff" else " " if unicodedata.category(char) == "Cc" else char
+        for char in value
+    )
+    return " ".join(unicodedata.normalize("NFC", repaired).split())
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a catalogue.
+
+    `text`, where given, is the item's text as a whole; otherwise the text is composed from the fields.
+    `attributes` take no part in the text: they are returned by the API and can be filtered on.
+    """
+
+    item_id: str
+    title: str | None = None
+    brand: str | None = None
+    categories: tuple[str, ...] = ()
+    description: str | None = None
+    price: float | None = None
+    text: str | None = None
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """The text that is encoded: `text`, or "title;price;brand;category;…;description" (the paper's form).
+
+        Parts that are missing are left out; an item with no part at all gives "".
+        """
+        if self.text:
+            return self.text
+        price = "" if self.price is None else str(float(self.price))
+        parts = (self.title, price, self.brand, *self.categories, self.description)
+        return ";".join(part for part in parts if part)
+
+    def public_attributes(self) -> dict[str, AttributeValue]:
+        """What the API returns and filters on: the fields that are present, then the attributes."""
+        shown: dict[str, AttributeValue] = {}
+        if self.title:
+            shown["title"] = self.title
+        if self.brand:
+            shown["brand"] = self.brand
+        if self.categories:
+            shown["categories"] = list(self.categories)
+        if self.price is not None:
+            shown["price"] = self.price
+        shown.update(self.attributes)
+        return shown
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form without the fields that are missing; `from_dict` reads it back to an equal item."""
+        out: dict[str, Any] = {"item_id": self.item_id}
+        for name in ("title", "brand", "description", "text", "price"):
+            if (value := getattr(self, name)) is not None:
+                out[name] = value
+        if self.categories:
+            out["categories"] = list(self.categories)
+        if self.attributes:
+            out["attributes"] = dict(self.attributes)
+        return out
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Item:
+        """Build an item from JSON-like data; raises `InvalidItem` that names the field which does not fit."""
+        known = {"item_id", "categories", "price", "attributes", *_FIELDS}
+        if unknown := sorted(set(data) - known):
+            raise InvalidItem(unknown[0], f"is not a field of an item; known: {', '.join(sorted(known))}")
+        texts = {name: _text_field(name, data.get(name)) for name in _FIELDS}
+        return cls(
+            item_id=check_item_id(data.get("item_id")),
+            title=texts["title"],
+            brand=texts["brand"],
+            categories=_categories(data.get("categories")),
+            description=texts["description"],
+            price=_price(data.get("price")),
+            text=texts["text"],
+            attributes=_attributes(data.get("attributes")),
+        )
+
+    def content_hash(self) -> str:
+        """SHA-256 of everything but the identifier: equal content gives an equal hash, whatever its order of keys."""
+        content = self.to_dict()
+        del content["item_id"]
+        canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _text_field(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidItem(name, f"must be a string, not {type(value).__name__}")
+    return clean_text(value) or None
+
+
+def _categories(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str) or not isinstance(value, list | tuple):
+        raise InvalidItem("categories", "must be a list of strings")
+    if not all(isinstance(part, str) for part in value):
+        raise InvalidItem("categories", "must be a list of strings")
+    return tuple(cleaned for part in value if (cleaned := clean_text(part)))
+
+
+def _price(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidItem("price", f"must be a number, not {type(value).__name__}")
+    try:
+        price = float(value)
+    except OverflowError:
+        price = math.inf
+    if not math.isfinite(price) or price < 0:
+        raise InvalidItem("price", "must be a finite number, zero or more")
+    return price
+
+
+def _attributes(value: object) -> dict[str, AttributeValue]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidItem("attributes", "must be an object")
+    out: dict[str, AttributeValue] = {}
+    for key, entry in value.items():
+        if not isinstance(key, str) or not (name := clean_text(key)):
+            raise InvalidItem("attributes", "every name must be a string that is not blank")
+        out[name] = _attribute(f"attributes.{name}", entry)
+    return out
+
+
+def _attribute(where: str, value: object) -> AttributeValue:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidItem(where, "must fit into 64 bits")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidItem(where, "must be a finite number")
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        return [clean_text(part) for part in value]
+    raise InvalidItem(where, "must be a string, a number, true, false or a list of strings")
