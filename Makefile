@@ -1,0 +1,75 @@
+# Kindred. `make` lists the targets; each does the set-up it needs. Settings, as `make serve NAME=value` or environment:
+#
+#   TORCH_INDEX   which torch a Linux machine gets: https://download.pytorch.org/whl/cpu (default), or for an NVIDIA
+#                 GPU https://download.pytorch.org/whl/cu130. The choice is kept until `make clean`.
+#   LOCK          dev (default), or sentence: with sentence-transformers. Kept likewise.
+#   PYTHON        the Python that makes .venv: 3.11 or newer
+#   ARGS          more arguments for pytest
+#   KINDRED_*     the service's settings (KINDRED_PORT=8001 ...)
+
+-include .venv/setup.mk
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+LOCK ?= dev
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+BIN := .venv/bin
+KINDRED_ARTIFACTS ?= artifacts
+# One environment per content of these files: a second `make test` installs nothing.
+KEY := $(shell cat pyproject.toml scripts/install.sh requirements/$(LOCK).lock | cksum | cut -d ' ' -f 1)
+STAMP := .venv/setup-$(KEY)-$(LOCK)-$(notdir $(TORCH_INDEX:/=))
+
+.PHONY: help setup demo serve test check format lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (or name one: make PYTHON=/path/to/python3)"; exit 1; }
+	TORCH_INDEX='$(TORCH_INDEX)' PYTHON='$(PYTHON)' sh scripts/install.sh .venv $(LOCK)
+	@rm -f .venv/setup-*
+	@printf 'TORCH_INDEX ?= %s\nLOCK ?= %s\n' '$(TORCH_INDEX)' '$(LOCK)' >.venv/setup.mk
+	@touch $@
+
+setup: $(STAMP) ## the virtual environment .venv
+
+demo: $(STAMP) ## an artifact trained on the synthetic demo data set, where there is none yet
+	@test -e '$(KINDRED_ARTIFACTS)/current' || test -e '$(KINDRED_ARTIFACTS)/manifest.json' \
+		|| $(BIN)/python -m training train --data demo --output '$(KINDRED_ARTIFACTS)'
+
+serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where there is none
+	@export KINDRED_ARTIFACTS='$(KINDRED_ARTIFACTS)'; \
+		$(BIN)/python scripts/welcome.py & exec $(BIN)/python -m service
+
+test: $(STAMP) ## the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/mypy --strict scripts/welcome.py
+
+format: $(STAMP) ## format and sort imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch comes from its own index (scripts/install.sh), so it stands in no lock; what its CPU build needs does.
+lock: $(STAMP) ## new requirements/*.lock after a change of pyproject.toml
+	@test '$(notdir $(TORCH_INDEX:/=))' = cpu || { echo 'make lock needs the CPU build of torch (make clean first)'; exit 1; }
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	@set -e; in=$$(mktemp -d); trap 'rm -rf "$$in"' EXIT; echo torch >"$$in/excluded"; \
+	$(BIN)/python -c 'from importlib.metadata import requires; print(*(r for r in requires("torch") if "extra ==" not in r), sep="\n")' \
+		>"$$in/torch.in"; \
+	compile() { echo "requirements/$$1.lock"; name=$$1; shift; \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--custom-compile-command "make lock" --excludes "$$in/excluded" -o requirements/$$name.lock \
+		pyproject.toml "$$in/torch.in" "$$@" >/dev/null; }; \
+	compile dev --extra training --extra dev; \
+	compile run --extra training -c requirements/dev.lock; \
+	compile sentence --all-extras -c requirements/dev.lock
+
+clean: ## remove .venv and caches; artifacts/ and var/ stay
+	rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find model service training tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

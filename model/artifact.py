@@ -1,0 +1,223 @@
+"""The artifact: everything that training hands to the service, in one immutable folder. See `model/store.py` for files.
+
+What is measured is what is served: evaluation and service both load this, and both embed items by `embed_items`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from model.golden import check_golden
+from model.item_table import ItemTable
+from model.items import Item
+from model.manifest import (
+    CARD,
+    EVALUATION,
+    GOLDEN,
+    ITEMS,
+    RECOMMENDER,
+    TEXT_ENCODER,
+    TOKENIZER,
+    Manifest,
+)
+from model.recommender import SequenceRecommender
+from model.store import ArtifactError, read_version, resolve_current, set_current, write_version
+from model.text import TextEncoder, build_text_encoder
+from model.tokenizer import COLD, HybridTokenizer
+
+__all__ = ["Artifact", "ArtifactError", "NewItems", "resolve_current", "set_current"]
+
+_ERROR_QUANTILES = "error_quantiles"
+
+
+@dataclass(frozen=True, eq=False)
+class NewItems:
+    """Items tokenized from their text. codes [n, levels] int64, embeddings [n, D] float32, error [n] float32."""
+
+    codes: NDArray[np.int64]
+    embeddings: NDArray[np.float32]
+    error: NDArray[np.float32]
+
+
+@dataclass(eq=False)
+class Artifact:
+    """A loaded artifact. error_quantiles [101]: percentiles of the quantization error over the training items."""
+
+    manifest: Manifest
+    tokenizer: HybridTokenizer
+    recommender: SequenceRecommender
+    text_encoder: TextEncoder
+    items: ItemTable
+    error_quantiles: NDArray[np.float32]
+    golden: bytes
+    evaluation: bytes | None = None
+    path: Path | None = None
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @torch.inference_mode()
+    def catalogue_embeddings(self) -> NDArray[np.float32]:
+        """Hybrid embeddings of the catalogue in index order, [n_items, D]; items never trained get the cold half."""
+        index = np.where(self.items.cold, COLD, np.arange(len(self.items)))
+        return self._embed(self.items.codes, index)
+
+    @torch.inference_mode()
+    def encode_new(self, items: Sequence[Item], item_index: Sequence[int] | None = None) -> NewItems:
+        """Tokenize and embed items from their text.
+
+        item_index: for an item whose text was replaced but whose ID embedding was trained, its index in the
+        catalogue; COLD (the default for all) otherwise.
+        """
+        index = np.full(len(items), COLD) if item_index is None else np.asarray(item_index, dtype=np.int64)
+        # A catalogue index whose ID embedding was never trained is as cold as an item that is new.
+        known = index != COLD
+        index[known] = np.where(self.items.cold[index[known]], COLD, index[known])
+        config = self.manifest.tokenizer
+        codes = np.zeros((len(items), config.levels if config.has_semantic else 0), dtype=np.int64)
+        error = np.zeros(len(items), dtype=np.float32)
+        if config.has_semantic and items:
+            text = torch.from_numpy(self.text_encoder.encode([item.to_text() for item in items]))
+            tokens = self.tokenizer.tokenize(text)
+            codes, error = tokens.codes.numpy(), tokens.error.numpy()
+        return NewItems(codes, self._embed(codes, index), error)
+
+    @torch.inference_mode()
+    def query(self, histories: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Query vectors [n, D] of histories of hybrid embeddings [length, D], oldest first, none empty.
+
+        Of a history longer than the recommender reads, the latest items count.
+        """
+        kept = [torch.from_numpy(history[-self.recommender.config.max_length :]) for history in histories]
+        lengths = torch.tensor([len(history) for history in kept])
+        query: Tensor = self.recommender.query(nn.utils.rnn.pad_sequence(kept, batch_first=True), lengths)
+        return query.numpy()
+
+    def error_percentile(self, error: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Share in percent of training items with a smaller quantization error, 0 … 100, per entry of `error`."""
+        percent = np.arange(len(self.error_quantiles), dtype=np.float32)
+        return np.interp(error, self.error_quantiles, percent).astype(np.float32)
+
+    def check_golden(self) -> None:
+        """Replay the samples made at export; raises ArtifactError when codes or scores disagree."""
+        check_golden(self, self.golden)
+
+    def _embed(self, codes: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.float32]:
+        semantic = None
+        if self.manifest.tokenizer.has_semantic:
+            semantic = self.tokenizer.semantic_embeddings(torch.from_numpy(codes))
+        return self.tokenizer.embed_items(semantic, torch.from_numpy(index)).numpy()
+
+    def save(self, root: Path, card: str) -> Path:
+        """Write as a new version below `root`, make it current, and return its folder. `card`: the README's text."""
+        tokenizer = _tensors(self.tokenizer) | {_ERROR_QUANTILES: torch.from_numpy(self.error_quantiles)}
+        files = {
+            TOKENIZER: safetensors.torch.save(tokenizer),
+            RECOMMENDER: safetensors.torch.save(_tensors(self.recommender)),
+            TEXT_ENCODER: safetensors.torch.save(self.text_encoder.state()),
+            ITEMS: self.items.to_parquet(),
+            GOLDEN: self.golden,
+            CARD: card.encode(),
+        }
+        if self.evaluation is not None:
+            files[EVALUATION] = self.evaluation
+        return write_version(root, self.manifest, files)
+
+    @classmethod
+    def load(cls, path: Path) -> Artifact:
+        """Load and verify the version folder `path`, or the current version of the root `path`.
+
+        Raises ArtifactError that names the file, tensor or field at fault. Nothing is used before all is checked.
+        """
+        folder = resolve_current(path)
+        manifest, files = read_version(folder)
+        config = manifest.tokenizer
+        if manifest.recommender.dim != config.dim:
+            raise ArtifactError(
+                f"{folder}: the recommender reads {manifest.recommender.dim} dimensions, "
+                f"the tokenizer gives {config.dim}"
+            )
+        tokenizer = HybridTokenizer(config, manifest.n_items)
+        weights = _read_tensors(folder / TOKENIZER, files[TOKENIZER])
+        quantiles = weights.pop(_ERROR_QUANTILES, torch.empty(0))
+        if quantiles.shape != (101,) or quantiles.dtype != torch.float32:
+            raise ArtifactError(f"{folder / TOKENIZER}: tensor {_ERROR_QUANTILES!r} is missing or not float32 [101]")
+        _load_strictly(tokenizer, weights, folder / TOKENIZER)
+        recommender = SequenceRecommender(manifest.recommender)
+        _load_strictly(recommender, _read_tensors(folder / RECOMMENDER, files[RECOMMENDER]), folder / RECOMMENDER)
+        return cls(
+            manifest=manifest,
+            tokenizer=tokenizer,
+            recommender=recommender,
+            text_encoder=_load_text_encoder(
+                manifest, _read_tensors(folder / TEXT_ENCODER, files[TEXT_ENCODER]), folder
+            ),
+            items=ItemTable.from_parquet(
+                files[ITEMS],
+                where=str(folder / ITEMS),
+                n_items=manifest.n_items,
+                levels=config.levels if config.has_semantic else 0,
+                codebook_size=config.codebook_size,
+            ),
+            error_quantiles=quantiles.numpy(),
+            golden=files[GOLDEN],
+            evaluation=files.get(EVALUATION),
+            path=folder,
+        )
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _read_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise ArtifactError(f"{path}: is not a safetensors file: {error}") from error
+
+
+def _load_strictly(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
+    expected = module.state_dict()
+    if missing := sorted(set(expected) - set(found)):
+        raise ArtifactError(f"{path}: tensor {missing[0]!r} is missing")
+    if unknown := sorted(set(found) - set(expected)):
+        raise ArtifactError(f"{path}: tensor {unknown[0]!r} is unexpected")
+    for name, tensor in found.items():
+        want = expected[name]
+        if tensor.shape != want.shape or tensor.dtype != want.dtype:
+            raise ArtifactError(
+                f"{path}: tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, "
+                f"expected {want.dtype} {list(want.shape)}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise ArtifactError(f"{path}: tensor {name!r} holds NaN or infinity")
+    module.load_state_dict(found)
+    module.eval()
+    module.requires_grad_(False)
+
+
+def _load_text_encoder(manifest: Manifest, state: Mapping[str, Tensor], folder: Path) -> TextEncoder:
+    entry = manifest.text_encoder
+    try:
+        encoder = build_text_encoder(entry.spec, state)
+    except (ValueError, KeyError, ImportError, OSError) as error:
+        raise ArtifactError(f"{folder / TEXT_ENCODER}: {error}") from error
+    if encoder.dim != entry.dim or entry.dim != manifest.tokenizer.text_dim:
+        raise ArtifactError(
+            f"{folder / TEXT_ENCODER}: gives {encoder.dim} dimensions, "
+            f"the tokenizer reads {manifest.tokenizer.text_dim}"
+        )
+    if encoder.fingerprint != entry.fingerprint:
+        raise ArtifactError(f"{folder / TEXT_ENCODER}: is not the text encoder that the artifact was trained with")
+    return encoder

@@ -1,0 +1,15 @@
+#!/bin/sh
+# What the container starts: the given command, by default the service. A first start, with no artifact in the volume,
+# trains one on the synthetic demo data set.
+set -eu
+
+if [ "$*" = "python -m service" ] && [ ! -e "$KINDRED_ARTIFACTS/current" ] && [ ! -e "$KINDRED_ARTIFACTS/manifest.json" ]; then
+  echo "No artifact in $KINDRED_ARTIFACTS: training one on the demo data set (synthetic), about a minute."
+  # A shell that is process 1 passes no signals on; without this, `docker stop` would wait for the training.
+  trap 'kill -TERM "$training"' TERM INT
+  python -m training train --data demo --output "$KINDRED_ARTIFACTS" &
+  training=$!
+  wait "$training"
+  trap - TERM INT
+fi
+exec "$@"

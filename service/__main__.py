@@ -1,0 +1,61 @@
+"""python -m service: serve an artifact root. Every option has a `KINDRED_*` variable; the option wins."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first. Exit code 2: a setting is
+    refused.
+    """
+    given = {name: value for name, value in vars(_parse(arguments)).items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"]).upper()
+            print(f"KINDRED_{name}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+        return 2
+    # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
+    os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
+
+    from service import logs
+    from service.app import create_app
+    from service.server import Server, configuration
+
+    logs.configure(settings.log_level)
+    if not settings.is_loopback:
+        print(
+            f"WARNING: {settings.host} can be reached from other machines and there is no authentication: whoever "
+            "reaches the port can read, add and delete items. Bind 127.0.0.1, or put a proxy that authenticates "
+            "in front.",
+            file=sys.stderr,
+            flush=True,
+        )
+    server = Server(configuration(create_app(settings), settings))
+    server.run()
+    return 0 if server.started else 3
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m service", description="Serve recommendations.")
+    parser.add_argument("--host", help="address to listen on (KINDRED_HOST, default 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on, 0 for any (KINDRED_PORT, default 8000)")
+    parser.add_argument("--artifacts", help="artifact root, or one version (KINDRED_ARTIFACTS, default ./artifacts)")
+    parser.add_argument(
+        "--database-url",
+        help="registry of added items (KINDRED_DATABASE_URL, default sqlite:///./var/registry.db)",
+    )
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""The items that are served: records beside the index, by row, with the same snapshot rule.
+
+A `Moment` is what a request sees from its start to its end. Writers append records and vectors, let the ids
+point at their new rows, and then publish the next moment; a reader whose id leads beyond its own moment goes
+back along `previous` to the row that was valid then. So ids, exclusions and search agree, whatever is written
+meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.items import AttributeValue, Item
+from service.index import Doubles, Floats, ItemIndex, Mask, Rows, View, pack
+from service.schemas import FilterValue
+
+BuildIndex = Callable[[Floats, Rows], ItemIndex]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One item as it is served. `order` is its place among all items, now and after every restart."""
+
+    item: Item
+    codes: tuple[int, ...]
+    cold: bool  # without an ID embedding of its own
+    order: int
+    popularity: int  # interactions in training
+    revision: int  # 0: as the artifact has it
+    attributes: Mapping[str, AttributeValue]
+    previous: int = -1  # the row this one replaced
+
+    @property
+    def item_id(self) -> str:
+        return self.item.item_id
+
+
+class _Generation:
+    """Records by row and what finds them. Grows by appending; starts anew when too many rows are dead."""
+
+    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex) -> None:
+        self.records: list[Record] = []
+        self.row_of: dict[str, int] = {}
+        self.postings: dict[str, dict[tuple[bool, FilterValue], list[int]]] = {}
+        self.sharing: Counter[tuple[int, ...]] = Counter()
+        self.cold = 0
+        self.index = build(vectors, np.array([record.order for record in records], np.int64))
+        for row, record in enumerate(records):
+            self.append(record)
+            self.row_of[record.item_id] = row
+            self.count(record, 1)
+
+    def append(self, record: Record) -> None:
+        row = len(self.records)
+        self.records.append(record)
+        for name, value in record.attributes.items():
+            values = self.postings.setdefault(name, {})
+            for entry in value if isinstance(value, list) else (value,):
+                values.setdefault(_key(entry), []).append(row)
+
+    def count(self, record: Record, by: int) -> None:
+        self.sharing[record.codes] += by
+        self.cold += by * record.cold
+
+
+def _key(value: FilterValue) -> tuple[bool, FilterValue]:
+    """Numbers match by value, 1 and 1.0 alike; true is not 1, though Python says so."""
+    return isinstance(value, bool), value
+
+
+class Moment:
+    """All items at one moment; immutable."""
+
+    def __init__(self, view: View, generation: _Generation) -> None:
+        self.view = view
+        self._generation = generation
+
+    def row(self, item_id: str) -> int | None:
+        """The row of an item, or None when it is not served."""
+        row = self._generation.row_of.get(item_id, -1)
+        while row >= self.view.n:
+            row = self._generation.records[row].previous
+        return row if row >= 0 and self.view.live[row >> 3] >> (row & 7) & 1 else None
+
+    def record(self, row: int) -> Record:
+        return self._generation.records[row]
+
+    def shares(self, codes: tuple[int, ...]) -> int:
+        """How many items have exactly these codes; none have no codes (an artifact of ID tokens alone)."""
+        return self._generation.sharing[codes] if codes else 0
+
+    def allowed(self, filters: Mapping[str, Sequence[FilterValue]]) -> Mask:
+        """The rows that have one of the values of every attribute in `filters`."""
+        flags = np.ones(self.view.n, np.bool_)
+        for name, values in filters.items():
+            found = np.zeros(self.view.n, np.bool_)
+            postings = self._generation.postings.get(name, {})
+            for value in values:
+                rows = np.array(postings.get(_key(value), ()), np.int64)
+                found[rows[rows < self.view.n]] = True
+            flags &= found
+        return pack(flags)
+
+    def popular(self, k: int, allow: Mask | None, exclude: Collection[int]) -> list[int]:
+        """The k rows with most interactions in training, ties by order."""
+        chosen: list[int] = []
+        flags = None if allow is None else np.unpackbits(allow, count=self.view.n, bitorder="little")
+        for row in self._by_popularity:
+            if len(chosen) == k:
+                break
+            if row not in exclude and (flags is None or flags[row]):
+                chosen.append(int(row))
+        return chosen
+
+    def alike(self, row: int, k: int, semantic: bool) -> tuple[Rows, Doubles]:
+        """The k rows closest to `row` by cosine, and their cosines: of the semantic half or of the whole."""
+        view = self.view
+        columns = slice(0, view.split) if semantic else slice(None)
+        vectors = view.vectors[: view.n, columns]
+        target = view.vectors[row, columns]
+        norms = self._semantic_norms if semantic else self._norms
+        rough = vectors @ target / np.maximum(norms * norms[row], np.finfo(np.float32).tiny)
+        rough[self._dead] = -np.inf
+        rough[row] = -np.inf
+        k = min(k, view.live_count - 1)
+        if k < 1:
+            return np.empty(0, np.int64), np.empty(0)
+        # All that rounding could bring among the best are scored anew, each by itself, so that ties are ties.
+        cut = np.partition(rough, -k)[-k] - 1e-4
+        near = np.flatnonzero(rough >= cut)
+        exact = vectors[near].astype(np.float64)
+        lengths = np.sqrt((exact * exact).sum(axis=1) * (target.astype(np.float64) ** 2).sum())
+        cosines = (exact * target.astype(np.float64)).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+        best = view.ranked(cosines, near, k)
+        return near[best], cosines[best]
+
+    def listing(self, after: int = -1) -> Iterator[Record]:
+        """All items in their order, those with an `order` above `after`."""
+        rows = self._in_order
+        start = int(np.searchsorted(self.view.orders[rows], after, side="right"))
+        return (self._generation.records[row] for row in rows[start:])
+
+    @cached_property
+    def _live_rows(self) -> Rows:
+        return np.flatnonzero(np.unpackbits(self.view.live, count=self.view.n, bitorder="little"))
+
+    @cached_property
+    def _dead(self) -> NDArray[np.bool_]:
+        dead: NDArray[np.bool_] = np.unpackbits(self.view.live, count=self.view.n, bitorder="little") == 0
+        return dead
+
+    @cached_property
+    def _in_order(self) -> Rows:
+        rows = self._live_rows
+        ordered: Rows = rows[np.argsort(self.view.orders[rows], kind="stable")]
+        return ordered
+
+    @cached_property
+    def _by_popularity(self) -> Rows:
+        rows = self._in_order
+        counts = np.array([self._generation.records[row].popularity for row in rows], np.int64)
+        ordered: Rows = rows[np.argsort(-counts, kind="stable")]
+        return ordered
+
+    @cached_property
+    def _norms(self) -> Floats:
+        return _lengths(self.view.vectors[: self.view.n])
+
+    @cached_property
+    def _semantic_norms(self) -> Floats:
+        return _lengths(self.view.vectors[: self.view.n, : self.view.split])
+
+
+def _lengths(vectors: Floats) -> Floats:
+    lengths: Floats = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))
+    return lengths
+
+
+class Catalogue:
+    """Holds the current `moment`. One writer at a time (the caller's lock)."""
+
+    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex) -> None:
+        self._build = build
+        self._generation = _Generation(records, vectors, build)
+        self.moment = Moment(self._generation.index.view, self._generation)
+
+    @property
+    def cold(self) -> int:
+        """Items without an ID embedding."""
+        return self._generation.cold
+
+    def __len__(self) -> int:
+        return self.moment.view.live_count
+
+    def recall(self, queries: Floats) -> float:
+        """Recall@10 of the index kind against exact search, over sample queries [b, D]."""
+        return self._generation.index.recall(queries)
+
+    def apply(self, put: Sequence[tuple[Record, Floats]], removed: Sequence[str] = ()) -> None:
+        """Add or replace items, each with its embedding [D], and remove others, in one step for readers."""
+        generation = self._generation
+        now = self.moment
+        dead = {row for item_id in removed if (row := now.row(item_id)) is not None}
+        fresh: dict[str, tuple[Record, Floats]] = {record.item_id: (record, vector) for record, vector in put}
+        for item_id, (record, vector) in fresh.items():
+            fresh[item_id] = replace(record, previous=generation.row_of.get(item_id, -1)), vector
+            if (before := now.row(item_id)) is not None:
+                dead.add(before)
+        for record, _ in fresh.values():
+            generation.append(record)
+            generation.count(record, 1)
+        for row in dead:
+            generation.count(generation.records[row], -1)
+        vectors = np.array([vector for _, vector in fresh.values()], np.float32)
+        vectors = vectors.reshape(len(fresh), now.view.vectors.shape[1])
+        orders = np.array([record.order for record, _ in fresh.values()], np.int64)
+        rows = generation.index.update(vectors, orders, dead)
+        generation.row_of.update(zip(fresh, rows, strict=True))
+        self.moment = Moment(generation.index.view, generation)
+        self._compact()
+
+    def _compact(self) -> None:
+        """Start a new generation of live rows alone once replaced and removed ones take a third of the
+        memory.
+        """
+        view = self.moment.view
+        if view.n - view.live_count <= max(1024, view.live_count // 2):
+            return
+        rows = self.moment._in_order
+        records = [replace(self._generation.records[row], previous=-1) for row in rows]
+        self._generation = _Generation(records, view.vectors[rows], self._build)
+        self.moment = Moment(self._generation.index.view, self._generation)

@@ -1,0 +1,67 @@
+"""Pieces that the routes share: writing JSON, and what OpenAPI says of errors and of bodies that are no JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.responses import Response
+
+from service.problems import MEDIA_TYPE, TITLES, Problem
+
+DESCRIPTION = """\
+Next-item recommendation that knows an item from its first minute.
+
+**Item ids in paths** may hold slashes: `GET /items/a/b` is the item `a/b`. Percent-encode `?`, `#` and `%`.
+Two forms are taken by other resources: `GET /items/export`, and any `GET /items/…/similar`. An item of such
+an id can be recommended, replaced and deleted like any other; read it with `GET /items?item_id=…`.
+
+**Texts** are repaired, ids are not: control characters and lone surrogates in a title or text become blanks
+and U+FFFD, in an id they are refused.
+
+**Errors** are `application/problem+json` with a stable `type`. **X-Request-ID** is echoed, or made up.
+"""
+
+_STATUS = {
+    "invalid-json": 400,
+    "item-not-found": 404,
+    "item-conflict": 409,
+    "body-too-large": 413,
+    "unsupported-media-type": 415,
+    "invalid-request": 422,
+    "not-ready": 503,
+    "registry-full": 507,
+}
+READ = ("invalid-request", "not-ready")
+READ_BODY = (*READ, "invalid-json", "body-too-large", "unsupported-media-type")
+WRITE_BODY = (*READ_BODY, "registry-full")
+
+
+def problems(*types: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` for problem types."""
+    return {
+        _STATUS[type_]: {
+            "description": TITLES[type_],
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/ProblemDetails"},
+                    "example": Problem(type_, _STATUS[type_], "…").body("5f2c6f1e0c2b4d9f"),
+                }
+            },
+        }
+        for type_ in types
+    }
+
+
+def text(description: str, media_type: str, example: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` for an answer that is no JSON."""
+    content = {media_type: {"schema": {"type": "string"}, "example": example}}
+    return {200: {"description": description, "content": content}}
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """A JSON answer; members without a value are left out.
+
+    Written straight from the engine's results: validating them again would take longer than computing them.
+    """
+    return Response(to_json(value, exclude_none=True), status, media_type="application/json")

@@ -1,0 +1,272 @@
+"""The engine: artifact + registry + catalogue → recommendations and items. Knows no HTTP.
+
+Reads never wait: they work on the moment they began with. Writes are serialised by one lock, and an item is
+acknowledged only when its row is committed and the catalogue of this process holds it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import faiss
+import numpy as np
+import torch
+
+from model.artifact import Artifact
+from model.items import Item
+from service.catalogue import Catalogue, Moment, Record
+from service.encoding import Encoded, catalogue_records, encode, registered_record
+from service.errors import ItemConflict, UnknownItem
+from service.index import Floats, ItemIndex
+from service.recommending import Recommender
+from service.registry import Registry, Row, Transaction
+from service.results import Outcome, Page, Recommendation, Recommended, Served, Similar, Written
+from service.schemas import RecommendRequest, SimilarBy, Source
+from service.settings import Settings
+
+_BATCH = 512  # registry rows tokenized at once
+_SAMPLES = 256  # histories that an index's recall is measured with
+
+
+class Engine:
+    """Use `Engine.start`. One engine serves one artifact; another artifact is another engine."""
+
+    def __init__(self, artifact: Artifact, registry: Registry, catalogue: Catalogue, settings: Settings) -> None:
+        self.artifact = artifact
+        self.catalogue = catalogue
+        self.recall = 1.0
+        self.started_seconds = 0.0
+        self._registry = registry
+        self._settings = settings
+        self._recommender = Recommender(artifact)
+        self._writer = threading.Lock()
+
+    @classmethod
+    def start(cls, settings: Settings) -> Engine:
+        """Load and verify the artifact, replay its golden samples, tokenize the registry anew, build the
+        index.
+
+        Raises ArtifactError, RegistryError, RegistryUnavailable or BadIndex; nothing is served then.
+        """
+        began = time.perf_counter()
+        torch.set_num_threads(settings.threads)
+        faiss.omp_set_num_threads(settings.threads)
+        artifact = Artifact.load(settings.artifacts)
+        artifact.check_golden()
+        registry = Registry(settings.database_url, settings.database_timeout)
+        try:
+            catalogue = load_catalogue(artifact, registry, settings)
+            engine = cls(artifact, registry, catalogue, settings)
+            if settings.index != "flat":
+                engine.recall = catalogue.recall(engine._recommender.sample_queries(catalogue.moment, _SAMPLES))
+        except BaseException:
+            registry.close()
+            raise
+        engine.started_seconds = time.perf_counter() - began
+        return engine
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._registry.close()
+
+    # Reading
+
+    def recommend(self, request: RecommendRequest) -> Recommendation:
+        """Items to come after a history."""
+        return self._recommender.answer(self.catalogue.moment, [request])[0]
+
+    def recommend_batch(self, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
+        """An answer to each request, all at the same moment; the histories are read together."""
+        return self._recommender.answer(self.catalogue.moment, requests)
+
+    def similar(self, item_id: str, k: int, by: SimilarBy = "semantic") -> Similar:
+        """Items like one item by cosine, of the semantic half or of the whole embedding. Raises UnknownItem.
+
+        The semantic half compares warm and cold items alike. An artifact of ID tokens alone has no such half: it
+        compares by the embedding it has, whatever `by` says.
+        """
+        moment = self.catalogue.moment
+        row = _known(moment, item_id)
+        semantic = by == "semantic" and moment.view.split > 0
+        rows, cosines = moment.alike(row, k, semantic)
+        items = [
+            _recommended(moment.record(int(row)), float(cosine)) for row, cosine in zip(rows, cosines, strict=True)
+        ]
+        return Similar(item_id, items, self.artifact.version)
+
+    def get(self, item_id: str) -> Served:
+        """One item; raises UnknownItem."""
+        moment = self.catalogue.moment
+        return served(moment, moment.record(_known(moment, item_id)))
+
+    def page(self, after: int, limit: int, source: Source = "all") -> Page:
+        """Up to `limit` items in their order, from the first with an order above `after`."""
+        moment = self.catalogue.moment
+        records = (record for record in moment.listing(after) if _from(record, source))
+        found = [record for record, _ in zip(records, range(limit), strict=False)]
+        more = next(records, None) is not None
+        items = [served(moment, record) for record in found]
+        return Page(items, str(found[-1].order) if found and more else None)
+
+    def export(self, source: Source = "all") -> Iterator[Item]:
+        """All items of one moment, in their order."""
+        return (record.item for record in self.catalogue.moment.listing() if _from(record, source))
+
+    # Writing
+
+    def add(self, item: Item) -> Written:
+        """Register an item; raises ItemConflict when its id has other content, RegistryUnavailable,
+        RegistryFull.
+        """
+        result = self.add_batch([item])[0]
+        if isinstance(result, ItemConflict):
+            raise result
+        return result
+
+    def add_batch(self, items: Sequence[Item]) -> list[Written | ItemConflict]:
+        """Register items in one transaction: each is accepted or in conflict by itself, but all wait for one
+        commit.
+        """
+        return self._write(items, replacing=False)
+
+    def put(self, item: Item) -> Written:
+        """Register an item or replace the one of its id."""
+        result = self._write([item], replacing=True)[0]
+        if isinstance(result, ItemConflict):
+            raise result
+        return result
+
+    def delete(self, item_id: str) -> None:
+        """Serve an item no more, now and after a restart; raises UnknownItem."""
+        with self._writer:
+            with self._registry.transaction() as transaction:
+                before = transaction.get([item_id]).get(item_id)
+                if self._hash(item_id, before) is None:
+                    raise UnknownItem(item_id)
+                transaction.delete(item_id, before)
+            self.catalogue.apply([], [item_id])
+
+    def _write(self, items: Sequence[Item], replacing: bool) -> list[Written | ItemConflict]:
+        encoded = encode(self.artifact, items)  # the slow part, before the lock
+        with self._writer:
+            with self._registry.transaction() as transaction:
+                outcomes = self._decide(transaction, items, replacing)
+            # Committed. What is unchanged is put as well where this process does not hold it as the row
+            # states it.
+            put = []
+            for item, code, outcome in zip(items, encoded, outcomes, strict=True):
+                if not isinstance(outcome, ItemConflict) and self._stale(item.item_id, outcome[1]):
+                    put.append((self._record(item, code, outcome[1]), code.embedding))
+            if put:
+                self.catalogue.apply(put)
+            moment = self.catalogue.moment
+        return [
+            outcome if isinstance(outcome, ItemConflict) else self._written(moment, item, code, outcome[0])
+            for item, code, outcome in zip(items, encoded, outcomes, strict=True)
+        ]
+
+    def _decide(
+        self, transaction: Transaction, items: Sequence[Item], replacing: bool
+    ) -> list[tuple[Outcome, Row | None] | ItemConflict]:
+        """Write what is new; (outcome, row) of each, no row for an untouched item of the catalogue."""
+        rows: dict[str, Row] = transaction.get([item.item_id for item in items])
+        outcomes: list[tuple[Outcome, Row | None] | ItemConflict] = []
+        for item in items:
+            before = rows.get(item.item_id)
+            existing = self._hash(item.item_id, before)
+            if existing == item.content_hash():
+                outcomes.append(("unchanged", before))
+            elif existing is None or replacing:
+                rows[item.item_id] = row = transaction.put(item, before)
+                outcomes.append(("created" if existing is None else "replaced", row))
+            else:
+                outcomes.append(ItemConflict(item.item_id))
+        return outcomes
+
+    def _hash(self, item_id: str, row: Row | None) -> str | None:
+        """The content hash of what an id stands for, None when it stands for nothing: a row overlays the
+        catalogue.
+        """
+        if row is not None:
+            return row.content_hash
+        index = self.artifact.items.index_of.get(item_id)
+        return None if index is None else self.artifact.items.items[index].content_hash()
+
+    def _stale(self, item_id: str, row: Row | None) -> bool:
+        moment = self.catalogue.moment
+        held = moment.row(item_id)
+        return row is not None and (held is None or moment.record(held).revision != row.revision)
+
+    def _record(self, item: Item, encoded: Encoded, row: Row | None) -> Record:
+        if row is None:
+            raise ValueError(f"item {item.item_id!r}: an item that is put has a row")
+        return registered_record(self.artifact, item, encoded, row.seq, row.revision)
+
+    def _written(self, moment: Moment, item: Item, encoded: Encoded, outcome: Outcome) -> Written:
+        now = served(moment, moment.record(_known(moment, item.item_id)))
+        return Written(
+            **vars(now),
+            outcome=outcome,
+            quantization_error=encoded.error,
+            quantization_error_percentile=encoded.percentile,
+            unusual=encoded.percentile >= self._settings.unusual_percentile,
+        )
+
+
+def load_catalogue(artifact: Artifact, registry: Registry, settings: Settings) -> Catalogue:
+    """The artifact's items, overlaid with the registry's rows, each tokenized anew by this artifact."""
+    records: list[Record | None] = list(catalogue_records(artifact))
+    vectors: list[Floats] = []
+    overlaid: list[Record] = []
+    for rows in registry.rows(_BATCH):
+        for row in rows:
+            if (index := artifact.items.index_of.get(row.item_id)) is not None:
+                records[index] = None
+        active = [(row, row.item) for row in rows if row.item is not None]
+        encoded = encode(artifact, [item for _, item in active])
+        for (row, item), code in zip(active, encoded, strict=True):
+            overlaid.append(registered_record(artifact, item, code, row.seq, row.revision))
+            vectors.append(code.embedding)
+    kept = [record for record in records if record is not None]
+    base = artifact.catalogue_embeddings()[[record.order for record in kept]]
+    every = np.concatenate([base, np.array(vectors, np.float32).reshape(len(vectors), base.shape[1])])
+    config = artifact.tokenizer.config
+    build = partial(
+        ItemIndex,
+        split=config.semantic_dim if config.has_semantic else 0,
+        kind=settings.index,
+        ef_search=settings.index_ef_search,
+        probes=settings.index_probes,
+    )
+    return Catalogue([*kept, *overlaid], every, build)
+
+
+def served(moment: Moment, record: Record) -> Served:
+    """An item as the API shows it."""
+    return Served(
+        item_id=record.item_id,
+        cold=record.cold,
+        source="registered" if record.revision else "catalogue",
+        revision=record.revision,
+        semantic_id=list(record.codes),
+        shares_semantic_id=max(0, moment.shares(record.codes) - 1),
+        attributes=record.attributes,
+    )
+
+
+def _recommended(record: Record, score: float) -> Recommended:
+    return Recommended(record.item_id, score, record.cold, record.attributes)
+
+
+def _known(moment: Moment, item_id: str) -> int:
+    row = moment.row(item_id)
+    if row is None:
+        raise UnknownItem(item_id)
+    return row
+
+
+def _from(record: Record, source: Source) -> bool:
+    return source == "all" or (source == "registered") == (record.revision > 0)

@@ -1,0 +1,58 @@
+"""What the engine can refuse, in its own words; `problems` says what each means in HTTP."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """Base of every refusal; the message is fit to be shown to the caller."""
+
+
+class NotReady(ServiceError):
+    """The service has not loaded its artifact and registry yet, or could not."""
+
+
+class UnknownItem(ServiceError):
+    """No item of this id is served."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"no item {shorten(item_id)!r} is known")
+        self.item_id = item_id
+
+
+class ItemConflict(ServiceError):
+    """The id is taken by an item of other content."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(
+            f"item {shorten(item_id)!r} exists with other content; PUT /items/{{item_id}} replaces an item"
+        )
+        self.item_id = item_id
+
+
+class LimitExceeded(ServiceError):
+    """A well-formed request that asks for more than the settings allow; `field` names the part."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class RegistryUnavailable(ServiceError):
+    """The registry cannot be written now (locked, away, read-only); nothing was changed and a retry may
+    succeed.
+    """
+
+
+class RegistryFull(ServiceError):
+    """The registry's disk is full; nothing was changed."""
+
+
+class RegistryError(ServiceError):
+    """The registry cannot be used as it is: another schema version, or a row that is no item."""
+
+
+def shorten(text: str, limit: int = 80) -> str:
+    """`text` for a message: at most `limit` characters, lone surrogates shown as U+FFFD."""
+    safe = text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
+    return safe if len(safe) <= limit else f"{safe[:limit]}…"

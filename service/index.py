@@ -1,0 +1,271 @@
+"""Search over hybrid embeddings: FAISS, with adding, replacing and removing while others search.
+
+Rows are only ever appended; a removed or replaced row is masked. A reader takes a `View` (row count, mask and
+buffers of one moment) and keeps it for the whole request: no lock is held while searching, a writer never
+waits for a reader, and every step of a request sees the same items. A readers-writer lock would be held for
+the length of a batch, and HNSW cannot be added to while it is searched; this costs a copy of the mask (one
+bit a row) a write.
+
+The kinds differ in what finds the candidates among the rows that were there when the index was built; rows
+added since are always scanned exactly, and so is everything when a filter is given. Candidates are then
+scored anew in double precision, so equal embeddings have equal scores wherever they lie, and ties follow
+`order`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from service.settings import IndexKind
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Mask = NDArray[np.uint8]
+"""Bit r & 7 of byte r >> 3 says whether row r may be found: the layout of FAISS's IDSelectorBitmap."""
+
+_faiss: Any = faiss  # its type stubs leave out or misname the search parameters
+
+_MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
+_MIN_IVFPQ = 1024  # below, product quantization has too little to learn from
+
+
+class BadIndex(ValueError):
+    """An index that cannot be built as asked."""
+
+
+def pack(flags: NDArray[np.bool_]) -> Mask:
+    """A mask of boolean flags, one a row."""
+    return np.packbits(flags, bitorder="little")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The index at one moment; immutable. `n` rows, of which those in `live` can be found."""
+
+    n: int
+    vectors: Floats  # [capacity, D]; rows below n never change
+    orders: Rows  # [capacity]
+    live: Mask
+    live_count: int
+    norm: float  # the largest length of a row
+    split: int  # columns of the semantic half
+    coarse: _Coarse | None
+
+    def search(
+        self, queries: Floats, k: int, allow: Mask | None = None, exclude: Collection[int] = ()
+    ) -> tuple[Rows, Doubles]:
+        """The k best rows by inner product for each query: (rows, scores), each [b, k], best first.
+
+        queries: [b, D] float32. allow: only rows in this mask. exclude: rows never to be returned. Exact for
+        the kind "flat" and wherever `allow` is given. Fewer than k rows: filled up with row −1, score −inf.
+        """
+        queries = np.ascontiguousarray(queries, dtype=np.float32)
+        mask = self.live if allow is None else self.live & allow
+        available = self.live_count if allow is None else int(np.bitwise_count(mask).sum())
+        banned = np.fromiter(exclude, np.int64, len(exclude))
+        rows = np.full((len(queries), k), -1, np.int64)
+        scores = np.full((len(queries), k), -np.inf)
+        coarse = self.coarse if allow is None else None
+        fetch = min(available, k + len(banned) + _MARGIN)
+        pending = np.arange(len(queries))
+        while len(pending) and fetch:
+            found, rough = self._fetch(queries[pending], fetch, mask, available, coarse)
+            unsettled = []
+            for position, query in enumerate(pending):
+                best, exact = self._settle(queries[query], found[position], banned, k)
+                rows[query, : len(best)] = best
+                scores[query, : len(best)] = exact
+                # Rows that were not fetched score below the last one fetched, but for FAISS's rounding.
+                slack = 2 * queries.shape[1] * 2.0**-23 * self.norm * float(np.linalg.norm(queries[query]))
+                cut = float(exact[-1]) if len(best) == k else -math.inf
+                if coarse is None and fetch < available and not rough[position, -1] < cut - slack:
+                    unsettled.append(query)
+            pending = np.array(unsettled, np.int64)
+            fetch = min(available, 4 * fetch)
+        return rows, scores
+
+    def score_parts(self, query: Floats, rows: Rows) -> tuple[Doubles, Doubles]:
+        """The semantic and the ID part of the scores of `rows` [n]; a score is their sum, exactly.
+
+        Each row is summed by itself in double precision, so a score depends on the embedding alone.
+        """
+        products = self.vectors[rows].astype(np.float64) * query.astype(np.float64)
+        return products[:, : self.split].sum(axis=1), products[:, self.split :].sum(axis=1)
+
+    def ranked(self, scores: Doubles, rows: Rows, k: int) -> Rows:
+        """Positions of the k best of `scores`, ties by the order of their rows."""
+        return np.lexsort((self.orders[rows], -scores))[:k]
+
+    def _settle(self, query: Floats, found: Rows, banned: Rows, k: int) -> tuple[Rows, Doubles]:
+        found = found[found >= 0]
+        if len(banned):
+            found = found[~np.isin(found, banned)]
+        semantic, own = self.score_parts(query, found)
+        total = semantic + own
+        best = self.ranked(total, found, k)
+        return found[best], total[best]
+
+    def _fetch(
+        self, queries: Floats, fetch: int, mask: Mask, available: int, coarse: _Coarse | None
+    ) -> tuple[Rows, Floats]:
+        full = available == self.n
+        if coarse is None:
+            return _scan(queries, self.vectors, 0, self.n, fetch, None if full else mask)
+        rows, scores = coarse.search(queries, fetch, None if full else mask)
+        if coarse.n < self.n:
+            # The rows added since: the mask is cut at a byte, and the few bits before `coarse.n` are masked
+            # out.
+            tail, more = _scan(queries, self.vectors, coarse.n, self.n, fetch, mask)
+            rows, scores = np.hstack([rows, tail]), np.hstack([scores, more])
+        return rows, scores
+
+
+class _Coarse:
+    """An approximate index of the first n rows; immutable once built."""
+
+    def __init__(
+        self, n: int, index: faiss.Index, params: Callable[[faiss.IDSelector | None], faiss.SearchParameters]
+    ) -> None:
+        self.n = n
+        self._index = index
+        self._params = params
+
+    def search(self, queries: Floats, fetch: int, mask: Mask | None) -> tuple[Rows, Floats]:
+        selector = None if mask is None else faiss.IDSelectorBitmap(self.n, faiss.swig_ptr(mask))
+        scores, rows = self._index.search(queries, min(fetch, self.n), params=self._params(selector))
+        return rows, scores
+
+
+class ItemIndex:
+    """Hybrid embeddings by row. One writer at a time (the caller's lock); any number of readers through
+    `view`.
+    """
+
+    def __init__(
+        self,
+        vectors: Floats,
+        orders: Rows,
+        split: int,
+        kind: IndexKind = "flat",
+        ef_search: int = 128,
+        probes: int = 16,
+    ) -> None:
+        """vectors: [n, D]. orders: [n], what ties are broken by. Raises BadIndex for a kind that does not
+        fit.
+        """
+        n, dim = vectors.shape
+        capacity = _capacity(n)
+        self._buffer = np.zeros((capacity, dim), np.float32)
+        self._buffer[:n] = vectors
+        self._orders = np.zeros(capacity, np.int64)
+        self._orders[:n] = orders
+        self.kind = kind
+        coarse = _build(np.ascontiguousarray(vectors, np.float32), kind, ef_search, probes)
+        flags = np.ones(n, np.bool_)
+        norm = _largest_norm(vectors)
+        self.view = View(n, self._buffer, self._orders, pack(flags), n, norm, split, coarse)
+
+    def update(self, vectors: Floats, orders: Rows, removed: Collection[int] = ()) -> range:
+        """Append rows and mask `removed` ones in one step; returns the new rows' numbers."""
+        before = self.view
+        n = before.n + len(vectors)
+        if n > len(self._buffer):
+            # Readers keep the old buffers for as long as they hold a view of them.
+            capacity = _capacity(n)
+            buffer = np.zeros((capacity, self._buffer.shape[1]), np.float32)
+            buffer[: before.n] = self._buffer[: before.n]
+            numbers = np.zeros(capacity, np.int64)
+            numbers[: before.n] = self._orders[: before.n]
+            self._buffer, self._orders = buffer, numbers
+        self._buffer[before.n : n] = vectors
+        self._orders[before.n : n] = orders
+        flags = np.ones(n, np.bool_)
+        flags[: before.n] = np.unpackbits(before.live, count=before.n, bitorder="little").view(np.bool_)
+        flags[np.fromiter(removed, np.int64, len(removed))] = False
+        self.view = View(
+            n=n,
+            vectors=self._buffer,
+            orders=self._orders,
+            live=pack(flags),
+            live_count=int(flags.sum()),
+            norm=max(before.norm, _largest_norm(vectors)),
+            split=before.split,
+            coarse=before.coarse,
+        )
+        return range(before.n, n)
+
+    def recall(self, queries: Floats, k: int = 10) -> float:
+        """Share of the exact k best that this kind finds, over sample queries [b, D]; 1.0 for flat."""
+        if self.view.coarse is None:
+            return 1.0
+        rows, _ = self.view.search(queries, k)
+        exact, _ = self.view.search(queries, k, allow=self.view.live)
+        hits = sum(len(np.intersect1d(a[a >= 0], b[b >= 0])) for a, b in zip(rows, exact, strict=True))
+        return hits / max(1, int((exact >= 0).sum()))
+
+
+def _capacity(n: int) -> int:
+    return n + max(1024, n // 4)
+
+
+def _largest_norm(vectors: Floats) -> float:
+    return float(np.sqrt(np.einsum("nd,nd->n", vectors, vectors).max(initial=0.0)))
+
+
+def _scan(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: Mask | None) -> tuple[Rows, Floats]:
+    """Exact search of the rows begin … end − 1; row −1 fills up."""
+    # FAISS numbers rows from where the scan begins; starting at a multiple of 8 keeps the mask's bytes in
+    # step.
+    start = begin & ~7
+    count = end - start
+    scores = np.empty((len(queries), k), np.float32)
+    rows = np.empty((len(queries), k), np.int64)
+    selector = None
+    if mask is not None:
+        mask = np.ascontiguousarray(mask[start >> 3 :])
+        if begin > start:
+            mask = mask.copy()
+            mask[0] &= 0xFF << (begin - start) & 0xFF
+        selector = faiss.IDSelectorBitmap(count, faiss.swig_ptr(mask))
+    faiss.knn_inner_product(
+        faiss.swig_ptr(queries),
+        faiss.swig_ptr(vectors[start:]),
+        vectors.shape[1],
+        len(queries),
+        count,
+        k,
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(rows),
+        selector,
+    )
+    return np.where(rows >= 0, rows + start, -1), scores
+
+
+def _build(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) -> _Coarse | None:
+    n, dim = vectors.shape
+    if kind == "flat":
+        return None
+    if kind == "hnsw":
+        graph = faiss.IndexHNSWFlat(dim, 32, faiss.METRIC_INNER_PRODUCT)
+        graph.hnsw.efConstruction = 200
+        graph.add(vectors)
+        return _Coarse(n, graph, lambda sel: _faiss.SearchParametersHNSW(efSearch=ef_search, sel=sel))
+    if n < _MIN_IVFPQ:
+        raise BadIndex(f"KINDRED_INDEX=ivfpq needs at least {_MIN_IVFPQ} items, the artifact has {n}: use flat")
+    cells = max(1, min(int(4 * math.sqrt(n)), n // 39))
+    parts = next(parts for parts in range(dim // 4 or 1, 0, -1) if dim % parts == 0)
+    inverted = faiss.IndexIVFPQ(
+        faiss.IndexFlatIP(dim), dim, cells, parts, 8 if n >= 39 * 256 else 4, faiss.METRIC_INNER_PRODUCT
+    )
+    inverted.cp.seed = 0
+    inverted.train(vectors)
+    inverted.add(vectors)
+    return _Coarse(n, inverted, lambda sel: _faiss.SearchParametersIVF(nprobe=probes, sel=sel))

@@ -1,0 +1,37 @@
+"""Structured logs: one JSON object a line on standard error. Item texts and request bodies are never logged."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+# What every LogRecord has; all else came in through `extra`.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """time, level, logger, message, the `extra` fields, and the traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        out: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        out.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        if record.exc_info:
+            out["traceback"] = self.formatException(record.exc_info)
+        # ASCII only: whatever a path or an id held, a line stays a line and a terminal stays unharmed.
+        return json.dumps(out, default=str)
+
+
+def configure(level: str) -> None:
+    """Send all logs of the process to standard error as JSON. Called by the command line, never at import."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())

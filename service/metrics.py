@@ -1,0 +1,92 @@
+"""Prometheus metrics of one app, in a registry of its own: two apps in a process never share or clash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_PERCENTILES = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 100.0)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+
+
+class Metrics:
+    """What an operator watches. Labels are bounded: route templates and known methods, never ids."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "kindred_requests",
+            "Requests answered",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self._seconds = Histogram(
+            "kindred_request_seconds",
+            "Time from the request's head to the end of its answer",
+            ("method", "route"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._recommendations = Counter(
+            "kindred_recommendations",
+            "Recommendations made, by strategy; popularity is the fallback for a history with nothing known",
+            ("strategy",),
+            registry=self.registry,
+        )
+        for strategy in ("model", "popularity"):
+            self._recommendations.labels(strategy)
+        self._writes = Counter(
+            "kindred_item_writes",
+            "Items written, by outcome: created, unchanged, replaced, deleted, refused",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self._percentile = Histogram(
+            "kindred_new_item_error_percentile",
+            "Quantization error of registered items as a percentile of the training items' (0 to 100)",
+            buckets=_PERCENTILES,
+            registry=self.registry,
+        )
+        self._ready = self._gauge("kindred_ready", "1 when the service answers recommendations")
+        self._items = self._gauge("kindred_index_items", "Items that can be recommended")
+        self._cold = self._gauge("kindred_cold_items", "Items that can be recommended without an ID embedding")
+        self._recall = self._gauge("kindred_index_recall_at_10", "Recall@10 of the index against flat search")
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self.registry)
+
+    def watch(self, items: Callable[[], int], cold: Callable[[], int], recall: float) -> None:
+        """Start reporting a ready engine: its sizes are read at each scrape."""
+        self._items.set_function(items)
+        self._cold.set_function(cold)
+        self._recall.set(recall)
+        self._ready.set(1)
+
+    def unwatch(self) -> None:
+        """The engine is going away."""
+        self._ready.set(0)
+        self._items.set_function(lambda: 0)
+        self._cold.set_function(lambda: 0)
+
+    def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one request; `route` is the template, `status` 0 when the client left before an answer."""
+        method = method if method in _METHODS else "other"
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def observe_recommendation(self, strategy: str) -> None:
+        self._recommendations.labels(strategy).inc()
+
+    def observe_write(self, outcome: str, percentile: float | None = None) -> None:
+        """Count one write; `percentile` is that of an item whose text was tokenized for it."""
+        self._writes.labels(outcome).inc()
+        if percentile is not None:
+            self._percentile.observe(percentile)
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,120 @@
+"""Pure ASGI middleware: request ids, access log, metrics and the last word on errors; the limit on bodies.
+
+Not BaseHTTPMiddleware, which puts a task and two queues between server and handler: about as long as the
+handler.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import shorten
+from service.metrics import Metrics
+from service.problems import Problem
+
+log = logging.getLogger("kindred.access")
+errors_log = logging.getLogger("kindred.errors")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class Observe:
+    """Outermost: gives each request its id, answers what nobody caught, then logs and counts it."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = request_id_of(scope)
+        scope["request_id"] = request_id
+        status = 0
+
+        async def stamped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode("ascii"))]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, stamped)
+        except Exception:
+            # The caller learns that it failed and the id to ask about, the log learns why.
+            errors_log.exception("unhandled error", extra={"request_id": request_id})
+            if status:
+                raise
+            problem = Problem("internal-error", 500, f"an unexpected error, logged as request {request_id}")
+            await problem.response(Request(scope))(scope, receive, stamped)
+        finally:
+            seconds = time.perf_counter() - started
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self.metrics.observe_request(scope["method"], route, status, seconds)
+            log.info(
+                "request",
+                extra={
+                    "request_id": request_id,
+                    "method": scope["method"],
+                    "route": route,
+                    "path": shorten(scope["path"], 300),
+                    "status": status,
+                    "ms": round(seconds * 1000, 3),
+                },
+            )
+
+
+def request_id_of(scope: Scope) -> str:
+    """The caller's X-Request-ID where it is harmless in headers and logs, else a new one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+class BodyLimit:
+    """Refuses bodies above `limit` bytes: by Content-Length before anything is read, else while they stream
+    in.
+
+    What the sender goes on sending after the refusal is read and thrown away by the server, so that an
+    ordinary client gets to see the 413 rather than a broken connection; no more than `limit` bytes are ever
+    held.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > self.limit:
+            problem = Problem("body-too-large", 413, self._detail(f"{shorten(declared, 20)} bytes are declared"))
+            await problem.response(Request(scope))(scope, receive, send)
+            return
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > self.limit:
+                    raise HTTPException(413, self._detail(f"more than {self.limit} bytes came"))
+            return message
+
+        await self.app(scope, counted, send)
+
+    def _detail(self, what: str) -> str:
+        return f"{what}, a body may have at most {self.limit} bytes"

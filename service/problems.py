@@ -1,0 +1,134 @@
+"""RFC 9457 problem details: every error answer of the service, with a `type` that clients can rely on."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails, to_json
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from model.items import InvalidItem
+from service import errors
+from service.errors import shorten
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = 1  # seconds
+
+# type → title. A type is a promise: it is never renamed.
+TITLES = {
+    "invalid-request": "The request does not fit the contract",
+    "invalid-json": "The body is not valid JSON",
+    "unsupported-media-type": "The body must be JSON",
+    "body-too-large": "The body is too large",
+    "limit-exceeded": "The request asks for more than this service allows",
+    "invalid-item": "The item cannot be accepted",
+    "item-not-found": "No such item",
+    "item-conflict": "The item exists with other content",
+    "not-found": "No such resource",
+    "method-not-allowed": "The method is not allowed here",
+    "not-ready": "The service is not ready",
+    "registry-unavailable": "The registry cannot be written now",
+    "registry-full": "The registry's disk is full",
+    "internal-error": "The service failed",
+}
+
+
+class Problem(NamedTuple):
+    """One error answer. `type` is a key of `TITLES`; `field` names the offending part where there is one."""
+
+    type: str
+    status: int
+    detail: str
+    field: str | None = None
+
+    def body(self, request_id: str | None = None) -> dict[str, Any]:
+        """The JSON members, those without a value left out."""
+        title = TITLES.get(self.type) or HTTPStatus(self.status).phrase
+        out: dict[str, Any] = {
+            "type": f"/problems/{self.type}",
+            "title": title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.field is not None:
+            out["field"] = shorten(self.field, 120)
+        if request_id is not None:
+            out["request_id"] = request_id
+        return out
+
+    def response(self, request: Request, headers: dict[str, str] | None = None) -> Response:
+        """The answer to `request`, with Retry-After where a retry makes sense."""
+        headers = dict(headers or {})
+        if self.status == 503:
+            headers.setdefault("Retry-After", str(RETRY_AFTER))
+        body = self.body(request.scope.get("request_id"))
+        return Response(to_json(body), self.status, headers, MEDIA_TYPE)
+
+
+def of_error(error: Exception) -> Problem:
+    """The problem that an engine error, an invalid item or a failed validation is."""
+    match error:
+        case RequestValidationError() | ValidationError():
+            return of_validation(list(error.errors()))
+        case InvalidItem(field=field, reason=reason):
+            return Problem("invalid-item", 422, f"{shorten(field)}: {reason}", field)
+        case errors.LimitExceeded(field=field, reason=reason):
+            return Problem("limit-exceeded", 422, f"{shorten(field)}: {reason}", field)
+        case errors.UnknownItem():
+            return Problem("item-not-found", 404, str(error), "item_id")
+        case errors.ItemConflict():
+            return Problem("item-conflict", 409, str(error), "item_id")
+        case errors.NotReady():
+            return Problem("not-ready", 503, str(error))
+        case errors.RegistryFull():
+            return Problem("registry-full", 507, str(error))
+        case errors.RegistryUnavailable():
+            return Problem("registry-unavailable", 503, str(error))
+        case HTTPException():
+            return of_http(error)
+    raise error
+
+
+def of_http(error: HTTPException) -> Problem:
+    """The problem that an HTTP error of the framework, or of ours in reading a body, is."""
+    types = {
+        400: "invalid-json",
+        404: "not-found",
+        405: "method-not-allowed",
+        413: "body-too-large",
+        415: "unsupported-media-type",
+    }
+    detail = shorten(error.detail, 400)
+    return Problem(types.get(error.status_code, "invalid-request"), error.status_code, detail)
+
+
+def of_validation(found: list[ErrorDetails] | list[Any]) -> Problem:
+    """The problem of a failed schema validation: the first error in full, and how many more there are.
+
+    A union reports an error for each of its members; the shortest location among the errors of the first
+    place names the field without the member's name.
+    """
+    first = found[0]
+    field = _field(first["loc"])
+    message = shorten(str(first["msg"]).removeprefix("Value error, "), 400)
+    if field.startswith("attributes."):
+        # A union of types: one message in place of one for each member.
+        field = ".".join(field.split(".")[:2])
+        message = "must be a string, a finite number, true, false or a list of strings"
+        found = found[:1]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    where = f"{shorten(field)}: " if field else ""
+    return Problem("invalid-request", 422, f"{where}{message}{more}", field or None)
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """ "history.3" for ("body", "history", 3): the path without the place the request was read from."""
+    parts = [str(part) for part in location]
+    if parts and parts[0] in ("body", "query", "path", "header"):
+        parts = parts[1:]
+    return ".".join(parts)

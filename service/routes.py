@@ -1,0 +1,158 @@
+"""Recommendations and probes: thin handlers between the contract and the engine."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from model.items import InvalidItem
+from service.documents import READ, READ_BODY, answer, problems, text
+from service.engine import Engine
+from service.errors import NotReady, ServiceError
+from service.limits import check_batch, check_k, check_recommend
+from service.metrics import CONTENT_TYPE
+from service.problems import of_error
+from service.responses import (
+    Liveness,
+    Readiness,
+    RecommendBatchResponse,
+    RecommendResponse,
+    SimilarResponse,
+    VersionResponse,
+)
+from service.runtime import EngineDep, RuntimeDep
+from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
+from service.settings import Settings
+from service.strict_json import StrictRoute
+
+recommend_router = APIRouter(route_class=StrictRoute, tags=["recommend"])
+operate_router = APIRouter(tags=["operate"])
+
+_QUICK_K = 100
+_QUICK_ITEMS = 200_000
+
+
+@recommend_router.post("/recommend", response_model=RecommendResponse, responses=problems(*READ_BODY))
+async def recommend(body: RecommendRequest, engine: EngineDep, runtime: RuntimeDep) -> Response:
+    """Recommend what comes after a history."""
+    check_recommend(body, runtime.settings)
+    if _is_quick(body, engine):
+        # About a millisecond: a thread would add a tenth of that in switching, and take the interpreter
+        # anyway.
+        result = engine.recommend(body)
+    else:
+        result = await runtime.heavy(partial(engine.recommend, body))
+    runtime.metrics.observe_recommendation(result.strategy)
+    return answer(result)
+
+
+def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
+    """True for a request that holds the event loop no longer than it takes to answer a probe."""
+    if body.k > _QUICK_K or body.diversity or body.filter or body.explain:
+        return False
+    return len(engine.catalogue) <= _QUICK_ITEMS
+
+
+@recommend_router.post("/recommend/batch", response_model=RecommendBatchResponse, responses=problems(*READ_BODY))
+async def recommend_batch(body: RecommendBatchRequest, engine: EngineDep, runtime: RuntimeDep) -> Response:
+    """Recommend for several histories at once. An entry that is refused leaves the others alone."""
+    check_batch("requests", len(body.requests), runtime.settings)
+    checked = [_checked(entry, runtime.settings) for entry in body.requests]
+    accepted = [entry for entry in checked if isinstance(entry, RecommendRequest)]
+    results = iter(await runtime.heavy(partial(engine.recommend_batch, accepted)))
+    entries: list[dict[str, object]] = []
+    for entry in checked:
+        if isinstance(entry, RecommendRequest):
+            result = next(results)
+            runtime.metrics.observe_recommendation(result.strategy)
+            entries.append({"status": 200, "result": result})
+        else:
+            problem = of_error(entry)
+            entries.append({"status": problem.status, "problem": problem.body()})
+    return answer({"results": entries})
+
+
+def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendRequest | Exception:
+    if entry.value is None:
+        return entry.error or ValueError("an entry has a value or an error")
+    try:
+        check_recommend(entry.value, settings)
+    except (ServiceError, InvalidItem) as error:
+        return error
+    return entry.value
+
+
+@recommend_router.get(
+    "/items/{item_id:path}/similar",
+    response_model=SimilarResponse,
+    responses=problems("item-not-found", *READ),
+)
+async def similar(
+    item_id: str,
+    engine: EngineDep,
+    runtime: RuntimeDep,
+    k: Annotated[int, Query(ge=1, description="How many items to return.", examples=[10])] = 10,
+    by: Annotated[
+        SimilarBy,
+        Query(
+            description="`semantic`: by what the texts share, for warm and cold items alike. `hybrid`: also by what "
+            "training learned of each item.",
+            examples=["semantic"],
+        ),
+    ] = "semantic",
+) -> Response:
+    """Items like an item, by the cosine of their embeddings."""
+    check_k(k, runtime.settings)
+    return answer(await runtime.heavy(partial(engine.similar, item_id, k, by)))
+
+
+@operate_router.get("/livez", response_model=Liveness)
+async def livez() -> Response:
+    """200 while the process runs, ready or not."""
+    return answer({"status": "alive"})
+
+
+@operate_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"))
+async def readyz(engine: EngineDep) -> Response:
+    """200 when recommendations are answered; else 503 with the reason."""
+    return answer({"status": "ready", "model_version": engine.artifact.version})
+
+
+@operate_router.get(
+    "/metrics",
+    response_class=Response,
+    responses=text("Prometheus text format", "text/plain", "kindred_index_items 12101.0\n"),
+)
+async def metrics(runtime: RuntimeDep) -> Response:
+    """Metrics for Prometheus."""
+    return Response(runtime.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+@operate_router.get("/version", response_model=VersionResponse)
+async def show_version(request: Request, runtime: RuntimeDep) -> Response:
+    """What is running; answers before the service is ready too."""
+    out: dict[str, object] = {"service": request.app.version}
+    try:
+        engine = runtime.ready()
+    except NotReady:
+        return answer(out)
+    out |= {
+        "model_version": engine.artifact.version,
+        "items": len(engine.catalogue),
+        "cold_items": engine.catalogue.cold,
+        "index": {"kind": runtime.settings.index, "recall_at_10": engine.recall},
+        "started_seconds": round(engine.started_seconds, 3),
+    }
+    return answer(out)
+
+
+def service_version() -> str:
+    """The installed package's version; "0" in a source tree that is not installed."""
+    try:
+        return version("kindred")
+    except PackageNotFoundError:
+        return "0"

@@ -1,0 +1,107 @@
+"""What one app holds while it runs, and how its handlers come by it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import anyio
+import anyio.to_thread
+from fastapi import Depends, Request
+
+from model.artifact import ArtifactError
+from service.engine import Engine
+from service.errors import NotReady, ServiceError
+from service.index import BadIndex
+from service.metrics import Metrics
+from service.settings import Settings
+
+log = logging.getLogger("kindred.service")
+
+T = TypeVar("T")
+
+_HEAVY = 2  # batches, exports and long rankings computed at a time; more would only slow each other down
+_WRITES = 4  # registrations tokenized at a time; their commits follow one another anyway
+
+
+class Runtime:
+    """Settings, metrics and, once loaded, the engine. `failure` says why there is none."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.engine: Engine | None = None
+        self.failure: str | None = None
+        self._heavy = anyio.CapacityLimiter(_HEAVY)
+        self._writes = anyio.CapacityLimiter(_WRITES)
+        self._loading: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Start loading in a thread, while the probes already answer."""
+        self._loading = asyncio.create_task(self._load())
+
+    async def _load(self) -> None:
+        try:
+            engine = await asyncio.to_thread(Engine.start, self.settings)
+        except (ArtifactError, ServiceError, BadIndex) as error:
+            self.failure = str(error)
+            log.error("not serving", extra={"reason": self.failure})
+            return
+        except Exception as error:
+            self.failure = f"loading failed: {type(error).__name__}, see the log"
+            log.exception("not serving")
+            return
+        self.engine = engine
+        self.metrics.watch(lambda: len(engine.catalogue), lambda: engine.catalogue.cold, engine.recall)
+        log.info(
+            "ready",
+            extra={
+                "model_version": engine.artifact.version,
+                "items": len(engine.catalogue),
+                "cold_items": engine.catalogue.cold,
+                "index": self.settings.index,
+                "recall_at_10": round(engine.recall, 4),
+                "seconds": round(engine.started_seconds, 3),
+            },
+        )
+
+    async def end(self) -> None:
+        """Wait for the loading, if it still runs, and let go of everything."""
+        if self._loading is not None:
+            await self._loading
+        if self.engine is not None:
+            engine, self.engine = self.engine, None
+            self.metrics.unwatch()
+            engine.close()
+
+    def ready(self) -> Engine:
+        """The engine; raises NotReady with the reason."""
+        if self.engine is None:
+            raise NotReady(self.failure or "the artifact and the registry are being loaded")
+        return self.engine
+
+    async def heavy(self, work: Callable[[], T]) -> T:
+        """Run what takes long outside the event loop."""
+        return await anyio.to_thread.run_sync(work, limiter=self._heavy)
+
+    async def writing(self, work: Callable[[], T]) -> T:
+        """Run a write, which waits for the disk, outside the event loop."""
+        return await anyio.to_thread.run_sync(work, limiter=self._writes)
+
+
+# Asynchronous although they wait for nothing: FastAPI would run plain functions in a thread.
+async def _runtime(request: Request) -> Runtime:
+    runtime: Runtime = request.app.state.runtime
+    return runtime
+
+
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
+
+
+async def _engine(runtime: RuntimeDep) -> Engine:
+    return runtime.ready()
+
+
+EngineDep = Annotated[Engine, Depends(_engine)]

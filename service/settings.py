@@ -1,0 +1,64 @@
+"""Settings of the service: `KINDRED_*` environment variables, each with a default that serves a laptop.
+
+Nothing is read at import; `Settings()` reads the environment when it is called and names the variable it
+refuses.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+IndexKind: TypeAlias = Literal["flat", "hnsw", "ivfpq"]
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """Frozen after construction. Sizes are in bytes or characters as named, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="KINDRED_", frozen=True, extra="forbid")
+
+    artifacts: Path = Field(Path("artifacts"), description="artifact root (with its `current` file) or one version")
+    database_url: str = Field(
+        "sqlite:///./var/registry.db",
+        min_length=1,
+        description="SQLAlchemy URL of the registry of items added after training",
+    )
+    database_timeout: float = Field(5.0, gt=0, le=60, description="seconds a write waits for a locked database")
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8000, ge=0, le=65535, description="0 lets the system choose one, printed at start")
+    threads: int = Field(1, ge=1, le=256, description="threads of one computation (torch and FAISS)")
+    keep_alive: int = Field(30, ge=1, le=3600, description="seconds an idle connection is kept open")
+    shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds requests in flight get to finish at SIGTERM")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    index: IndexKind = Field("flat", description="flat is exact; hnsw and ivfpq are for catalogues beyond a million")
+    index_ef_search: int = Field(128, ge=1, le=65536, description="hnsw: candidates kept while searching")
+    index_probes: int = Field(16, ge=1, le=65536, description="ivfpq: cells visited of each search")
+
+    k_max: int = Field(500, ge=1, le=10_000, description="most items one recommendation may ask for")
+    history_max: int = Field(1000, ge=1, le=100_000, description="most entries of a history, and of `exclude`")
+    filter_max: int = Field(100, ge=1, le=10_000, description="most values in a filter, over all its attributes")
+    batch_max: int = Field(256, ge=1, le=10_000, description="most entries of one batch")
+    body_max: int = Field(8 * 2**20, ge=1024, le=2**30, description="most bytes of a request body")
+    text_max: int = Field(20_000, ge=1, le=10**7, description="most characters of an item's text, all fields together")
+    categories_max: int = Field(64, ge=0, le=10_000, description="most categories of an item")
+    attributes_max: int = Field(64, ge=0, le=10_000, description="most attributes of an item")
+    attributes_size_max: int = Field(16_384, ge=2, le=10**7, description="most characters of them all, as JSON")
+
+    unusual_percentile: float = Field(
+        99.0,
+        ge=0,
+        le=100,
+        description="a new item is flagged when its quantization error lies at or above this percentile of training",
+    )
+
+    @property
+    def is_loopback(self) -> bool:
+        """True when only this machine can connect."""
+        return self.host in LOOPBACK or self.host.startswith("127.")

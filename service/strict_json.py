@@ -1,0 +1,110 @@
+"""Reading request bodies: strict JSON, one error for each way a body can be wrong.
+
+Stricter than `json.loads` where leniency hides mistakes: a name given twice in one object is refused (the
+last one would win silently), so are NaN and Infinity (no JSON), numbers that overflow to infinity, and bodies
+that are not declared as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from service.errors import shorten
+
+_MAX_DIGITS = 400
+_LARGE = 64 * 1024  # bytes; above, parsing takes longer than the event loop should be held
+
+
+class BadBody(HTTPException):
+    """A body that cannot be read as JSON: status 400, or 415 when it is not declared as JSON.
+
+    An HTTPException because FastAPI lets only those through from the reading of a body.
+    """
+
+    def __init__(self, detail: str, status: int = 400) -> None:
+        super().__init__(status, detail)
+
+
+def parse(body: bytes) -> Any:
+    """The value of a JSON text; raises `BadBody` that says what is wrong and where."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadBody(f"the body is not UTF-8: byte {error.start} ({error.reason})") from None
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_int=_integer,
+            parse_float=_float,
+        )
+    except json.JSONDecodeError as error:
+        raise BadBody(f"the body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        # The C scanner counts its depth against the interpreter's limit, so this is an error and never a
+        # crash.
+        raise BadBody("the body is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise BadBody(f"the name {shorten(name)!r} is given twice in one object")
+            seen.add(name)
+    return out
+
+
+def _constant(name: str) -> Any:
+    raise BadBody(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    # Python refuses to convert more than 4,300 digits with an error of its own, and takes long below that.
+    if len(digits) > _MAX_DIGITS + 1:
+        raise BadBody(f"a number has {len(digits)} digits, at most {_MAX_DIGITS} are read")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise BadBody(f"the number {shorten(digits, 40)} is too large")
+    return value
+
+
+class StrictRequest(Request):
+    """A request whose `json()` is strict."""
+
+    async def json(self) -> Any:
+        body = await self.body()
+        return parse(body) if len(body) <= _LARGE else await run_in_threadpool(parse, body)
+
+
+class StrictRoute(APIRoute):
+    """A route that takes bodies as declared, strict JSON only."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+
+        async def strict(request: Request) -> Response:
+            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            if media_type != "application/json":
+                shown = shorten(media_type) or "none"
+                raise BadBody(f"the body must be declared as Content-Type: application/json, got {shown}", status=415)
+            return await handler(StrictRequest(request.scope, request.receive))
+
+        return strict

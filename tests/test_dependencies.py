@@ -1,0 +1,251 @@
+"""Dependencies run one way (training → model ← service), nothing unpickles, an import does nothing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ROOMS = ("model", "service", "training")
+
+# What a room may not import, by the first part of the name.
+FORBIDDEN_IMPORTS = {
+    "model": {"training", "service", "fastapi", "starlette", "uvicorn", "faiss", "sqlalchemy", "typer"},
+    "service": {"training", "typer"},
+    "training": {"service", "fastapi", "starlette", "uvicorn"},
+}
+# What reads or writes a pickle or a stored index; model and service read nothing that can run code.
+PICKLES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+UNSAFE_CALLS = {"torch.load", "torch.save", "torch.jit.load", "faiss.read_index", "faiss.write_index"}
+
+
+def _violations(source: str, module: str, *, is_package: bool = False) -> Iterator[str]:
+    """Everything in `source`, the text of `module` (dotted name), that its room may not do."""
+    room = module.partition(".")[0]
+    strict = room in ("model", "service")
+    tree = ast.parse(source)
+    aliases: dict[str, str] = {}
+    for node in ast.walk(tree):
+        for name, line in _imported(node, module, is_package):
+            first = name.partition(".")[0]
+            if first in FORBIDDEN_IMPORTS[room]:
+                yield f"{module}:{line}: imports {name}"
+            if strict and first in PICKLES:
+                yield f"{module}:{line}: imports {name}"
+            if strict and name in UNSAFE_CALLS:
+                yield f"{module}:{line}: uses {name}"
+        if isinstance(node, ast.Import):
+            aliases |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    if not strict:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and (name := _dotted(node, aliases)) in UNSAFE_CALLS:
+            yield f"{module}:{node.lineno}: uses {name}"
+        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle" and not _is_false(node.value):
+            yield f"{module}:{node.value.lineno}: uses allow_pickle"
+
+
+def _is_false(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+def _imported(node: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, int]]:
+    """The dotted names that `node` imports, with the line: by a statement or by a call with a literal."""
+    if isinstance(node, ast.Import):
+        yield from ((alias.name, node.lineno) for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            parts = module.split(".")
+            kept = parts[: len(parts) - node.level + is_package]
+            base = ".".join([*kept, *filter(None, [node.module])])
+        for alias in node.names:
+            yield (f"{base}.{alias.name}" if base else alias.name), node.lineno
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called in ("import_module", "__import__") and isinstance(node.args[0].value, str):
+            yield node.args[0].value, node.lineno
+
+
+def _dotted(node: ast.expr, aliases: dict[str, str]) -> str:
+    """`torch.load` for the expression of that name, with the aliases of the module undone; "" for others."""
+    if isinstance(node, ast.Name):
+        return aliases.get(node.id, node.id)
+    if isinstance(node, ast.Attribute) and (head := _dotted(node.value, aliases)):
+        return f"{head}.{node.attr}"
+    return ""
+
+
+def _modules(root: Path, room: str) -> dict[str, Path]:
+    """Dotted name → file of every module of a room."""
+    found = {}
+    for path in sorted((root / room).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _check_room(root: Path, room: str) -> list[str]:
+    return [
+        violation
+        for module, path in _modules(root, room).items()
+        for violation in _violations(
+            path.read_text(encoding="utf-8"), module, is_package=path.name == "__init__.py"
+        )
+    ]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_dependencies_run_one_way_and_nothing_unpickles(room: str) -> None:
+    assert len(_modules(REPOSITORY, room)) > 1
+    assert _check_room(REPOSITORY, room) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "found"),
+    [
+        ("model.a", "import training.trainer", "imports training.trainer"),
+        ("model.a", "def f():\n    from service import engine", "imports service.engine"),
+        ("model.a", "from .. import service", "imports service"),
+        ("model.a.b", "from ...training.batches import Batch", "imports training.batches.Batch"),
+        ("model.a", "import importlib\nimportlib.import_module('faiss')", "imports faiss"),
+        ("model.a", "__import__('typer')", "imports typer"),
+        ("model.a", "from fastapi import FastAPI", "imports fastapi.FastAPI"),
+        ("model.a", "if TYPE_CHECKING:\n    import sqlalchemy as sa", "imports sqlalchemy"),
+        ("service.a", "from training.datasets.base import Dataset", "imports training.datasets.base.Dataset"),
+        ("training.a", "from service.engine import Engine", "imports service.engine.Engine"),
+        ("service.a", "import pickle", "imports pickle"),
+        ("model.a", "from joblib import load", "imports joblib.load"),
+        ("model.a", "import torch\ntorch.load('x')", "uses torch.load"),
+        ("model.a", "import torch as t\nread = t.load", "uses torch.load"),
+        ("model.a", "from torch import load", "uses torch.load"),
+        ("model.a", "from torch import jit\njit.load('x')", "uses torch.jit.load"),
+        ("service.a", "import faiss\nfaiss.read_index('x')", "uses faiss.read_index"),
+        ("service.a", "np.load('x', allow_pickle=True)", "uses allow_pickle"),
+        ("model.a", "np.load('x', allow_pickle=flag)", "uses allow_pickle"),
+    ],
+)
+def test_the_check_catches_a_planted_violation(module: str, source: str, found: str) -> None:
+    lines = source.count("\n") + 1
+    assert list(_violations(source, module)) == [f"{module}:{lines}: {found}"]
+
+
+def test_the_check_lets_pass_what_is_allowed() -> None:
+    assert list(_violations("import torch\nfrom model.items import Item\nx.load('y')", "service.a")) == []
+    assert list(_violations("from . import training\nimport numpy", "model.a")) == []
+    assert list(_violations("np.load('x', allow_pickle=False)", "model.a")) == []
+    assert list(_violations("import model, typer, faiss", "training.a")) == []
+
+
+def test_the_check_walks_every_file(tmp_path: Path) -> None:
+    deep = tmp_path / "service" / "inner" / "deep"
+    deep.mkdir(parents=True)
+    (deep / "__init__.py").write_text("from ....training import trainer\n", encoding="utf-8")
+    assert _check_room(tmp_path, "service") == ["service.inner.deep:1: imports training.trainer"]
+
+
+# --- importing does nothing ------------------------------------------------------------------------
+
+# Runs in a process of its own, because an audit hook cannot be taken away again. What is tried is written
+# down as well as refused, so that an `except` around it hides nothing. Network and writes are refused to
+# everybody; the rest only to the modules themselves, since a library may prepare itself (numpy sets a
+# variable for OpenBLAS).
+_PROBE = """
+import importlib, json, logging, os, sys, threading, traceback
+
+root, modules = os.getcwd(), json.loads(sys.argv[1])
+tried, current = [], ""
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+REFUSED = set('''
+    socket.connect socket.bind socket.getaddrinfo socket.gethostbyname sqlite3.connect
+    os.mkdir os.remove os.rename os.rmdir os.truncate os.link os.symlink
+'''.split())
+REFUSED_TO_US = set("os.putenv os.unsetenv os.system os.fork os.exec os.posix_spawn subprocess.Popen".split())
+
+
+def is_ours(frame):
+    # The module-level code that runs innermost: a library's own, or that of the module under test?
+    while frame and frame.f_code.co_name != "<module>":
+        frame = frame.f_back
+    path = frame.f_code.co_filename if frame else ""
+    return path.startswith(root + os.sep) and "site-packages" not in path
+
+
+def hook(event, args):
+    if not current:
+        return
+    if event == "open":
+        path, mode, flags = args
+        reads = not flags & WRITING and not (isinstance(mode, str) and set(mode) & set("wax+"))
+        if reads or path == os.devnull:
+            return
+    elif event not in REFUSED and not (event in REFUSED_TO_US and is_ours(sys._getframe(1))):
+        return
+    tried.append(f"{current}: {event} {args[0]!r}")
+    raise PermissionError(tried[-1])
+
+
+sys.path.insert(0, root)
+sys.addaudithook(hook)
+for current in modules:
+    try:
+        importlib.import_module(current)
+    except Exception:
+        tried.append(f"{current}: {traceback.format_exc()}")
+    if len(threads := threading.enumerate()) > 1:
+        tried.append(f"{current}: threads {threads[1:]}")
+    if logging.getLogger().handlers:
+        tried.append(f"{current}: log handlers {logging.getLogger().handlers}")
+current = ""
+print("\\n" + json.dumps(tried))
+"""
+
+
+def _side_effects(root: Path, modules: list[str]) -> list[str]:
+    """Import `modules` found under `root`, writes and network refused: what they tried, raised or printed."""
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", _PROBE, json.dumps(modules)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    printed, _, tried = done.stdout.strip("\n").rpartition("\n")
+    found: list[str] = json.loads(tried)
+    return found + [f"printed: {line}" for line in (printed + done.stderr).split("\n") if line]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_importing_a_module_does_nothing(room: str) -> None:
+    assert _side_effects(REPOSITORY, list(_modules(REPOSITORY, room))) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("open('x.txt', 'w')", "open 'x.txt'"),
+        ("from pathlib import Path\nPath('x.txt').write_text('x')", "open 'x.txt'"),
+        ("import os\ntry:\n    os.mkdir('x')\nexcept OSError:\n    pass", "os.mkdir"),
+        ("import socket\nsocket.create_connection(('127.0.0.1', 9), timeout=1)", "socket."),
+        ("import subprocess\nsubprocess.run(['true'])", "subprocess.Popen"),
+        ("import os\nos.environ['PLANTED'] = '1'", "os.putenv"),
+        ("import threading, time\nthreading.Thread(target=time.sleep, args=(1,)).start()", "threads"),
+        ("import logging\nlogging.basicConfig()", "log handlers"),
+        ("print('hello')", "printed: hello"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_the_import_check_catches_a_planted_side_effect(tmp_path: Path, source: str, found: str) -> None:
+    (tmp_path / "planted.py").write_text(source, encoding="utf-8")
+    assert any(found in effect for effect in _side_effects(tmp_path, ["json", "planted"]))
+    assert not (tmp_path / "x.txt").exists()
+    assert not (tmp_path / "x").exists()

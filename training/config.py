@@ -1,0 +1,98 @@
+"""Recipes: everything that decides a training run, in one frozen, self-checking object.
+
+`paper` is the published setting of arXiv 2502.16474; `default` is the best that was found. Each option of the command
+line is a field here, so that the manifest of an artifact can say how it came about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from model.config import ColdPolicy, FrozenConfig, Metric, RecommenderConfig, TokenizerConfig, TokenType
+
+
+class Recipe(FrozenConfig):
+    name: str
+
+    # Item tokenizer
+    tokens: TokenType = "hybrid"
+    metrics: tuple[Metric, ...] = ("cosine", "cosine", "euclidean")
+    codebook_size: int = Field(256, ge=2)
+    semantic_dim: int = Field(64, ge=1)
+    id_dim: int = Field(8, ge=1)
+    hidden: tuple[int, ...] = (512, 256)
+    cold_policy: ColdPolicy = "learned"
+    cold_probability: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of items whose ID half is replaced by the cold vector in a training step",
+    )
+
+    # Text
+    text_encoder: str = Field("tfidf", description='"tfidf", or a sentence-transformers model by name or folder')
+    text_dim: int = Field(384, ge=1, description="directions kept by the TF-IDF encoder")
+
+    # Recommender
+    blocks: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    max_length: int = Field(50, ge=2)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+    # Objective
+    loss: Literal["bce", "softmax", "sampled_softmax"] = "bce"
+    negatives: int = Field(1, ge=1, description="negatives of a position (bce) or of a step (sampled_softmax)")
+    reconstruction: bool = True
+    reconstruction_weight: float = Field(1.0, ge=0)
+    commitment_weight: float = Field(1.0, ge=0, description="λ of the paper")
+    codebook_weight: float = Field(1.0, ge=0)
+    joint: bool = Field(
+        True,
+        description="False: the tokenizer is trained on reconstruction first, then its encoder is frozen",
+    )
+
+    # Optimisation
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    batch_size: int = Field(256, ge=1, description="users of a step")
+    warmup_epochs: int = Field(0, ge=0, description="passes over the catalogue on reconstruction before joint training")
+    epochs: int = Field(200, ge=1, description="at most")
+    patience: int = Field(10, ge=1, description="epochs without a better monitored metric before training ends")
+    monitor: Literal["sampled_mrr", "full_ndcg@10"] = "sampled_mrr"
+
+    def tokenizer_config(self, text_dim: int) -> TokenizerConfig:
+        """The tokenizer's shape; `text_dim` is what the fitted text encoder gives."""
+        return TokenizerConfig(
+            tokens=self.tokens,
+            text_dim=text_dim,
+            hidden=self.hidden,
+            semantic_dim=self.semantic_dim,
+            metrics=self.metrics,
+            codebook_size=self.codebook_size,
+            id_dim=self.id_dim,
+            cold_policy=self.cold_policy,
+        )
+
+    def recommender_config(self, dim: int) -> RecommenderConfig:
+        return RecommenderConfig(
+            dim=dim, blocks=self.blocks, heads=self.heads, max_length=self.max_length, dropout=self.dropout
+        )
+
+    def override(self, changes: Mapping[str, Any]) -> Recipe:
+        """The recipe with some fields changed, checked anew; pydantic's error names a field that does not fit."""
+        return Recipe.model_validate({**self.model_dump(), **changes})
+
+
+PAPER = Recipe(name="paper")
+
+DEFAULT = Recipe(
+    name="default",
+    id_dim=64,
+    loss="softmax",
+    monitor="full_ndcg@10",
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEFAULT, PAPER)}

@@ -1,0 +1,153 @@
+"""What readers fill: a log of interactions and a catalogue of item rows."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model.items import InvalidItem, Item, check_item_id
+from training.datasets.problems import ProblemLog, shown
+from training.datasets.values import MICROSECONDS, TimeUnit, as_id, parse_time, parse_weight
+
+# The reason under which readers and `assemble` count them together.
+ITEM_ROWS_UNSEEN = "item rows without interactions"
+
+
+class IdTable:
+    """Numbers identifiers in the order they are first seen; every identifier is checked once."""
+
+    def __init__(self, field_name: str) -> None:
+        self.field_name = field_name
+        self.numbers: dict[str, int] = {}
+
+    def number(self, value: object) -> int:
+        """The number of an identifier; raises `InvalidItem` for one that cannot be."""
+        found = self.numbers.get(value) if isinstance(value, str) else None
+        if found is not None:
+            return found
+        try:
+            checked = check_item_id(as_id(value))
+        except InvalidItem as error:
+            raise InvalidItem(self.field_name, error.reason) from None
+        return self.numbers.setdefault(checked, len(self.numbers))
+
+
+class InteractionLog:
+    """Interactions in file order, as arrays of numbers: user, item, microseconds and weight."""
+
+    def __init__(self, path: Path, problems: ProblemLog, *, timed: bool, weighted: bool = False) -> None:
+        self.path = path
+        self.problems = problems
+        self.timed = timed
+        self.weighted = weighted
+        self.users = IdTable("user_id")
+        self.items = IdTable("item_id")
+        self.user_numbers = array("i")
+        self.item_numbers = array("i")
+        self.times = array("q")
+        self.weights = array("f")
+
+    def __len__(self) -> int:
+        return len(self.user_numbers)
+
+    def add(self, line: int, user: object, item: object, time: object, weight: object, unit: TimeUnit = "s") -> bool:
+        """Take one row, or record what is wrong with it; `time` and `weight` count where the log has them."""
+        # The dictionaries are asked first: nearly every identifier has been seen and checked before.
+        user_number = self.users.numbers.get(user) if type(user) is str else None
+        item_number = self.items.numbers.get(item) if type(item) is str else None
+        if user_number is None or item_number is None:
+            for name, value in (("user_id", user), ("item_id", item)):
+                if value is None or value == "":
+                    return self._refuse(line, "missing_value", f"{name} is missing; expected an identifier")
+            try:
+                user_number = self.users.number(user)
+                item_number = self.items.number(item)
+            except InvalidItem as error:
+                value = user if error.field == "user_id" else item
+                return self._refuse(line, "invalid_id", f"{error.field} {shown(value)} {error.reason}")
+        microseconds, checked_weight = 0, 1.0
+        if self.timed and type(time) is str and len(time) == 10 and time.isascii() and time.isdigit():
+            # What most rows hold, without the cost of the general case: ten digits are always in range.
+            microseconds = int(time) * (MICROSECONDS if unit == "s" else 1000)
+        elif self.timed:
+            if time is None or time == "":
+                return self._refuse(line, "missing_value", "timestamp is missing; other rows have one")
+            try:
+                microseconds = parse_time(time, unit)
+            except ValueError as error:
+                return self._refuse(line, "invalid_timestamp", f"timestamp {shown(time)}: {error}")
+        if self.weighted:
+            if weight is None or weight == "":
+                return self._refuse(line, "missing_value", "weight is missing; other rows have one")
+            try:
+                checked_weight = parse_weight(weight)
+            except ValueError as error:
+                return self._refuse(line, "invalid_weight", f"weight {shown(weight)}: {error}")
+        self.user_numbers.append(user_number)
+        self.item_numbers.append(item_number)
+        if self.timed:
+            self.times.append(microseconds)
+        if self.weighted:
+            self.weights.append(checked_weight)
+        return True
+
+    def _refuse(self, line: int, kind: str, message: str) -> bool:
+        self.problems.add(self.path, line, kind, message)
+        return False
+
+
+@dataclass
+class Catalogue:
+    """Item rows in file order. A row that repeats another is counted, one that contradicts it a problem."""
+
+    problems: ProblemLog
+    items: dict[str, Item] = field(default_factory=dict)
+    repeated_rows: int = 0
+    _lines: dict[str, int] = field(default_factory=dict)
+
+    def add(self, path: Path, line: int, data: Mapping[str, Any]) -> None:
+        """Take one item in the form of `Item.from_dict`, or record what is wrong with it."""
+        if data.get("item_id") in (None, ""):
+            self.problems.add(path, line, "missing_value", "item_id is missing; expected an identifier")
+            return
+        try:
+            item = Item.from_dict({**data, "item_id": as_id(data["item_id"])})
+        except InvalidItem as error:
+            kind = "invalid_id" if error.field == "item_id" else "invalid_item"
+            value = data.get(error.field, data.get("attributes", {}))
+            if error.field.startswith("attributes.") and isinstance(value, Mapping):
+                value = value.get(error.field.removeprefix("attributes."))
+            self.problems.add(path, line, kind, f"{error.field} {shown(value)} {error.reason}")
+            return
+        known = self.items.get(item.item_id)
+        if known is None:
+            self.items[item.item_id] = item
+            self._lines[item.item_id] = line
+        elif known == item:
+            self.repeated_rows += 1
+        else:
+            first = self._lines[item.item_id]
+            reason = f"item_id {shown(item.item_id)} is described differently in line {first}"
+            self.problems.add(path, line, "conflicting_item", f"{reason}; expected one row an item")
+
+
+@dataclass
+class RawData:
+    """What a reader found, before sorting, filtering and numbering.
+
+    `keep_unseen` says whether items without interactions stay in the catalogue unless the caller decides:
+    false for sources whose item file covers far more than the interactions.
+    """
+
+    format: str
+    recognised: str
+    files: list[Path]
+    log: InteractionLog
+    catalogue: Catalogue
+    keep_unseen: bool = True
+    notes: list[str] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,142 @@
+"""The plain form: interactions.{csv,tsv,parquet,jsonl} with items.{csv,tsv,parquet,jsonl}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from training.datasets.collect import Catalogue, InteractionLog, RawData
+from training.datasets.columns import INTERACTION_FIELDS, ITEM_FIELDS, ColumnMap, UsedTable, missing_column
+from training.datasets.files import parse_json
+from training.datasets.problems import ProblemLog, shown
+from training.datasets.tables import Table, open_table
+from training.datasets.values import TimeUnit, parse_categories, parse_price
+
+
+def read_tabular(
+    interactions: Path,
+    items: Path | None,
+    problems: ProblemLog,
+    *,
+    recognised: str,
+    columns: ColumnMap,
+    time_unit: TimeUnit,
+) -> RawData:
+    """Read both tables; without an items file every item is without text.
+
+    Interactions need user_id and item_id. A column timestamp (a number in `time_unit`, or ISO 8601) and a
+    column weight are read where they stand, and then every row needs them. Items need item_id; title, brand,
+    categories, description, price and text are the item's fields, the mapping `attributes` and every other
+    column its attributes. Raises `DatasetError` when a file or a column is missing.
+    """
+    table = open_table(interactions, problems)
+    found = columns.find(INTERACTION_FIELDS, table.columns)
+    tables: list[UsedTable] = [(interactions, INTERACTION_FIELDS, table.columns)]
+    item_table = None
+    if items is not None:
+        item_table = open_table(items, problems)
+        tables.append((items, ITEM_FIELDS, item_table.columns))
+    columns.refuse_unused(*tables)
+    notes: list[str] = []
+    log = read_interactions(table, found, problems, time_unit=time_unit, notes=notes)
+    catalogue = Catalogue(problems)
+    if item_table is None:
+        notes.append("no items file: no item has a text")
+    else:
+        read_items(item_table, columns, catalogue, problems, notes)
+    files = [interactions] if items is None else [interactions, items]
+    return RawData("tabular", recognised, files, log, catalogue, notes=notes)
+
+
+def read_interactions(
+    table: Table, found: Mapping[str, str], problems: ProblemLog, *, time_unit: TimeUnit, notes: list[str]
+) -> InteractionLog:
+    """Read a table of interactions whose fields stand in the columns `found`."""
+    if table.columns:
+        for name in ("user_id", "item_id"):
+            if name not in found:
+                raise missing_column(table.path, name, table.columns)
+    timed, weighted = "timestamp" in found, "weight" in found
+    log = InteractionLog(table.path, problems, timed=timed, weighted=weighted)
+    if not table.columns:
+        return log
+    ignored = [column for column in table.columns if column not in found.values()]
+    if ignored:
+        notes.append(f"columns of the interactions that are not read: {', '.join(ignored)}")
+    if not timed:
+        notes.append("the interactions have no timestamp: the order of the file is the order of time")
+    fields = [name for name in INTERACTION_FIELDS if name in found]
+    names = [found[name] for name in fields]
+    time_at = fields.index("timestamp") if timed else -1
+    weight_at = fields.index("weight") if weighted else -1
+    for line, cells in table.cells(names):
+        time = cells[time_at] if timed else None
+        weight = cells[weight_at] if weighted else None
+        log.add(line, cells[0], cells[1], time, weight, time_unit)
+    return log
+
+
+def read_items(table: Table, columns: ColumnMap, catalogue: Catalogue, problems: ProblemLog, notes: list[str]) -> None:
+    """Read a table of items into `catalogue`."""
+    if not table.columns:
+        notes.append("the items file has no rows")
+        return
+    found = columns.find(ITEM_FIELDS, table.columns)
+    if "item_id" not in found:
+        raise missing_column(table.path, "item_id", table.columns)
+    field_of = {column: name for name, column in found.items()}
+    if not any(name in found for name in ("title", "brand", "categories", "description", "text")):
+        notes.append("the items have no column title, brand, categories, description or text")
+    for line, record in table.records():
+        data = item_fields(table.path, line, record, field_of, problems)
+        if data is not None:
+            catalogue.add(table.path, line, data)
+
+
+def item_fields(
+    path: Path, line: int, record: Mapping[str, Any], field_of: Mapping[str, str], problems: ProblemLog
+) -> dict[str, Any] | None:
+    """The form of `Item.from_dict` of one row, or None with a problem recorded."""
+    data: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
+    for column, cell in record.items():
+        name = field_of.get(column)
+        try:
+            if name is not None:
+                data[name] = _FIELD_PARSERS.get(name, _as_it_is)(cell)
+            elif column != "attributes":
+                attributes[column] = cell
+        except ValueError as error:
+            problems.add(path, line, "invalid_item", f"{name} {shown(cell)}: {error}")
+            return None
+    nested = None if "attributes" in field_of else record.get("attributes")
+    if nested is not None:
+        try:
+            attributes = _merged(attributes, nested)
+        except ValueError as error:
+            problems.add(path, line, "invalid_item", f"attributes {shown(nested)}: {error}")
+            return None
+    if attributes:
+        data["attributes"] = attributes
+    return data
+
+
+def _as_it_is(cell: object) -> object:
+    return cell
+
+
+_FIELD_PARSERS: Mapping[str, Callable[[object], object]] = {
+    "price": parse_price,
+    "categories": parse_categories,
+}
+
+
+def _merged(columns: Mapping[str, Any], nested: object) -> dict[str, Any]:
+    """Attributes from columns and from a column `attributes`, which untyped files spell as a JSON object."""
+    value = parse_json(nested) if isinstance(nested, str) else nested
+    if not isinstance(value, Mapping):
+        raise ValueError("expected an object of names and values")
+    if twice := sorted(set(value) & set(columns)):
+        raise ValueError(f"{shown(twice[0])} stands in it and is a column as well")
+    return {**columns, **{name: entry for name, entry in value.items() if entry is not None}}

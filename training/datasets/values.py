@@ -1,0 +1,137 @@
+"""Values as files spell them: times, prices, lists of categories, weights, identifiers."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from training.datasets.files import parse_json
+
+TimeUnit: TypeAlias = Literal["s", "ms"]
+
+MICROSECONDS = 1_000_000
+_FIRST_SECOND = -62_135_596_800  # year 1
+_LAST_SECOND = 253_402_300_799  # year 9999
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_PRICE = re.compile(r"(?:[$€£¥₹]|[A-Z]{3})?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+_PRICE_UNIT_BEHIND = re.compile(r"\s*(?:[$€£¥₹]|[A-Z]{3})$", re.ASCII)
+
+
+def parse_time(value: object, unit: TimeUnit) -> int:
+    """A time as whole microseconds since 1970, from a number in `unit`, an ISO 8601 date or a datetime.
+
+    Digits alone are always a number, never a date such as 20140101. A date without an offset is UTC. Raises
+    `ValueError` that says what was expected; times outside the years 1 to 9999 are refused.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text.isascii() and text.isdigit() and len(text) < 20:
+            return _from_number(int(text), unit)
+        if len(text) < 64 and _NUMBER.fullmatch(text):
+            return _from_number(float(text), unit)
+        return _from_iso(text)
+    if isinstance(value, bool):
+        raise ValueError(_expected_time(unit))
+    if isinstance(value, int | float):
+        return _from_number(value, unit)
+    if isinstance(value, datetime):
+        return _from_datetime(value)
+    if isinstance(value, date):
+        return _from_datetime(datetime(value.year, value.month, value.day))
+    raise ValueError(_expected_time(unit))
+
+
+def _expected_time(unit: TimeUnit) -> str:
+    return f"expected {'seconds' if unit == 's' else 'milliseconds'} since 1970 or an ISO 8601 date"
+
+
+def _from_number(number: int | float, unit: TimeUnit) -> int:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(_expected_time(unit))
+    factor = 1 if unit == "s" else 1000
+    if not _FIRST_SECOND * factor <= number <= _LAST_SECOND * factor:
+        hint = " (a time in milliseconds needs the time unit ms)" if unit == "s" else ""
+        raise ValueError(f"{_expected_time(unit)} within the years 1 to 9999{hint}")
+    if isinstance(number, int):
+        return number * (MICROSECONDS // factor)
+    return round(number * (MICROSECONDS // factor))
+
+
+def _from_iso(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("expected a number since 1970 or an ISO 8601 date") from None
+    return _from_datetime(moment)
+
+
+def _from_datetime(moment: datetime) -> int:
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    difference = moment - _EPOCH
+    # Whole numbers throughout: total_seconds() would round.
+    return (difference.days * 86_400 + difference.seconds) * MICROSECONDS + difference.microseconds
+
+
+def parse_price(value: object) -> object:
+    """A price as a number: "$12.99", "1,299.00", "12.99 EUR" → float; numbers pass, blank text is None.
+
+    Raises `ValueError` for text that is not one amount ("$5 - $9", "12,99"). Other types pass unchanged: the
+    item refuses them by name.
+    """
+    if isinstance(value, Decimal):
+        return float(value)
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text:
+        return None
+    match = _PRICE.match(text)
+    if match and (match.end() == len(text) or _PRICE_UNIT_BEHIND.fullmatch(text, match.end())):
+        return float(match[1].replace(",", ""))
+    raise ValueError("expected one amount such as 12.99 or $1,299.00")
+
+
+def parse_categories(value: object) -> object:
+    """Categories from one cell: a JSON list, or parts between `|`, or between `;` where no `|` stands.
+
+    Raises `ValueError` for text that begins like a JSON list and is none. Other types pass unchanged.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.startswith("["):
+        try:
+            return parse_json(text)
+        except ValueError as error:
+            raise ValueError(f"expected a JSON list or parts between | or ;: {error}") from None
+    return [part.strip() for part in text.split("|" if "|" in text else ";") if part.strip()]
+
+
+def parse_weight(value: object) -> float:
+    """A weight: a finite number above zero. Raises `ValueError` that says so."""
+    expected = "expected a finite number above zero"
+    if isinstance(value, str):
+        if not (len(value) < 64 and _NUMBER.fullmatch(value.strip())):
+            raise ValueError(expected)
+        weight = float(value)
+    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        try:
+            weight = float(value)
+        except OverflowError:
+            raise ValueError(expected) from None
+    else:
+        raise ValueError(expected)
+    # Weights are kept as float32, so what overflows or vanishes there is refused as well.
+    if not 1e-30 <= weight <= 1e30:
+        raise ValueError(expected)
+    return weight
+
+
+def as_id(value: object) -> object:
+    """Whole numbers become their digits, as untyped files would spell them; all else passes unchanged."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,103 @@
+"""How good a trained tokenizer and recommender are: full ranking and sampled-99, on histories it can read.
+
+Full ranking scores every item of the catalogue; the items of the history are left out, the target never is.
+Sampled-99 scores the target against 99 random items that the user never touched: the protocol of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.recommender import SequenceRecommender
+from training.batches import Items, pad_right
+from training.metrics import Ranks
+
+SAMPLED_NEGATIVES = 99
+
+
+@torch.no_grad()
+def queries(
+    recommender: SequenceRecommender, catalogue: Tensor, histories: Sequence[Items], chunk: int = 1024
+) -> Tensor:
+    """Query vectors [users, D] of histories of item indices, each with at least one; only the latest are read."""
+    recommender.eval()
+    kept = [history[-recommender.config.max_length :] for history in histories]
+    lengths = np.array([len(history) for history in kept])
+    if lengths.min(initial=1) < 1:
+        raise ValueError("histories: an empty history has no query vector")
+    out = catalogue.new_empty(len(kept), catalogue.shape[1])
+    order = np.argsort(lengths, kind="stable")  # similar lengths together: little padding
+    for start in range(0, len(order), chunk):
+        members = order[start : start + chunk]
+        padded, _ = pad_right([kept[member] for member in members])
+        sizes = torch.from_numpy(lengths[members]).to(catalogue.device)
+        out[torch.from_numpy(members)] = recommender.query(catalogue[padded.to(catalogue.device)], sizes)
+    return out
+
+
+@torch.no_grad()
+def full_ranks(
+    query: Tensor, catalogue: Tensor, targets: NDArray[np.int64], histories: Sequence[Items], chunk: int = 512
+) -> Ranks:
+    """Place of each target among all items, the user's history masked. query [users, D], catalogue [items, D]."""
+    greater, ties = [], []
+    goal = torch.from_numpy(targets).to(query.device)
+    for start in range(0, len(query), chunk):
+        scores = query[start : start + chunk] @ catalogue.T
+        aim = goal[start : start + chunk, None]
+        target_scores = scores.gather(1, aim)
+        seen = histories[start : start + chunk]
+        rows = np.repeat(np.arange(len(seen)), [len(history) for history in seen])
+        scores[torch.from_numpy(rows), torch.from_numpy(np.concatenate(seen).astype(np.int64))] = float("-inf")
+        scores.scatter_(1, aim, target_scores)
+        greater.append((scores > target_scores).sum(1))
+        ties.append((scores == target_scores).sum(1) - 1)
+    return Ranks(torch.cat(greater).cpu().numpy(), torch.cat(ties).cpu().numpy())
+
+
+@torch.no_grad()
+def sampled_ranks(
+    query: Tensor,
+    catalogue: Tensor,
+    targets: NDArray[np.int64],
+    negatives: NDArray[np.int64],
+    chunk: int = 2048,
+) -> Ranks:
+    """Place of each target among itself and its negatives [users, 99]."""
+    greater, ties = [], []
+    candidates = torch.from_numpy(np.concatenate([targets[:, None], negatives], axis=1)).to(query.device)
+    for start in range(0, len(query), chunk):
+        part = slice(start, start + chunk)
+        scores = torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)
+        greater.append((scores[:, 1:] > scores[:, :1]).sum(1))
+        ties.append((scores[:, 1:] == scores[:, :1]).sum(1))
+    return Ranks(torch.cat(greater).cpu().numpy(), torch.cat(ties).cpu().numpy())
+
+
+def draw_negatives(
+    sequences: Sequence[Items], n_items: int, seed: int, count: int = SAMPLED_NEGATIVES
+) -> NDArray[np.int64]:
+    """`count` distinct items per user, none in the user's whole sequence; [users, count], the same for every method.
+
+    Raises ValueError when a user leaves fewer than `count` items untouched.
+    """
+    rng = np.random.default_rng(seed)
+    out = np.empty((len(sequences), count), dtype=np.int64)
+    for user, sequence in enumerate(sequences):
+        touched = set(sequence.tolist())
+        if n_items - len(touched) < count:
+            raise ValueError(
+                f"sampled protocol: user {user} touched {len(touched)} of {n_items} items, "
+                f"fewer than {count} are left to draw"
+            )
+        chosen: dict[int, None] = {}
+        while len(chosen) < count:
+            drawn = rng.integers(0, n_items, size=count + 16).tolist()
+            chosen.update(dict.fromkeys(item for item in drawn if item not in touched))
+        out[user] = list(chosen)[:count]
+    return out

@@ -1,0 +1,159 @@
+"""What training minimises: L = L_rec + λ·commitment + codebook + reconstruction, end to end.
+
+The encoder runs once for each distinct item of a step, never for each position: a Beauty step holds 12,800 padded
+positions but some 1,500 items. Items that a full softmax needs beyond those are embedded from their current codes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.recommender import SequenceRecommender
+from model.tokenizer import COLD, HybridTokenizer
+from training.batches import Batch
+from training.config import Recipe
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Scalars of one step; `total` is the weighted sum that is minimised."""
+
+    total: Tensor
+    recommendation: Tensor
+    commitment: Tensor
+    codebook: Tensor
+    reconstruction: Tensor
+
+
+class JointModel(nn.Module):
+    """Tokenizer and recommender with the frozen text embeddings of the catalogue and its current semantic IDs.
+
+    text: [n_items, T]. codes: [n_items, levels], brought up to date by each step for its items and by
+    `refresh_codes` for all. trained: [n_items] bool, items that a training sequence holds. The others take no part
+    as negatives (they would only learn to be unwanted), and are embedded as cold items.
+    """
+
+    text: Tensor
+    codes: Tensor
+    trained: Tensor
+    candidates: Tensor
+
+    def __init__(
+        self, tokenizer: HybridTokenizer, recommender: SequenceRecommender, text: Tensor, trained: Tensor
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.recommender = recommender
+        levels = tokenizer.config.levels if tokenizer.config.has_semantic else 0
+        self.register_buffer("text", text, persistent=False)
+        self.register_buffer("trained", trained, persistent=False)
+        self.register_buffer("candidates", trained.nonzero().squeeze(-1), persistent=False)
+        self.register_buffer("codes", torch.zeros(len(text), levels, dtype=torch.int64))
+
+    @torch.no_grad()
+    def latents(self, chunk: int = 8192) -> Tensor:
+        """Latents of the whole catalogue, [n_items, D2]."""
+        return torch.cat([self.tokenizer.encode(part) for part in torch.split(self.text, chunk)])
+
+    @torch.no_grad()
+    def refresh_codes(self) -> None:
+        """Tokenize the whole catalogue with the weights as they are."""
+        if self.tokenizer.config.has_semantic:
+            for start in range(0, len(self.text), 8192):
+                part = slice(start, start + 8192)
+                self.codes[part] = self.tokenizer.tokenize(self.text[part]).codes
+
+    @torch.no_grad()
+    def catalogue(self) -> Tensor:
+        """Hybrid embeddings of all items from their codes, [n_items, D]: what is exported and evaluated."""
+        items = torch.where(self.trained, torch.arange(len(self.text), device=self.text.device), COLD)
+        semantic = self.tokenizer.semantic_embeddings(self.codes) if self.tokenizer.config.has_semantic else None
+        return self.tokenizer.embed_items(semantic, items)
+
+    def forward(self, batch: Batch, recipe: Recipe) -> Losses:
+        """Losses of one batch. Draws negatives and cold items from torch's global generator."""
+        inputs, targets = batch.inputs, batch.targets[batch.valid]
+        negatives = self._draw_negatives(targets, recipe)
+        # For the full softmax the negatives are everyone; only the items of the histories are encoded afresh.
+        distinct = torch.unique(torch.cat([inputs[batch.valid], targets, negatives.flatten()]))
+        semantic, losses = self._quantize(distinct, recipe)
+        rows = distinct
+        if recipe.loss == "softmax":
+            semantic = self._with_fresh(distinct, semantic)
+            rows = self.candidates
+        row_of = torch.zeros(len(self.text), dtype=torch.int64, device=inputs.device)
+        row_of[rows] = torch.arange(len(rows), device=inputs.device)
+        table = self.tokenizer.embed_items(semantic, self._with_cold(rows, recipe))
+        hidden = self.recommender(table[row_of[inputs]])[batch.valid]
+        recommendation = _recommendation_loss(hidden, table, row_of[targets], row_of[negatives], recipe)
+        commitment, codebook, reconstruction = losses
+        total = (
+            recommendation
+            + recipe.commitment_weight * commitment
+            + recipe.codebook_weight * codebook
+            + recipe.reconstruction_weight * reconstruction
+        )
+        return Losses(total, recommendation, commitment, codebook, reconstruction)
+
+    def tokenizer_loss(self, items: Tensor, recipe: Recipe) -> Tensor:
+        """Quantization and reconstruction losses alone, for items [n]: the objective of the warm-up."""
+        commitment, codebook, reconstruction = self._quantize(items, recipe)[1]
+        return recipe.commitment_weight * commitment + recipe.codebook_weight * codebook + reconstruction
+
+    def _quantize(self, items: Tensor, recipe: Recipe) -> tuple[Tensor | None, tuple[Tensor, Tensor, Tensor]]:
+        """Semantic embeddings [n, D2] of distinct items [n] with gradients, and the tokenizer's three losses."""
+        zero = self.text.new_zeros(())
+        if not self.tokenizer.config.has_semantic:
+            return None, (zero, zero, zero)
+        text = self.text[items]
+        quantized = self.tokenizer.quantize(text)
+        with torch.no_grad():
+            self.codes[items] = quantized.codes
+        reconstruction = zero
+        if recipe.reconstruction:
+            reconstruction = (self.tokenizer.decode(quantized.semantic) - text).square().sum(-1).mean()
+        return quantized.semantic, (quantized.commitment, quantized.codebook, reconstruction)
+
+    def _with_fresh(self, items: Tensor, fresh: Tensor | None) -> Tensor | None:
+        """Semantic embeddings of all candidates [candidates, D2]: from codes, those of `items` as just quantized."""
+        if fresh is None:
+            return None
+        at = torch.searchsorted(self.candidates, items)
+        return self.tokenizer.semantic_embeddings(self.codes[self.candidates]).index_copy(0, at, fresh)
+
+    def _with_cold(self, items: Tensor, recipe: Recipe) -> Tensor:
+        """Item indices with a random share replaced by COLD: the model learns to do without an ID embedding."""
+        if not (self.training and recipe.cold_probability and self.tokenizer.config.tokens == "hybrid"):
+            return items
+        cold = torch.rand(len(items), device=items.device) < recipe.cold_probability
+        return torch.where(cold, COLD, items)
+
+    def _draw_negatives(self, targets: Tensor, recipe: Recipe) -> Tensor:
+        """bce: [positions, negatives], none equal to its target; sampled_softmax: [negatives]; softmax: [0]."""
+        count, device = len(self.candidates), targets.device
+        if recipe.loss == "bce":
+            # Uniform over the other count − 1 candidates: a shift by 1 … count − 1, modulo count.
+            shift = torch.randint(1, count, (len(targets), recipe.negatives), device=device)
+            place = torch.searchsorted(self.candidates, targets)
+            return self.candidates[(place.unsqueeze(-1) + shift) % count]
+        if recipe.loss == "sampled_softmax":
+            return self.candidates[torch.randint(count, (recipe.negatives,), device=device)]
+        return targets.new_empty(0)
+
+
+def _recommendation_loss(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, recipe: Recipe) -> Tensor:
+    """hidden [positions, D], table [rows, D], targets [positions] and negatives as rows of the table."""
+    if recipe.loss == "softmax":
+        return F.cross_entropy(hidden @ table.T, targets)
+    positive = (hidden * table[targets]).sum(-1)
+    if recipe.loss == "bce":
+        negative = torch.einsum("pd,pnd->pn", hidden, table[negatives])
+        return F.softplus(-positive).mean() + F.softplus(negative).mean()
+    logits = hidden @ table[negatives].T
+    # A negative that is the target itself would be pushed down where it should be pulled up.
+    logits = logits.masked_fill(negatives == targets.unsqueeze(-1), float("-inf"))
+    return (torch.logsumexp(torch.cat([positive.unsqueeze(-1), logits], dim=-1), dim=-1) - positive).mean()
