@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic import TypeAdapter
 from starlette.responses import Response
 
 from service.problems import MEDIA_TYPE, TITLES, Problem
@@ -60,8 +61,14 @@ def text(description: str, media_type: str, example: str) -> dict[int | str, dic
 
 
 def answer(value: object, status: int = 200) -> Response:
-    """A JSON answer; members without a value are left out.
+    """A JSON answer from one of the dataclasses in `results`; members without a value are left out.
 
     Written straight from the engine's results: validating them again would take longer than computing them.
     """
-    return Response(to_json(value, exclude_none=True), status, media_type="application/json")
+    body = _writer(type(value)).dump_json(value, exclude_none=True)
+    return Response(body, status, media_type="application/json")
+
+
+@cache
+def _writer(kind: type[object]) -> TypeAdapter[object]:
+    return TypeAdapter(kind)

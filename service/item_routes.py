@@ -23,7 +23,7 @@ from service.limits import accept_item, check_batch
 from service.metrics import Metrics
 from service.problems import of_error
 from service.responses import ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
-from service.results import Page, Written
+from service.results import ItemBatch, ItemEntry, Page, Written
 from service.runtime import EngineDep, RuntimeDep
 from service.schemas import ITEM_EXAMPLE, Entry, ItemBatchRequest, ItemContent, ItemCreate, Source
 from service.settings import Settings
@@ -64,16 +64,16 @@ async def create_items(body: ItemBatchRequest, engine: EngineDep, runtime: Runti
     """Register items in one transaction. An entry that is refused leaves the others alone."""
     check_batch("items", len(body.items), runtime.settings)
     results = await runtime.writing(partial(_add_all, engine, body.items, runtime.settings))
-    entries: list[dict[str, object]] = []
+    entries: list[ItemEntry] = []
     for result in results:
         if isinstance(result, Written):
             runtime.metrics.observe_write(result.outcome, _percentile(result))
-            entries.append({"status": _CREATED[result.outcome], "item": result})
+            entries.append(ItemEntry(_CREATED[result.outcome], result))
         else:
             runtime.metrics.observe_write("refused")
             problem = of_error(result)
-            entries.append({"status": problem.status, "problem": problem.body()})
-    return answer({"results": entries})
+            entries.append(ItemEntry(problem.status, problem=problem.body()))
+    return answer(ItemBatch(entries))
 
 
 def _add_all(engine: Engine, entries: list[Entry[ItemCreate]], settings: Settings) -> list[Written | Exception]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from model.items import AttributeValue
+from service.schemas import AttributeValue
+from service.settings import IndexKind
 
 Strategy = Literal["model", "popularity"]
 Outcome = Literal["created", "unchanged", "replaced"]
@@ -78,3 +79,55 @@ class Written(Served):
 class Page:
     items: list[Served]
     next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class RecommendEntry:
+    """The answer to one entry of a batch: a result, or the members of a problem."""
+
+    status: int
+    result: Recommendation | None = None
+    problem: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class RecommendBatch:
+    results: list[RecommendEntry]
+
+
+@dataclass(frozen=True)
+class ItemEntry:
+    """The answer to one entry of a batch: an item, or the members of a problem."""
+
+    status: int
+    item: Written | None = None
+    problem: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ItemBatch:
+    results: list[ItemEntry]
+
+
+@dataclass(frozen=True)
+class IndexState:
+    kind: IndexKind
+    recall_at_10: float
+
+
+@dataclass(frozen=True)
+class Version:
+    """What is running; all but the first only once it is ready."""
+
+    service: str
+    model_version: str | None = None
+    items: int | None = None
+    cold_items: int | None = None
+    index: IndexState | None = None
+    started_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    status: Literal["alive", "ready"]
+    model_version: str | None = None

@@ -24,6 +24,7 @@ from service.responses import (
     SimilarResponse,
     VersionResponse,
 )
+from service.results import IndexState, Probe, RecommendBatch, RecommendEntry, Version
 from service.runtime import EngineDep, RuntimeDep
 from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
 from service.settings import Settings
@@ -64,16 +65,16 @@ async def recommend_batch(body: RecommendBatchRequest, engine: EngineDep, runtim
     checked = [_checked(entry, runtime.settings) for entry in body.requests]
     accepted = [entry for entry in checked if isinstance(entry, RecommendRequest)]
     results = iter(await runtime.heavy(partial(engine.recommend_batch, accepted)))
-    entries: list[dict[str, object]] = []
+    entries: list[RecommendEntry] = []
     for entry in checked:
         if isinstance(entry, RecommendRequest):
             result = next(results)
             runtime.metrics.observe_recommendation(result.strategy)
-            entries.append({"status": 200, "result": result})
+            entries.append(RecommendEntry(200, result))
         else:
             problem = of_error(entry)
-            entries.append({"status": problem.status, "problem": problem.body()})
-    return answer({"results": entries})
+            entries.append(RecommendEntry(problem.status, problem=problem.body()))
+    return answer(RecommendBatch(entries))
 
 
 def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendRequest | Exception:
@@ -113,13 +114,13 @@ async def similar(
 @operate_router.get("/livez", response_model=Liveness)
 async def livez() -> Response:
     """200 while the process runs, ready or not."""
-    return answer({"status": "alive"})
+    return answer(Probe("alive"))
 
 
 @operate_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"))
 async def readyz(engine: EngineDep) -> Response:
     """200 when recommendations are answered; else 503 with the reason."""
-    return answer({"status": "ready", "model_version": engine.artifact.version})
+    return answer(Probe("ready", engine.artifact.version))
 
 
 @operate_router.get(
@@ -135,24 +136,25 @@ async def metrics(runtime: RuntimeDep) -> Response:
 @operate_router.get("/version", response_model=VersionResponse)
 async def show_version(request: Request, runtime: RuntimeDep) -> Response:
     """What is running; answers before the service is ready too."""
-    out: dict[str, object] = {"service": request.app.version}
     try:
         engine = runtime.ready()
     except NotReady:
-        return answer(out)
-    out |= {
-        "model_version": engine.artifact.version,
-        "items": len(engine.catalogue),
-        "cold_items": engine.catalogue.cold,
-        "index": {"kind": runtime.settings.index, "recall_at_10": engine.recall},
-        "started_seconds": round(engine.started_seconds, 3),
-    }
-    return answer(out)
+        return answer(Version(request.app.version))
+    return answer(
+        Version(
+            service=request.app.version,
+            model_version=engine.artifact.version,
+            items=len(engine.catalogue),
+            cold_items=engine.catalogue.cold,
+            index=IndexState(runtime.settings.index, engine.recall),
+            started_seconds=round(engine.started_seconds, 3),
+        )
+    )
 
 
 def service_version() -> str:
-    """The installed package's version; "0" in a source tree that is not installed."""
+    """The installed package's version; "0+source" in a source tree that is not installed."""
     try:
         return version("kindred")
     except PackageNotFoundError:
-        return "0"
+        return "0+source"

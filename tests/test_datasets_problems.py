@@ -259,6 +259,22 @@ def test_parquet_that_is_damaged_or_has_nulls(tmp_path: Path) -> None:
         load_dataset(tmp_path)
 
 
+def test_names_of_columns_are_shown_safely(tmp_path: Path) -> None:
+    write(tmp_path, "interactions.csv", "user_id,item_id\nu,a\n")
+    for name in ("\\ud800", "\\u001b[2J", "x" * 10_000):
+        write(tmp_path, "items.jsonl", f'{{"item_id": "a", "{name}": {{}}}}\n')
+        with pytest.raises(DatasetError, match=r"items\.jsonl:1: invalid_item: attributes\.") as caught:
+            load_dataset(tmp_path)
+        assert len(str(caught.value)) < 800
+        str(caught.value).encode()
+        write(tmp_path, "interactions.jsonl", f'{{"user_id": "u", "{name}": "a"}}\n')
+        with pytest.raises(DatasetError, match="no column item_id; found: user_id, ") as caught:
+            load_dataset(tmp_path / "interactions.jsonl")
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 400
+        (tmp_path / "interactions.jsonl").unlink()
+
+
 def test_core_and_format_are_checked(tmp_path: Path) -> None:
     write(tmp_path, "interactions.csv", "user_id,item_id\nu,a\n")
     with pytest.raises(DatasetError, match="core -1: expected 0"):

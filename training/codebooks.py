@@ -23,7 +23,7 @@ def scale_latents(tokenizer: HybridTokenizer, latents: Tensor) -> Tensor:
     Latents, codewords and ID embeddings then start at a scale that suits the optimiser's step size.
     """
     last = cast(nn.Linear, tokenizer.encoder[-1])
-    norm = latents.norm(dim=-1).mean().clamp_min(1e-12)
+    norm: Tensor = latents.norm(dim=-1).mean().clamp_min(1e-12)
     last.weight.div_(norm)
     last.bias.div_(norm)
     return latents / norm

@@ -18,6 +18,7 @@ from training.batches import Items, pad_right
 from training.metrics import Ranks
 
 SAMPLED_NEGATIVES = 99
+NEGATIVES_SEED = 0
 
 
 @torch.no_grad()

@@ -31,8 +31,8 @@ def hit(ranks: Ranks, k: int) -> NDArray[np.float64]:
 
 def ndcg(ranks: Ranks, k: int) -> NDArray[np.float64]:
     """NDCG@k per user for one target: 1 / log2(place + 1), places counted from 1, and 0 behind place k."""
-    places = np.arange(_places(ranks))
-    gain: NDArray[np.float64] = np.where(places < k, 1.0 / np.log2(places + 2.0), 0.0)
+    gain: NDArray[np.float64] = np.zeros(_places(ranks))
+    gain[:k] = 1.0 / np.log2(np.arange(min(k, len(gain))) + 2.0)
     return _mean_gain(ranks, gain)
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from model.items import Item
 from training.datasets.base import Dataset, DatasetReport, IntArray
 from training.datasets.collect import ITEM_ROWS_UNSEEN, RawData
-from training.datasets.problems import DatasetError, ProblemLog
+from training.datasets.problems import DatasetError, ProblemLog, printable
 from training.datasets.values import MICROSECONDS
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -56,12 +56,12 @@ def assemble(raw: RawData, problems: ProblemLog, *, name: str, core: int, keep_u
     all_ids = list(log.users.numbers)
     report = DatasetReport(
         format=raw.format,
-        recognised=raw.recognised,
-        files=[str(path) for path in raw.files],
+        recognised=printable(raw.recognised),
+        files=[printable(str(path)) for path in raw.files],
         core=core,
         unlisted_items=unlisted,
         dropped=dropped,
-        notes=list(raw.notes),
+        notes=[printable(note) for note in raw.notes],
         problem_counts=dict(problems.counts),
         problems=list(problems.problems),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from training.datasets.problems import DatasetError
+from training.datasets.problems import DatasetError, listed
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp", "weight")
 ITEM_FIELDS = ("item_id", "title", "brand", "categories", "description", "price", "text")
@@ -69,13 +69,13 @@ class ColumnMap:
         """Raise `DatasetError` for a mapping that no table (path, its fields, its columns) can use."""
         for name, column in self.names.items():
             if not any(name in fields and column in columns for _, fields, columns in tables):
-                places = "; ".join(f"{path} has {', '.join(columns)}" for path, _, columns in tables)
+                places = "; ".join(f"{path} has {listed(columns)}" for path, _, columns in tables)
                 raise DatasetError(f"column {name}={column}: no such column: {places}")
 
 
 def missing_column(path: Path, name: str, columns: Sequence[str]) -> DatasetError:
     """The error for a column that a file must have."""
     return DatasetError(
-        f"{path}: no column {name}; found: {', '.join(columns) or 'none'}. "
-        f"Name the column that holds it, for example --column {name}={columns[0] if columns else '…'}"
+        f"{path}: no column {name}; found: {listed(columns)}. "
+        f"Name the column that holds it, for example --column {name}={listed(columns[:1])}"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from training.datasets.files import base_suffix
-from training.datasets.problems import DatasetError
+from training.datasets.problems import DatasetError, listed
 from training.datasets.tables import TABLE_SUFFIXES
 
 Format: TypeAlias = Literal["tabular", "recbole", "amazon2014", "amazon2023", "s3rec"]
@@ -72,8 +72,7 @@ def _contents(place: Path) -> str:
     if not place.is_dir():
         return " by its name"
     names = sorted(entry.name for entry in place.iterdir())
-    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return f" among {', '.join(names[:10])}{more}" if names else ": the folder is empty"
+    return f" among {listed(names)}" if names else ": the folder is empty"
 
 
 def _in_folder(folder: Path, wanted: list[Format]) -> list[Source]:

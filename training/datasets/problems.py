@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -13,6 +13,8 @@ OnError: TypeAlias = Literal["fail", "drop"]
 SHOWN_IN_ERROR = 20
 KEPT_PROBLEMS = 1000
 _SHOWN_VALUE = 60
+_SHOWN_NAMES = 12
+_LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class DatasetError(Exception):
     """A data set that cannot be used; `problems` holds the rows at fault, `counts` how many of each kind."""
 
     def __init__(self, message: str, problems: Iterable[Problem] = (), counts: dict[str, int] | None = None) -> None:
-        super().__init__(message)
+        super().__init__("\n".join(printable(line) for line in message.split("\n")))
         self.problems = list(problems)
         self.counts = dict(counts or {})
 
@@ -50,7 +52,9 @@ class ProblemLog:
     def add(self, file: Path, line: int, kind: str, message: str) -> None:
         self.counts[kind] += 1
         if len(self.problems) < KEPT_PROBLEMS:
-            self.problems.append(Problem(str(file), line, kind, message))
+            # Values are cut where they are shown; names of fields may be as long as a file makes them.
+            short = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}…"
+            self.problems.append(Problem(printable(str(file)), line, kind, printable(short)))
 
     def raise_if_any(self) -> None:
         """Raise `DatasetError` that lists the first problems with file and line, and the totals by kind."""
@@ -63,6 +67,25 @@ class ProblemLog:
         if total > SHOWN_IN_ERROR:
             lines.append(f"  and {total - SHOWN_IN_ERROR} more")
         raise DatasetError("\n".join(lines), self.problems, self.counts)
+
+
+def printable(text: str) -> str:
+    """Text that any terminal and any encoding takes: control characters and lone surrogates are escaped.
+
+    Names of columns and files come from outside as much as values do, and reach messages and reports.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: the first twelve, long ones cut."""
+    if not names:
+        return "none"
+    parts = [name if len(name) <= _SHOWN_VALUE else f"{name[:_SHOWN_VALUE]}…" for name in names[:_SHOWN_NAMES]]
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return printable(", ".join(parts)) + more
 
 
 def shown(value: object) -> str:

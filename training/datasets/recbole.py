@@ -15,7 +15,7 @@ from model.items import AttributeValue
 from training.datasets.collect import Catalogue, RawData
 from training.datasets.columns import INTERACTION_FIELDS, ITEM_FIELDS, ColumnMap, UsedTable, missing_column
 from training.datasets.files import read_lines, read_text_lines
-from training.datasets.problems import DatasetError, ProblemLog, shown
+from training.datasets.problems import DatasetError, ProblemLog, listed, shown
 from training.datasets.tables import check_columns
 from training.datasets.tabular import read_interactions
 from training.datasets.values import TimeUnit, parse_categories, parse_price
@@ -56,7 +56,7 @@ class AtomicTable:
             if len(fields) == len(self.columns):
                 yield number, fields
             else:
-                message = f"{len(fields)} fields; expected {len(self.columns)}: {', '.join(self.columns)}"
+                message = f"{len(fields)} fields; expected {len(self.columns)}: {listed(self.columns)}"
                 self._problems.add(self.path, number, "malformed_row", message)
 
     def cells(self, names: Sequence[str]) -> Iterator[tuple[int, Sequence[object]]]:

@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from training.datasets.files import base_suffix, read_json_lines, read_lines, read_text_lines
-from training.datasets.problems import DatasetError, ProblemLog, shown
+from training.datasets.problems import DatasetError, ProblemLog, listed, shown
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# Texts that are not UTF-8 and times that datetime cannot hold come as ValueError and OverflowError.
+_PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError, OverflowError)
 
 
 class Table(Protocol):
@@ -50,7 +52,7 @@ def check_columns(path: Path, columns: list[str]) -> list[str]:
     """Return the columns; raises `DatasetError` when a name stands twice."""
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
-        raise DatasetError(f"{path}: the column {twice[0]!r} stands more than once in the header")
+        raise DatasetError(f"{path}: the column {shown(twice[0])} stands more than once in the header")
     return columns
 
 
@@ -143,7 +145,7 @@ class DelimitedTable:
                 self._refuse_width(start, len(fields))
 
     def _refuse_width(self, line: int, width: int) -> None:
-        message = f"{width} fields; expected {len(self.columns)}: {', '.join(self.columns)}"
+        message = f"{width} fields; expected {len(self.columns)}: {listed(self.columns)}"
         self._problems.add(self.path, line, "malformed_row", message)
 
 
@@ -177,9 +179,10 @@ class ParquetTable:
         self.path = path
         try:
             self._file = pq.ParquetFile(path)
-        except (OSError, pa.ArrowException) as error:
+            names = list(self._file.schema_arrow.names)
+        except _PARQUET_ERRORS as error:
             raise DatasetError(f"{path}: cannot be read as parquet: {error}") from None
-        self.columns = check_columns(path, list(self._file.schema_arrow.names))
+        self.columns = check_columns(path, names)
 
     def cells(self, names: Sequence[str]) -> Iterator[tuple[int, Sequence[object]]]:
         """See `Table`."""
@@ -190,7 +193,7 @@ class ParquetTable:
                 for row in zip(*columns, strict=True):
                     number += 1
                     yield number, row
-        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        except _PARQUET_ERRORS as error:
             raise DatasetError(f"{self.path}: cannot be read after row {number}: {error}") from None
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:

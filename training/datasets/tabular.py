@@ -9,7 +9,7 @@ from typing import Any
 from training.datasets.collect import Catalogue, InteractionLog, RawData
 from training.datasets.columns import INTERACTION_FIELDS, ITEM_FIELDS, ColumnMap, UsedTable, missing_column
 from training.datasets.files import parse_json
-from training.datasets.problems import ProblemLog, shown
+from training.datasets.problems import ProblemLog, listed, shown
 from training.datasets.tables import Table, open_table
 from training.datasets.values import TimeUnit, parse_categories, parse_price
 
@@ -63,7 +63,7 @@ def read_interactions(
         return log
     ignored = [column for column in table.columns if column not in found.values()]
     if ignored:
-        notes.append(f"columns of the interactions that are not read: {', '.join(ignored)}")
+        notes.append(f"columns of the interactions that are not read: {listed(ignored)}")
     if not timed:
         notes.append("the interactions have no timestamp: the order of the file is the order of time")
     fields = [name for name in INTERACTION_FIELDS if name in found]

@@ -1,0 +1,258 @@
+"""The training loop: batches in, the best weights by validation out; resumable after every epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, optim
+
+from model.recommender import SequenceRecommender
+from model.text import SentenceEncoder, TextEncoder, TfidfEncoder
+from model.tokenizer import HybridTokenizer
+from training.batches import Batch, TrainingBatches
+from training.checkpoint import (
+    CheckpointError,
+    flatten,
+    load_checkpoint,
+    optimizer_tensors,
+    part,
+    restore_optimizer,
+    save_checkpoint,
+    snapshot,
+)
+from training.codebooks import initialise_codebooks, replace_dead_codewords, scale_latents
+from training.config import Recipe
+from training.datasets.base import Dataset
+from training.datasets.splits import EvaluationCases, Split, leave_one_out
+from training.evaluation import NEGATIVES_SEED, SAMPLED_NEGATIVES, draw_negatives, full_ranks, queries, sampled_ranks
+from training.metrics import Ranks, ndcg, reciprocal_rank
+from training.objective import JointModel, Losses
+
+# Seeds of an epoch are far apart, so that runs of neighbouring seeds share no epoch's random numbers.
+_SEED_STRIDE = 100_003
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch: mean losses by name, the monitored metric, and how the codebooks fared."""
+
+    epoch: int
+    seconds: float
+    validation_seconds: float
+    losses: dict[str, float]
+    monitored: float
+    best: bool
+    replaced_codewords: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Called as training goes on: `step(done, total, loss)` after each batch, `epoch(report)` after each epoch."""
+
+    step: Callable[[int, int, float], None] = lambda done, total, loss: None
+    epoch: Callable[[EpochReport], None] = lambda report: None
+    message: Callable[[str], None] = lambda text: None
+
+
+class Trainer:
+    """Trains one recipe on one data set.
+
+    After `fit`, `model` holds the best weights and `codes` of the whole catalogue. Deterministic on a CPU: the same
+    data, recipe, seed and number of threads give the same weights.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        recipe: Recipe,
+        *,
+        seed: int = 0,
+        device: torch.device | None = None,
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
+        self.dataset, self.recipe, self.seed = dataset, recipe, seed
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.split: Split = leave_one_out(dataset)
+        if not len(self.split.valid):
+            raise ValueError("data: no user has three interactions, so nothing can be held out to validate on")
+        self.batches = TrainingBatches(self.split.train, batch_size=recipe.batch_size, max_length=recipe.max_length)
+        self.popularity = training_popularity(self.split, dataset.n_items)
+        self.text_encoder = text_encoder or fit_text_encoder(dataset, recipe, seed)
+        torch.manual_seed(seed)
+        text = torch.from_numpy(self.text_encoder.encode([item.to_text() for item in dataset.items]))
+        tokenizer = HybridTokenizer(recipe.tokenizer_config(text.shape[1]), dataset.n_items)
+        recommender = SequenceRecommender(recipe.recommender_config(tokenizer.dim))
+        trained = torch.from_numpy(self.popularity > 0)
+        self.model = JointModel(tokenizer, recommender, text, trained).to(self.device)
+        self.optimizer = optim.Adam(self.model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.history: list[dict[str, Any]] = []
+        self._negatives: np.ndarray[Any, np.dtype[np.int64]] | None = None
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What a checkpoint must agree with to be resumed from."""
+        return {"dataset": self.dataset.fingerprint(), "recipe": self.recipe.model_dump(mode="json"), "seed": self.seed}
+
+    def fit(self, checkpoint: Path | None = None, progress: Progress | None = None) -> None:
+        """Train until the monitored metric has not improved for `patience` epochs, then restore the best weights.
+
+        checkpoint: written after every epoch, and gone on from when it exists. Raises CheckpointError when it belongs
+        to another run.
+        """
+        progress = progress or Progress()
+        best, best_epoch, first = -1.0, -1, 0
+        best_weights: dict[str, Tensor] = {}
+        if checkpoint is not None and checkpoint.exists():
+            best, best_epoch, first, best_weights = self._resume(checkpoint)
+            progress.message(f"going on from {checkpoint}, after epoch {first}")
+        else:
+            self._initialise_tokenizer(progress)
+        if not self.recipe.joint:
+            self._freeze_tokenizer()
+        for epoch in range(first, self.recipe.epochs):
+            if epoch - best_epoch > self.recipe.patience and best_epoch >= 0:
+                break
+            report = self._epoch(epoch, best, progress)
+            if report.best:
+                best, best_epoch, best_weights = report.monitored, epoch, snapshot(self.model)
+            self.history.append(
+                {"epoch": epoch, "monitored": report.monitored, "seconds": round(report.seconds, 2), **report.losses}
+            )
+            if checkpoint is not None:
+                self._save(checkpoint, best_weights, {"best": best, "best_epoch": best_epoch, "epoch": epoch})
+            progress.epoch(report)
+        self.model.load_state_dict(best_weights)
+        self.model.eval()
+
+    def _epoch(self, epoch: int, best: float, progress: Progress) -> EpochReport:
+        started = time.perf_counter()
+        torch.manual_seed(self.seed * _SEED_STRIDE + epoch + 1)
+        self.model.train()
+        sums: dict[str, float] = {}
+        for done, batch in enumerate(self.batches.epoch(np.random.default_rng([self.seed, epoch])), start=1):
+            losses = self._step(batch)
+            for name, value in vars(losses).items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+            if not np.isfinite(sums["total"]):
+                raise FloatingPointError(f"epoch {epoch}: the loss is no longer finite; try a lower learning rate")
+            progress.step(done, len(self.batches), sums["total"] / done)
+        replaced = self._refresh(epoch)
+        trained = time.perf_counter()
+        monitored = self.validate()
+        return EpochReport(
+            epoch=epoch,
+            seconds=trained - started,
+            validation_seconds=time.perf_counter() - trained,
+            losses={name: value / len(self.batches) for name, value in sums.items()},
+            monitored=monitored,
+            best=monitored > best,
+            replaced_codewords=replaced,
+        )
+
+    def _step(self, batch: Batch) -> Losses:
+        moved = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
+        losses: Losses = self.model(moved, self.recipe)
+        self.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return losses
+
+    def _refresh(self, epoch: int) -> int:
+        """Replace dead codewords and tokenize the catalogue anew, so that what is validated is what is exported."""
+        self.model.eval()
+        if not self.model.tokenizer.config.has_semantic:
+            return 0
+        generator = torch.Generator().manual_seed(self.seed * _SEED_STRIDE + epoch + 1)
+        replaced = replace_dead_codewords(self.model.tokenizer.quantizer, self.model.latents(), generator)
+        self.model.refresh_codes()
+        return replaced
+
+    def _initialise_tokenizer(self, progress: Progress) -> None:
+        tokenizer = self.model.tokenizer
+        if not tokenizer.config.has_semantic:
+            return
+        progress.message(f"k-means initialisation of {tokenizer.config.levels} codebooks over the catalogue")
+        latents = scale_latents(tokenizer, self.model.latents())
+        initialise_codebooks(tokenizer.quantizer, latents, self.seed)
+        self._refresh(-1)
+        for epoch in range(self.recipe.warmup_epochs):
+            self._warm_up(epoch, progress)
+        self._refresh(-1)
+
+    def _freeze_tokenizer(self) -> None:
+        """Leave encoder and codebooks as the warm-up left them: semantic IDs do not change any more."""
+        if self.model.tokenizer.config.has_semantic:
+            for module in (self.model.tokenizer.encoder, self.model.tokenizer.quantizer):
+                module.requires_grad_(False)
+
+    def _warm_up(self, epoch: int, progress: Progress) -> None:
+        """One pass over the catalogue on the tokenizer's own losses."""
+        self.model.train()
+        losses = []
+        for items in torch.split(torch.randperm(self.dataset.n_items, device=self.device), 1024):
+            loss = self.model.tokenizer_loss(items, self.recipe)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            losses.append(loss.item())
+        progress.message(f"tokenizer warm-up {epoch + 1}/{self.recipe.warmup_epochs}: loss {np.mean(losses):.4f}")
+
+    def validate(self) -> float:
+        """The monitored metric on the validation split."""
+        if self.recipe.monitor == "sampled_mrr":
+            return float(reciprocal_rank(self.ranks(self.split.valid, "sampled")).mean())
+        return float(ndcg(self.ranks(self.split.valid, "full"), 10).mean())
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether every user leaves enough items untouched for the sampled protocol."""
+        longest = max(len(set(self.dataset.sequences[user].tolist())) for user in self.split.test.users)
+        return self.dataset.n_items - longest >= SAMPLED_NEGATIVES
+
+    def ranks(self, cases: EvaluationCases, protocol: str) -> Ranks:
+        """Places of the targets with the weights as they are; protocol "full" or "sampled"."""
+        catalogue = self.model.catalogue()
+        query = queries(self.model.recommender, catalogue, cases.histories)
+        targets = cases.targets.astype(np.int64)
+        if protocol == "full":
+            return full_ranks(query, catalogue, targets, cases.histories)
+        if self._negatives is None:
+            sequences = [self.dataset.sequences[user] for user in self.split.test.users]
+            self._negatives = draw_negatives(sequences, self.dataset.n_items, NEGATIVES_SEED)
+        return sampled_ranks(query, catalogue, targets, self._negatives)
+
+    def _save(self, path: Path, best_weights: dict[str, Tensor], loop: dict[str, Any]) -> None:
+        tensors = {
+            **flatten("model", self.model.state_dict()),
+            **flatten("best", best_weights),
+            **flatten("optimizer", optimizer_tensors(self.optimizer)),
+        }
+        save_checkpoint(path, tensors, {"key": self.key, "loop": loop, "history": self.history})
+
+    def _resume(self, path: Path) -> tuple[float, int, int, dict[str, Tensor]]:
+        tensors, state = load_checkpoint(path)
+        if state["key"] != self.key:
+            raise CheckpointError(f"{path}: belongs to a run with other data, recipe or seed; delete it to start anew")
+        self.model.load_state_dict(part("model", tensors))
+        restore_optimizer(self.optimizer, part("optimizer", tensors))
+        self.history = state["history"]
+        loop = state["loop"]
+        return loop["best"], loop["best_epoch"], loop["epoch"] + 1, part("best", tensors)
+
+
+def training_popularity(split: Split, n_items: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Interactions of each item in the training part of the sequences, int64 [n_items]."""
+    return np.bincount(np.concatenate(split.train), minlength=n_items).astype(np.int64)
+
+
+def fit_text_encoder(dataset: Dataset, recipe: Recipe, seed: int) -> TextEncoder:
+    """The recipe's frozen text encoder; the TF-IDF one is fitted on the catalogue's texts."""
+    if recipe.text_encoder == "tfidf":
+        return TfidfEncoder.fit([item.to_text() for item in dataset.items], dim=recipe.text_dim, seed=seed)
+    return SentenceEncoder(recipe.text_encoder)
