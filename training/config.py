@@ -91,8 +91,26 @@ PAPER = Recipe(name="paper")
 DEFAULT = Recipe(
     name="default",
     id_dim=64,
-    loss="softmax",
+    loss="sampled_softmax",
+    negatives=1024,
     monitor="full_ndcg@10",
 )
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEFAULT, PAPER)}
+# The embedded demo: `default` made small, to train in about a minute on two cores.
+DEMO = DEFAULT.override(
+    {
+        "name": "demo",
+        "codebook_size": 64,
+        "semantic_dim": 32,
+        "id_dim": 32,
+        "hidden": (256,),
+        "text_dim": 128,
+        "negatives": 512,
+        "dropout": 0.3,
+        "learning_rate": 3e-3,
+        "epochs": 20,
+        "patience": 4,
+    }
+)
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (DEFAULT, PAPER, DEMO)}

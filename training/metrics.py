@@ -38,7 +38,8 @@ def ndcg(ranks: Ranks, k: int) -> NDArray[np.float64]:
 
 def reciprocal_rank(ranks: Ranks) -> NDArray[np.float64]:
     """1 / place per user, over all candidates (no cut-off); its mean is MRR."""
-    return _mean_gain(ranks, 1.0 / (np.arange(_places(ranks)) + 1.0))
+    gain: NDArray[np.float64] = 1.0 / (np.arange(_places(ranks), dtype=np.float64) + 1.0)
+    return _mean_gain(ranks, gain)
 
 
 def summary(ranks: Ranks) -> dict[str, float]:

@@ -90,7 +90,9 @@ class Trainer:
         recommender = SequenceRecommender(recipe.recommender_config(tokenizer.dim))
         trained = torch.from_numpy(self.popularity > 0)
         self.model = JointModel(tokenizer, recommender, text, trained).to(self.device)
-        self.optimizer = optim.Adam(self.model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        self.optimizer = optim.Adam(
+            self.model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
         self.history: list[dict[str, Any]] = []
         self._negatives: np.ndarray[Any, np.dtype[np.int64]] | None = None
 

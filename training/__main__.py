@@ -1,0 +1,215 @@
+"""The command line: python -m training demo | validate | train | evaluate | inspect."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from model.artifact import Artifact, ArtifactError
+from training.artifact_evaluation import (
+    PROTOCOLS,
+    artifact_sequences,
+    dataset_sequences,
+    evaluate_artifact,
+    groups,
+)
+from training.card import model_card
+from training.checkpoint import CheckpointError
+from training.console import progress_display
+from training.datasets import DatasetError, write_dataset
+from training.datasets.demo import DEMO_README, generate_demo
+from training.export import export
+from training.metrics import summary
+from training.options import (
+    DEMO,
+    ColumnOption,
+    CoreOption,
+    DataOption,
+    FormatOption,
+    ItemsOption,
+    OnError,
+    OnErrorOption,
+    TimeUnitOption,
+    build_recipe,
+    read_data,
+)
+from training.trainer import Trainer
+
+app = typer.Typer(
+    help="Train, evaluate and inspect Kindred models.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")]
+ArtifactOption = Annotated[Path, typer.Option("--artifact", help="artifact root, or one version's folder")]
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", help="folder to write")],
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+) -> None:
+    """Write the synthetic demo data set as interactions.csv and items.jsonl."""
+    dataset = generate_demo(seed)
+    write_dataset(dataset, output)
+    (output / "README.md").write_text(DEMO_README, encoding="utf-8")
+    typer.echo(f"{output}: {dataset.n_users:,} users, {dataset.n_items:,} items, {dataset.n_interactions:,} purchases")
+
+
+@app.command()
+def validate(
+    data: DataOption,
+    items: ItemsOption = None,
+    format: FormatOption = "auto",
+    column: ColumnOption = None,
+    time_unit: TimeUnitOption = "s",
+    core: CoreOption = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
+) -> None:
+    """Read a data set, count it, and name every problem with file and line. Exit status 1 when there is one."""
+    dataset = read_data(data, items, format, column, time_unit, core, OnError.drop)
+    report = dataset.report
+    typer.echo(json.dumps(report.to_dict(), indent=1) if as_json else "\n".join(report.lines()))
+    if report.problem_counts:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", help="artifact root")],
+    items: ItemsOption = None,
+    format: FormatOption = "auto",
+    column: ColumnOption = None,
+    time_unit: TimeUnitOption = "s",
+    core: CoreOption = 0,
+    on_error: OnErrorOption = OnError.fail,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="default, paper or demo; for the demo data: demo")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
+    tokens: Annotated[str | None, typer.Option("--tokens", help="hybrid, id or semantic")] = None,
+    metrics: Annotated[
+        str | None, typer.Option("--metrics", help="distance of each level: cosine,cosine,euclidean")
+    ] = None,
+    codebook_size: Annotated[int | None, typer.Option("--codebook-size", help="codewords of a level")] = None,
+    id_dim: Annotated[int | None, typer.Option("--id-dim", help="width of the ID embedding")] = None,
+    reconstruction: Annotated[bool | None, typer.Option(help="text reconstruction as part of the objective")] = None,
+    text_encoder: Annotated[
+        str | None, typer.Option("--text-encoder", help="tfidf, or a sentence-transformers model by name or folder")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="any field of the recipe: field=value")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; a GPU where there is one")] = None,
+    threads: ThreadsOption = None,
+    evaluation_data: Annotated[
+        bool, typer.Option(help="keep the sequences (no user identifiers) in the artifact, to evaluate it alone")
+    ] = True,
+) -> None:
+    """Train a tokenizer and a recommender together, and export them as a new version of the artifact root.
+
+    Interrupted, the same command goes on from its last epoch.
+    """
+    started = time.perf_counter()
+    if threads:
+        torch.set_num_threads(threads)
+    changes = {
+        "epochs": epochs,
+        "tokens": tokens,
+        "metrics": tuple(metrics.split(",")) if metrics else None,
+        "codebook_size": codebook_size,
+        "id_dim": id_dim,
+        "reconstruction": reconstruction,
+        "text_encoder": text_encoder,
+    }
+    chosen = build_recipe(recipe or ("demo" if data == DEMO else "default"), changes, settings or [])
+    dataset = read_data(data, items, format, column, time_unit, core, on_error)
+    typer.echo(
+        f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, "
+        f"{dataset.n_interactions:,} interactions; recipe {chosen.name}, seed {seed}",
+        err=True,
+    )
+    trainer = Trainer(dataset, chosen, seed=seed, device=torch.device(device) if device else None)
+    run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]
+    checkpoint = output / ".training" / f"{run}.safetensors"
+    with progress_display(chosen) as progress:
+        trainer.fit(checkpoint, progress)
+        progress.message("measuring and exporting")
+        artifact = export(trainer, output, evaluation_data=evaluation_data)
+    checkpoint.unlink()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    for name, values in artifact.manifest.metrics.items():
+        typer.echo(f"{name:14s} HIT@10 {values['hit@10']:.4f}  NDCG@10 {values['ndcg@10']:.4f}")
+    typer.echo(f"{artifact.path}  ({time.perf_counter() - started:.0f} s, peak memory {peak:.2f} GiB)")
+
+
+@app.command()
+def evaluate(
+    artifact: ArtifactOption,
+    protocol: Annotated[str, typer.Option("--protocol", help="full, sampled or both")] = "both",
+    data: Annotated[
+        str | None, typer.Option("--data", help="evaluate on this data set instead of the artifact's own")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the figures as JSON")] = False,
+    threads: ThreadsOption = None,
+) -> None:
+    """Measure an exported artifact on the test split: each user's last item, predicted from all before it."""
+    if threads:
+        torch.set_num_threads(threads)
+    if protocol not in (*PROTOCOLS, "both"):
+        raise typer.BadParameter(f"{protocol!r}: expected full, sampled or both", param_hint="--protocol")
+    loaded = Artifact.load(artifact)
+    if data is None:
+        sequences = artifact_sequences(loaded)
+    else:
+        sequences = dataset_sequences(loaded, read_data(data, None, "auto", None, "s", 0, OnError.fail))
+    results: dict[str, dict[str, float]] = {}
+    for name in PROTOCOLS if protocol == "both" else (protocol,):
+        started = time.perf_counter()
+        ranks = evaluate_artifact(loaded, sequences, name)
+        results[name] = summary(ranks)
+        seconds = time.perf_counter() - started
+        results |= {
+            f"{name}, {group}": summary(ranks.take(mask)) | {"users": int(mask.sum())}
+            for group, mask in groups(loaded, sequences).items()
+        }
+        results[name] |= {"users": len(sequences), "seconds": round(seconds, 2)}
+    if as_json:
+        typer.echo(json.dumps({"version": loaded.version, "test": results}, indent=1))
+        return
+    typer.echo(f"{loaded.version}, test split, {len(sequences):,} users")
+    columns = ("hit@1", "hit@5", "hit@10", "hit@20", "ndcg@5", "ndcg@10", "ndcg@20", "mrr")
+    typer.echo(f"{'':44s}" + "".join(f"{column:>9s}" for column in columns) + "    users")
+    for name, values in results.items():
+        cells = "".join(f"{values[column]:9.4f}" for column in columns)
+        typer.echo(f"{name:44s}{cells}{values['users']:9,.0f}")
+
+
+@app.command()
+def inspect(artifact: ArtifactOption) -> None:
+    """Print the card of an artifact: sizes, token parameters, codebook usage, collisions, metrics."""
+    loaded = Artifact.load(artifact)
+    typer.echo(model_card(loaded.manifest))
+    typer.echo("## Files\n")
+    for name, entry in sorted(loaded.manifest.files.items()):
+        typer.echo(f"- {name}: {entry.size / 2**20:.2f} MiB")
+
+
+def main() -> None:
+    """Run the command line; what a user can put right is one line on stderr and exit status 2, never a traceback."""
+    try:
+        app()
+    except (DatasetError, ArtifactError, CheckpointError, ImportError, ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
