@@ -1,5 +1,6 @@
 # The service, with the training that makes a demo artifact at the first start.
-#   docker build [--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130] -t kindred .
+#   docker build -t kindred .
+#   docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 -t kindred .     for an NVIDIA GPU
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS builder
@@ -10,18 +11,10 @@ COPY pyproject.toml ./
 COPY requirements/run.lock requirements/
 COPY scripts/install.sh scripts/
 RUN touch README.md && PIP_NO_CACHE_DIR=1 sh scripts/install.sh /opt/venv run
+COPY . .
+RUN /opt/venv/bin/python -m compileall -q model service training
 
 FROM ${PYTHON_IMAGE}
-RUN groupadd --gid 10001 kindred \
- && useradd --uid 10001 --gid kindred --home-dir /tmp --no-create-home --shell /usr/sbin/nologin kindred \
- && install -d -o kindred -g kindred /var/lib/kindred/artifacts /var/lib/kindred/registry
-COPY --from=builder /opt/venv /opt/venv
-WORKDIR /app
-COPY pyproject.toml scripts/entrypoint.sh ./
-COPY model model
-COPY service service
-COPY training training
-RUN /opt/venv/bin/python -m compileall -q model service training
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1 \
@@ -31,10 +24,17 @@ ENV PATH=/opt/venv/bin:$PATH \
     KINDRED_PORT=8000 \
     KINDRED_ARTIFACTS=/var/lib/kindred/artifacts \
     KINDRED_DATABASE_URL=sqlite:////var/lib/kindred/registry/registry.db
-USER kindred
+# A named volume takes over the owner of the folder that it is mounted on.
+RUN groupadd --gid 10001 kindred \
+ && useradd --uid 10001 --gid kindred --home-dir /tmp --no-create-home --shell /usr/sbin/nologin kindred \
+ && install -d -o kindred -g kindred /var/lib/kindred/artifacts /var/lib/kindred/registry
 VOLUME ["/var/lib/kindred/artifacts", "/var/lib/kindred/registry"]
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['KINDRED_PORT'] + '/readyz', timeout=4)"]
-ENTRYPOINT ["sh", "/app/entrypoint.sh"]
+WORKDIR /app
+USER kindred
+ENTRYPOINT ["sh", "/app/scripts/entrypoint.sh"]
 CMD ["python", "-m", "service"]
+COPY --from=builder /opt/venv /opt/venv
+COPY --from=builder /app /app

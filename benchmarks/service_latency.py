@@ -2,9 +2,9 @@
 
     python benchmarks/service_latency.py --artifacts <root> [--requests 2000] [--json <file>]
 
-The service runs as a process of its own, client and server share the machine. The client is `http.client` of the
-standard library on one connection: it adds about a tenth of a millisecond to a request, httpx about half of one, and
-on the same cores that would be measured as the service's.
+The service runs as a process of its own, client and server share the machine. The client is `http.client` of
+the standard library on one connection: it adds about a tenth of a millisecond to a request, httpx about half
+of one, and on the same cores that would be measured as the service's.
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ def _timed(client: http.client.HTTPConnection, body: bytes) -> float:
     return seconds
 
 
-def _ask(
-    client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None
-) -> tuple[int, bytes]:
+def _ask(client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
     client.request(method, path, body, {"Content-Type": "application/json"} if body else {})
     answer = client.getresponse()
     return answer.status, answer.read()

@@ -24,6 +24,7 @@ from model.manifest import (
     EVALUATION,
     GOLDEN,
     ITEMS,
+    MANIFEST,
     RECOMMENDER,
     TEXT_ENCODER,
     TOKENIZER,
@@ -79,7 +80,7 @@ class Artifact:
         item_index: for an item whose text was replaced but whose ID embedding was trained, its index in the
         catalogue; COLD (the default for all) otherwise.
         """
-        index = np.full(len(items), COLD) if item_index is None else np.asarray(item_index, dtype=np.int64)
+        index = np.full(len(items), COLD) if item_index is None else np.array(item_index, dtype=np.int64)
         # A catalogue index whose ID embedding was never trained is as cold as an item that is new.
         known = index != COLD
         index[known] = np.where(self.items.cold[index[known]], COLD, index[known])
@@ -147,13 +148,12 @@ class Artifact:
                 f"{folder}: the recommender reads {manifest.recommender.dim} dimensions, "
                 f"the tokenizer gives {config.dim}"
             )
-        tokenizer = HybridTokenizer(config, manifest.n_items)
+        tokenizer, recommender = _without_weights(manifest, folder)
         weights = _read_tensors(folder / TOKENIZER, files[TOKENIZER])
         quantiles = weights.pop(_ERROR_QUANTILES, torch.empty(0))
         if quantiles.shape != (101,) or quantiles.dtype != torch.float32:
             raise ArtifactError(f"{folder / TOKENIZER}: tensor {_ERROR_QUANTILES!r} is missing or not float32 [101]")
         _load_strictly(tokenizer, weights, folder / TOKENIZER)
-        recommender = SequenceRecommender(manifest.recommender)
         _load_strictly(recommender, _read_tensors(folder / RECOMMENDER, files[RECOMMENDER]), folder / RECOMMENDER)
         return cls(
             manifest=manifest,
@@ -187,6 +187,15 @@ def _read_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
         raise ArtifactError(f"{path}: is not a safetensors file: {error}") from error
 
 
+def _without_weights(manifest: Manifest, folder: Path) -> tuple[HybridTokenizer, SequenceRecommender]:
+    """The modules as shapes only, on torch's meta device: a manifest with absurd sizes costs no memory to refuse."""
+    try:
+        with torch.device("meta"):
+            return HybridTokenizer(manifest.tokenizer, manifest.n_items), SequenceRecommender(manifest.recommender)
+    except (RuntimeError, TypeError) as error:
+        raise ArtifactError(f"{folder / MANIFEST}: sizes that no tensor can have: {error}") from error
+
+
 def _load_strictly(module: nn.Module, found: Mapping[str, Tensor], path: Path) -> None:
     expected = module.state_dict()
     if missing := sorted(set(expected) - set(found)):
@@ -202,7 +211,7 @@ def _load_strictly(module: nn.Module, found: Mapping[str, Tensor], path: Path) -
             )
         if not torch.isfinite(tensor).all():
             raise ArtifactError(f"{path}: tensor {name!r} holds NaN or infinity")
-    module.load_state_dict(found)
+    module.load_state_dict(found, assign=True)
     module.eval()
     module.requires_grad_(False)
 

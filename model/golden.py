@@ -71,7 +71,7 @@ def check_golden(artifact: Artifact, golden: bytes) -> None:
                         f"golden.json: the history {sample['history'][:3]}… gives the scores "
                         f"{found_scores[:3].round(4).tolist()}…, expected {expected[:3].round(4).tolist()}…"
                     )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArtifactError(f"golden.json: does not fit the artifact: {error!r}") from error
 
 

@@ -117,6 +117,8 @@ class Item:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Item:
         """Build an item from JSON-like data; raises `InvalidItem` that names the field which does not fit."""
+        if not isinstance(data, Mapping):
+            raise InvalidItem("item", f"must be an object, not {type(data).__name__}")
         known = {"item_id", "categories", "price", "attributes", *_FIELDS}
         if unknown := sorted(set(data) - known):
             raise InvalidItem(unknown[0], f"is not a field of an item; known: {', '.join(sorted(known))}")

@@ -15,6 +15,9 @@ from torch import Tensor
 
 Embeddings = NDArray[np.float32]
 
+# What TfidfEncoder.state() holds: type and number of dimensions by name.
+_STATE = {"components": (torch.float32, 2), "idf": (torch.float64, 1), "vocabulary": (torch.uint8, 1)}
+
 
 class TextEncoder(Protocol):
     """Turns texts into embeddings. `fingerprint` names what was learned: equal fingerprint, equal embeddings."""
@@ -108,8 +111,15 @@ class TfidfEncoder:
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> TfidfEncoder:
         """The encoder that `state()` came from. Raises ValueError when the parts do not fit one another."""
-        if missing := sorted({"components", "idf", "vocabulary"} - set(state)):
+        if missing := sorted(set(_STATE) - set(state)):
             raise ValueError(f"text encoder: tensor {missing[0]!r} is missing")
+        if unknown := sorted(set(state) - set(_STATE)):
+            raise ValueError(f"text encoder: tensor {unknown[0]!r} is unexpected")
+        for name, (dtype, dimensions) in _STATE.items():
+            if state[name].dtype != dtype or state[name].dim() != dimensions:
+                raise ValueError(f"text encoder: tensor {name!r} is not {dtype} of {dimensions} dimensions")
+            if not torch.isfinite(state[name]).all():
+                raise ValueError(f"text encoder: tensor {name!r} holds NaN or infinity")
         vocabulary = state["vocabulary"].numpy().tobytes().decode().split("\n")
         terms = len(vocabulary)
         if state["components"].shape[0] != terms or state["idf"].shape != (terms,):

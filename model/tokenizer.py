@@ -36,6 +36,13 @@ class HybridTokenizer(nn.Module):
         if config.has_semantic:
             widths = (config.text_dim, *config.hidden, config.semantic_dim)
             self.encoder = _mlp(widths)
+            # torch's default for a linear layer shrinks the signal threefold; latents that small leave the codewords
+            # of the later levels below the optimiser's step size, and they die. The decoder starts small on purpose:
+            # large first reconstruction errors would tear the freshly initialised codebooks apart.
+            for layer in self.encoder:
+                if isinstance(layer, nn.Linear):
+                    nn.init.kaiming_normal_(layer.weight)
+                    nn.init.zeros_(layer.bias)
             self.decoder = _mlp(widths[::-1])
             self.quantizer = ResidualQuantizer(config.metrics, config.codebook_size, config.semantic_dim)
         if config.has_id:
@@ -116,10 +123,5 @@ def _mlp(widths: tuple[int, ...]) -> nn.Sequential:
     for index, (width_in, width_out) in enumerate(pairwise(widths)):
         if index:
             layers.append(nn.ReLU())
-        layer = nn.Linear(width_in, width_out)
-        # torch's default shrinks the signal by a third at every layer; latents that small leave the codewords of the
-        # later levels below the optimiser's step size, and they die.
-        nn.init.kaiming_normal_(layer.weight)
-        nn.init.zeros_(layer.bias)
-        layers.append(layer)
+        layers.append(nn.Linear(width_in, width_out))
     return nn.Sequential(*layers)

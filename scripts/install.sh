@@ -30,7 +30,11 @@ case "$(uname -s) $build" in
     trap 'rm -f "$log"' EXIT
     if ! install --no-deps "torch==$version+cpu" 2>"$log"; then
       grep -q "No matching distribution found" "$log" || { cat "$log" >&2; exit 1; }
-      install --no-deps --index-url "$index" "torch==$version+cpu"
+      install --no-deps --index-url "$index" "torch==$version+cpu" || {
+        echo "install.sh: no CPU build of torch $version for this Python, neither where pip looks nor at $index." >&2
+        echo "Another place: TORCH_INDEX=<address that ends in /cpu>." >&2
+        exit 1
+      }
     fi
     ;;
   Linux*) install --extra-index-url "$index" "torch==$version+$build" ;; # with the GPU libraries that it names

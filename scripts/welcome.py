@@ -29,7 +29,7 @@ def wait_until_ready(base: str) -> bool:
         try:
             get(f"{base}/readyz")
         except OSError:
-            time.sleep(0.25)
+            time.sleep(0.5)
         else:
             return True
     return False
@@ -50,8 +50,7 @@ def lines(base: str, items: list[dict[str, Any]]) -> list[str]:
     new.update({field: like[field] for field in ("brand", "categories", "price") if field in like})
     return [
         "",
-        f"Kindred answers on {base}. Documentation: {base}/docs",
-        "Try, in another terminal:",
+        "Ready. Try, in another terminal:",
         "",
         f"  # for somebody who bought {titles}",
         post(f"{base}/recommend", {"history": history, "k": 5}),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import TypeAdapter
 from starlette.responses import Response
 
@@ -37,6 +37,8 @@ READ = ("invalid-request", "not-ready")
 READ_BODY = (*READ, "invalid-json", "body-too-large", "unsupported-media-type")
 WRITE_BODY = (*READ_BODY, "registry-full")
 
+ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1"])]
+
 
 def problems(*types: str) -> dict[int | str, dict[str, Any]]:
     """OpenAPI `responses` for problem types."""
@@ -65,10 +67,11 @@ def answer(value: object, status: int = 200) -> Response:
 
     Written straight from the engine's results: validating them again would take longer than computing them.
     """
-    body = _writer(type(value)).dump_json(value, exclude_none=True)
-    return Response(body, status, media_type="application/json")
+    kind = type(value)
+    writer = _WRITERS.get(kind)
+    if writer is None:
+        writer = _WRITERS[kind] = TypeAdapter(kind)
+    return Response(writer.dump_json(value, exclude_none=True), status, media_type="application/json")
 
 
-@cache
-def _writer(kind: type[object]) -> TypeAdapter[object]:
-    return TypeAdapter(kind)
+_WRITERS: dict[type, TypeAdapter[Any]] = {}  # made at first use, a few milliseconds each

@@ -85,8 +85,8 @@ class Engine:
     def similar(self, item_id: str, k: int, by: SimilarBy = "semantic") -> Similar:
         """Items like one item by cosine, of the semantic half or of the whole embedding. Raises UnknownItem.
 
-        The semantic half compares warm and cold items alike. An artifact of ID tokens alone has no such half: it
-        compares by the embedding it has, whatever `by` says.
+        The semantic half compares warm and cold items alike. An artifact of ID tokens alone has no such half:
+        it compares by the embedding it has, whatever `by` says.
         """
         moment = self.catalogue.moment
         row = _known(moment, item_id)

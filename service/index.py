@@ -15,7 +15,7 @@ scored anew in double precision, so equal embeddings have equal scores wherever 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ Mask = NDArray[np.uint8]
 _faiss: Any = faiss  # its type stubs leave out or misname the search parameters
 
 _MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
+_REFINE = 8  # times k that an approximate kind fetches, to be scored exactly
 _MIN_IVFPQ = 1024  # below, product quantization has too little to learn from
 
 
@@ -60,7 +61,7 @@ class View:
     coarse: _Coarse | None
 
     def search(
-        self, queries: Floats, k: int, allow: Mask | None = None, exclude: Collection[int] = ()
+        self, queries: Floats, k: int, allow: Mask | None = None, exclude: Iterable[int] = ()
     ) -> tuple[Rows, Doubles]:
         """The k best rows by inner product for each query: (rows, scores), each [b, k], best first.
 
@@ -70,11 +71,11 @@ class View:
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         mask = self.live if allow is None else self.live & allow
         available = self.live_count if allow is None else int(np.bitwise_count(mask).sum())
-        banned = np.fromiter(exclude, np.int64, len(exclude))
+        banned = frozenset(exclude)
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf)
         coarse = self.coarse if allow is None else None
-        fetch = min(available, k + len(banned) + _MARGIN)
+        fetch = min(available, k * (_REFINE if coarse else 1) + len(banned) + _MARGIN)
         pending = np.arange(len(queries))
         while len(pending) and fetch:
             found, rough = self._fetch(queries[pending], fetch, mask, available, coarse)
@@ -104,10 +105,10 @@ class View:
         """Positions of the k best of `scores`, ties by the order of their rows."""
         return np.lexsort((self.orders[rows], -scores))[:k]
 
-    def _settle(self, query: Floats, found: Rows, banned: Rows, k: int) -> tuple[Rows, Doubles]:
+    def _settle(self, query: Floats, found: Rows, banned: frozenset[int], k: int) -> tuple[Rows, Doubles]:
         found = found[found >= 0]
-        if len(banned):
-            found = found[~np.isin(found, banned)]
+        if banned:
+            found = found[[row not in banned for row in found.tolist()]]
         semantic, own = self.score_parts(query, found)
         total = semantic + own
         best = self.ranked(total, found, k)

@@ -11,12 +11,12 @@ from functools import partial
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item
-from service.documents import READ, WRITE_BODY, answer, problems, text
+from service.documents import READ, WRITE_BODY, ItemId, answer, problems, text
 from service.engine import Engine
 from service.errors import ServiceError, UnknownItem
 from service.limits import accept_item, check_batch
@@ -34,7 +34,6 @@ router = APIRouter(route_class=StrictRoute, tags=["items"])
 _EXPORT_CHUNK = 256  # items written to the stream at once
 _CREATED = {"created": 201, "unchanged": 200, "replaced": 200}
 
-ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1"])]
 SourceQuery = Annotated[
     Source,
     Query(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -73,8 +73,11 @@ class Problem(NamedTuple):
 def of_error(error: Exception) -> Problem:
     """The problem that an engine error, an invalid item or a failed validation is."""
     match error:
-        case RequestValidationError() | ValidationError():
-            return of_validation(list(error.errors()))
+        case RequestValidationError():
+            # The first part of a location says where it was read from: the body, the query or the path.
+            return _of_validation([(found["loc"][1:], found["msg"]) for found in error.errors()])
+        case ValidationError():
+            return _of_validation([(found["loc"], found["msg"]) for found in error.errors()])
         case InvalidItem(field=field, reason=reason):
             return Problem("invalid-item", 422, f"{shorten(field)}: {reason}", field)
         case errors.LimitExceeded(field=field, reason=reason):
@@ -107,28 +110,21 @@ def of_http(error: HTTPException) -> Problem:
     return Problem(types.get(error.status_code, "invalid-request"), error.status_code, detail)
 
 
-def of_validation(found: list[ErrorDetails] | list[Any]) -> Problem:
+def _of_validation(found: list[tuple[tuple[int | str, ...], str]]) -> Problem:
     """The problem of a failed schema validation: the first error in full, and how many more there are.
 
-    A union reports an error for each of its members; the shortest location among the errors of the first
-    place names the field without the member's name.
+    A value that may be of several types gives an error for each of them, with the type's name at the end of
+    its location; these are said as one.
     """
-    first = found[0]
-    field = _field(first["loc"])
-    message = shorten(str(first["msg"]).removeprefix("Value error, "), 400)
-    if field.startswith("attributes."):
-        # A union of types: one message in place of one for each member.
-        field = ".".join(field.split(".")[:2])
-        message = "must be a string, a finite number, true, false or a list of strings"
-        found = found[:1]
+    location, message = found[0]
+    places = {"attributes": (2, "or a list of strings"), "filter": (3, "")}
+    length, more_types = places.get(str(location[0]), (0, "")) if location else (0, "")
+    if length and len(location) > length:
+        message = f"must be a string, a finite number, true, false {more_types}".rstrip()
+        location = location[:length]
+        found = [found[0], *(other for other in found[1:] if other[0][:length] != location)]
+    field = ".".join(str(part) for part in location)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     where = f"{shorten(field)}: " if field else ""
+    message = shorten(message.removeprefix("Value error, "), 400)
     return Problem("invalid-request", 422, f"{where}{message}{more}", field or None)
-
-
-def _field(location: tuple[int | str, ...]) -> str:
-    """ "history.3" for ("body", "history", 3): the path without the place the request was read from."""
-    parts = [str(part) for part in location]
-    if parts and parts[0] in ("body", "query", "path", "header"):
-        parts = parts[1:]
-    return ".".join(parts)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from model.items import InvalidItem
-from service.documents import READ, READ_BODY, answer, problems, text
+from service.documents import READ, READ_BODY, ItemId, answer, problems, text
 from service.engine import Engine
 from service.errors import NotReady, ServiceError
 from service.limits import check_batch, check_k, check_recommend
@@ -93,7 +93,7 @@ def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendReq
     responses=problems("item-not-found", *READ),
 )
 async def similar(
-    item_id: str,
+    item_id: ItemId,
     engine: EngineDep,
     runtime: RuntimeDep,
     k: Annotated[int, Query(ge=1, description="How many items to return.", examples=[10])] = 10,

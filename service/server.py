@@ -21,23 +21,22 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._in_head = True
-        self._head = 0
+        self._head = 0  # bytes of the head that is coming in
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if not self._in_head or self.transport.is_closing():
-            return
         self._head += len(data)
-        if self._head > HEAD_MAX:
+        super().data_received(data)
+        if self._in_head and self._head > HEAD_MAX and not self.transport.is_closing():
             self.send_400_response("The request's headers are too long.")
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        # What may follow in the same block is the beginning of the next head, and is not counted.
         self._in_head = True
+        self._head = 0
         super().on_message_complete()
 
 

@@ -1,4 +1,6 @@
-"""What the service's tests share: an artifact in a second without training, a live server, a plain HTTP client."""
+"""What the service's tests share: an artifact in a second without training, a live server, a plain HTTP
+client.
+"""
 
 from __future__ import annotations
 
@@ -64,8 +66,8 @@ def make_artifact(
 ) -> Artifact:
     """Write an artifact with random weights below `root` and make it current.
 
-    Its answers mean nothing, but they are answers like any other: for tests of the service, not of the model. The
-    last `untrained` items were in no sequence. Codewords are latents, so that they differ as texts do.
+    Its answers mean nothing, but they are answers like any other: for tests of the service, not of the model.
+    The last `untrained` items were in no sequence. Codewords are latents, so that they differ as texts do.
     """
     items = make_items() if items is None else list(items)
     generator = torch.Generator().manual_seed(seed)

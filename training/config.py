@@ -56,6 +56,7 @@ class Recipe(FrozenConfig):
 
     # Optimisation
     learning_rate: float = Field(1e-3, gt=0)
+    decay: bool = Field(False, description="learning rate falls linearly to zero over `epochs`, instead of staying")
     weight_decay: float = Field(0.0, ge=0)
     batch_size: int = Field(256, ge=1, description="users of a step")
     warmup_epochs: int = Field(0, ge=0, description="passes over the catalogue on reconstruction before joint training")

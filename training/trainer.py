@@ -138,6 +138,7 @@ class Trainer:
         self.model.train()
         sums: dict[str, float] = {}
         for done, batch in enumerate(self.batches.epoch(np.random.default_rng([self.seed, epoch])), start=1):
+            self._set_learning_rate(epoch + (done - 1) / len(self.batches))
             losses = self._step(batch)
             for name, value in vars(losses).items():
                 sums[name] = sums.get(name, 0.0) + value.item()
@@ -156,6 +157,11 @@ class Trainer:
             best=monitored > best,
             replaced_codewords=replaced,
         )
+
+    def _set_learning_rate(self, epochs_done: float) -> None:
+        remaining = 1.0 - epochs_done / self.recipe.epochs if self.recipe.decay else 1.0
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * remaining
 
     def _step(self, batch: Batch) -> Losses:
         moved = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))

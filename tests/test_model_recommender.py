@@ -1,0 +1,138 @@
+"""The recommender: causal, blind to padding, deterministic when it does not train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.config import RecommenderConfig
+from model.recommender import SequenceRecommender
+
+
+def recommender(**changes: Any) -> SequenceRecommender:
+    torch.manual_seed(1)
+    out = SequenceRecommender(RecommenderConfig(**{"dim": 8, "max_length": 6, "dropout": 0.5} | changes))
+    for parameter in out.parameters():
+        # Weights of 0.02 would leave differences that a test cannot tell from rounding.
+        torch.nn.init.normal_(parameter, std=0.3)
+    return out.eval()
+
+
+def histories(*shape: int) -> Tensor:
+    return torch.randn(*shape, 8, generator=torch.Generator().manual_seed(2))
+
+
+def test_the_published_initialisation() -> None:
+    module = SequenceRecommender(RecommenderConfig(dim=64))
+    for name, parameter in module.named_parameters():
+        if name.endswith("norm.weight"):
+            assert bool((parameter == 1).all()), name
+        elif name.endswith("bias"):
+            assert bool((parameter == 0).all()), name
+        else:
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.1), name
+
+
+def test_shapes() -> None:
+    module = recommender()
+    assert module(histories(3, 4)).shape == (3, 4, 8)
+    assert module.query(histories(3, 4), torch.tensor([1, 4, 2])).shape == (3, 8)
+
+
+def test_a_later_item_never_changes_an_earlier_state() -> None:
+    module = recommender()
+    history = histories(2, 6)
+    before = module(history)
+    for place in range(6):
+        changed = history.clone()
+        changed[:, place] += 3.0
+        after = module(changed)
+        assert torch.equal(after[:, :place], before[:, :place])
+        # …and it does change its own state and every later one.
+        assert bool(((after[:, place:] - before[:, place:]).abs().amax(-1) > 1e-3).all())
+
+
+def test_padding_on_the_right_never_changes_the_query() -> None:
+    module = recommender()
+    history = histories(1, 3)
+    alone = module.query(history, torch.tensor([3]))
+    for filling in (0.0, 1e3, -7.0):
+        padded = torch.cat([history, torch.full((1, 3, 8), filling)], dim=1)
+        torch.testing.assert_close(module.query(padded, torch.tensor([3])), alone)
+        assert not torch.allclose(module.query(padded, torch.tensor([4])), alone)
+
+
+def test_the_query_is_the_state_of_the_last_real_item() -> None:
+    module = recommender()
+    history = histories(3, 5)
+    lengths = torch.tensor([5, 1, 3])
+    query = module.query(history, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        torch.testing.assert_close(query[row], module(history[row : row + 1, :length])[0, -1])
+
+
+def test_a_query_depends_on_its_own_history_alone() -> None:
+    module = recommender()
+    history = histories(4, 5)
+    lengths = torch.tensor([5, 2, 4, 1])
+    together = module.query(history, lengths)
+    order = torch.tensor([2, 0, 3, 1])
+    torch.testing.assert_close(module.query(history[order], lengths[order]), together[order])
+
+
+def test_the_order_of_the_history_matters() -> None:
+    module = recommender()
+    history = histories(1, 4)
+    assert not torch.allclose(module(history)[:, -1], module(history[:, [1, 0, 2, 3]])[:, -1], atol=1e-3)
+
+
+def test_a_history_that_is_too_long_is_an_error() -> None:
+    module = recommender()
+    assert module(histories(1, 6)).shape == (1, 6, 8)
+    with pytest.raises(ValueError, match="history: 7 items, at most 6 are read"):
+        module(histories(1, 7))
+
+
+def test_evaluation_is_deterministic_and_training_drops_out() -> None:
+    module = recommender()
+    assert torch.equal(module(histories(2, 6)), module(histories(2, 6)))
+    module.train()
+    assert not torch.equal(module(histories(2, 6)), module(histories(2, 6)))
+    torch.manual_seed(5)
+    first = module(histories(2, 6))
+    torch.manual_seed(5)
+    assert torch.equal(module(histories(2, 6)), first)
+
+
+def test_without_dropout_training_computes_what_evaluation_does() -> None:
+    module = recommender(dropout=0.0)
+    evaluated = module(histories(2, 6))
+    torch.testing.assert_close(module.train()(histories(2, 6)), evaluated)
+
+
+def test_a_block_against_a_computation_in_loops() -> None:
+    """One block, two heads, written out: attention to the past, residual, LayerNorm, GELU, residual, LayerNorm."""
+    module = recommender(blocks=1)
+    history = histories(1, 3)
+    block: Any = module.blocks[0]
+
+    def norm(value: Tensor, layer: Any) -> Tensor:
+        centred = value - value.mean()
+        return centred / (centred.square().mean() + 1e-12).sqrt() * layer.weight + layer.bias
+
+    hidden = [norm(history[0, t] + module.positions.weight[t], module.norm) for t in range(3)]
+    projected = [block.qkv(row).view(3, 2, 4) for row in hidden]
+    for t in range(3):
+        mixed = []
+        for head in range(2):
+            scores = torch.stack([projected[t][0, head] @ projected[s][1, head] / 2.0 for s in range(t + 1)])
+            share = scores.softmax(0)
+            mixed.append(sum((share[s] * projected[s][2, head] for s in range(t + 1)), torch.zeros(4)))
+        attended = norm(hidden[t] + block.out(torch.cat(mixed)), block.attention_norm)
+        wide = block.widen(attended)
+        gelu = 0.5 * wide * (1 + torch.erf(wide / 2**0.5))
+        expected = norm(attended + block.narrow(gelu), block.feed_forward_norm)
+        torch.testing.assert_close(module(history)[0, t], expected, rtol=1e-4, atol=1e-4)

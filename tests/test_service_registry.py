@@ -1,0 +1,165 @@
+"""The registry: what is committed is on disk and comes back; every failure has its name and changes nothing."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event, insert, select, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from model.items import Item
+from service.errors import RegistryError, RegistryFull, RegistryUnavailable
+from service.registry import Registry, Row, items_table, meta_table
+
+
+def url_of(folder: Path) -> str:
+    return f"sqlite:///{folder}/sub/registry.db"
+
+
+def put(registry: Registry, *items: Item) -> list[Row]:
+    with registry.transaction() as transaction:
+        before = transaction.get([item.item_id for item in items])
+        return [transaction.put(item, before.get(item.item_id)) for item in items]
+
+
+def rows_of(registry: Registry, batch: int = 2) -> list[Row]:
+    return [row for rows in registry.rows(batch) for row in rows]
+
+
+SOAP = Item("soap", title="red soap", price=3.5, attributes={"stock": 2, "tags": ["a", "b"], "new": True})
+
+
+def test_rows_come_back_equal_from_another_connection(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+    written = put(registry, SOAP, Item("lamp/ä €", text="a lamp"))
+    other = Registry(url_of(tmp_path))
+    assert rows_of(other) == written
+    assert [row.revision for row in written] == [1, 1]
+    assert written[0].item == SOAP
+    assert written[0].content_hash == SOAP.content_hash()
+
+
+def test_a_row_counts_its_revisions_and_keeps_its_place(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+    first, _ = put(registry, SOAP, Item("lamp", title="lamp"))
+    with registry.transaction() as transaction:
+        gone = transaction.delete("soap", transaction.get(["soap"])["soap"])
+        never = transaction.delete("catalogue-item", None)
+    assert (gone.active, gone.revision, gone.seq) == (False, 2, first.seq)
+    assert (never.active, never.revision) == (False, 1)
+    (again,) = put(registry, SOAP)
+    assert (again.active, again.revision, again.seq) == (True, 3, first.seq)
+    assert [row.item_id for row in rows_of(registry)] == ["soap", "lamp", "catalogue-item"]
+
+
+def test_batches_cover_every_row_once(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+    items = [Item(f"i{number}", title="x") for number in range(23)]
+    put(registry, *items)
+    for batch in (1, 5, 23, 100):
+        assert [row.item for row in rows_of(registry, batch)] == items
+
+
+def test_an_error_inside_a_transaction_leaves_nothing(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+
+    def fail_midway() -> None:
+        with registry.transaction() as transaction:
+            transaction.put(SOAP, None)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_midway()
+    assert rows_of(registry) == []
+
+
+def test_sqlite_keeps_a_rollback_journal_and_syncs_fully(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+    with registry.transaction() as transaction:
+        connection = transaction._connection
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
+
+
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+    with registry.transaction() as transaction:
+        transaction._connection.execute(update(meta_table).values(value="7"))
+    with pytest.raises(RegistryError, match="schema version 7, this service reads version 1"):
+        Registry(url_of(tmp_path))
+
+
+def test_a_row_that_is_no_item_is_named(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+    put(registry, SOAP)
+    with registry.transaction() as transaction:
+        transaction._connection.execute(update(items_table).values(content='{"item_id": "soap", "price": -1}'))
+    with pytest.raises(RegistryError, match="row of item 'soap' is no item: price"):
+        rows_of(registry)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "sub" / "registry.db"
+    path.parent.mkdir()
+    path.write_bytes(b"no database, but long enough to look like a file of one" * 50)
+    with pytest.raises(RegistryError, match="damaged or no SQLite database"):
+        Registry(url_of(tmp_path))
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mongodb://x/y", "postgresql+nodriver://x/y"])
+def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
+    with pytest.raises(RegistryError, match="KINDRED_DATABASE_URL cannot be used"):
+        Registry(url)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sub").write_text("a file")
+    with pytest.raises(RegistryError, match="folder of the registry"):
+        Registry(url_of(tmp_path))
+
+
+def test_a_locked_database_refuses_writes_and_serves_reads(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path), timeout=0.05)
+    put(registry, SOAP)
+    other = sqlite3.connect(tmp_path / "sub" / "registry.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(RegistryUnavailable, match="locked"):
+        put(registry, Item("lamp", title="lamp"))
+    assert [row.item_id for row in rows_of(registry)] == ["soap"]
+    other.execute("ROLLBACK")
+    other.close()
+    put(registry, Item("lamp", title="lamp"))
+    assert [row.item_id for row in rows_of(registry)] == ["soap", "lamp"]
+
+
+def test_a_full_disk_refuses_writes_serves_reads_and_recovers(tmp_path: Path) -> None:
+    registry = Registry(url_of(tmp_path))
+    put(registry, SOAP)
+    limit_pages(registry, 8)
+    with pytest.raises(RegistryFull, match="disk of the registry is full"):
+        put(registry, *[Item(f"i{number}", text="long " * 2000) for number in range(20)])
+    assert [row.item_id for row in rows_of(registry)] == ["soap"]
+    limit_pages(registry, 1_000_000)
+    put(registry, Item("lamp", title="lamp"))
+    assert [row.item_id for row in rows_of(registry)] == ["soap", "lamp"]
+
+
+def limit_pages(registry: Registry, pages: int) -> None:
+    """SQLite answers "database or disk is full" at this limit just as it does for a full disk."""
+
+    @event.listens_for(registry._engine, "checkout")
+    def limit(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+
+def test_the_statements_are_postgresql_too() -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    table = str(CreateTable(items_table).compile(dialect=dialect))
+    assert "BIGSERIAL" in table
+    assert "UNIQUE (item_id)" in table
+    locked = select(items_table).where(items_table.c.item_id.in_(["a"])).with_for_update()
+    assert "FOR UPDATE" in str(locked.compile(dialect=dialect))
+    assert "RETURNING" in str(insert(items_table).values(item_id="a").compile(dialect=dialect))
