@@ -153,6 +153,8 @@ class Artifact:
         quantiles = weights.pop(_ERROR_QUANTILES, torch.empty(0))
         if quantiles.shape != (101,) or quantiles.dtype != torch.float32:
             raise ArtifactError(f"{folder / TOKENIZER}: tensor {_ERROR_QUANTILES!r} is missing or not float32 [101]")
+        if not torch.isfinite(quantiles).all():
+            raise ArtifactError(f"{folder / TOKENIZER}: tensor {_ERROR_QUANTILES!r} holds NaN or infinity")
         _load_strictly(tokenizer, weights, folder / TOKENIZER)
         _load_strictly(recommender, _read_tensors(folder / RECOMMENDER, files[RECOMMENDER]), folder / RECOMMENDER)
         return cls(
@@ -202,7 +204,7 @@ def _load_strictly(module: nn.Module, found: Mapping[str, Tensor], path: Path) -
         raise ArtifactError(f"{path}: tensor {missing[0]!r} is missing")
     if unknown := sorted(set(found) - set(expected)):
         raise ArtifactError(f"{path}: tensor {unknown[0]!r} is unexpected")
-    for name, tensor in found.items():
+    for name, tensor in sorted(found.items()):
         want = expected[name]
         if tensor.shape != want.shape or tensor.dtype != want.dtype:
             raise ArtifactError(

@@ -82,10 +82,12 @@ class ItemTable:
         except (InvalidItem, TypeError, ValueError) as error:
             raise ArtifactError(f"{where}: an item does not fit: {error}") from error
         rows = table["semantic_id"].to_pylist()
-        if any(len(row) != levels or not all(code is not None and 0 <= code < codebook_size for code in row) for row in rows):
+        if any(len(row) != levels or any(code not in range(codebook_size) for code in row) for row in rows):
             raise ArtifactError(f"{where}: semantic IDs are not {levels} codes below {codebook_size}")
         codes = np.array(rows, dtype=np.int64).reshape(n_items, levels)
         out = cls(items, codes, table["popularity"].to_numpy().astype(np.int64))
+        if (out.popularity < 0).any():
+            raise ArtifactError(f"{where}: popularity is negative")
         if out.item_ids != table["item_id"].to_pylist() or len(out.index_of) != n_items:
             raise ArtifactError(f"{where}: item_ids are not distinct, or differ from the items' content")
         return out

@@ -21,7 +21,8 @@ def test_the_defaults_are_the_published_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "dim", "halves"), [("hybrid", 72, (True, True)), ("semantic", 64, (True, False)), ("id", 8, (False, True))]
+    ("tokens", "dim", "halves"),
+    [("hybrid", 72, (True, True)), ("semantic", 64, (True, False)), ("id", 8, (False, True))],
 )
 def test_the_token_type_decides_the_halves(tokens: Any, dim: int, halves: tuple[bool, bool]) -> None:
     config = TokenizerConfig(text_dim=10, tokens=tokens)
@@ -37,7 +38,7 @@ def test_a_configuration_survives_json() -> None:
 def test_a_configuration_is_frozen() -> None:
     config = RecommenderConfig(dim=4)
     with pytest.raises(ValidationError, match="frozen"):
-        config.dim = 5
+        config.dim = 5  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,9 @@ _values = st.one_of(
     title=st.none() | _text,
     categories=st.lists(_text, max_size=3),
     price=st.none() | st.floats(min_value=0, allow_infinity=False),
-    attributes=st.dictionaries(_text.filter(lambda name: bool(clean_text(name))), _values | st.lists(_text), max_size=3),
+    attributes=st.dictionaries(
+        _text.filter(lambda name: bool(clean_text(name))), _values | st.lists(_text), max_size=3
+    ),
 )
 def test_any_accepted_item_round_trips(
     title: str | None, categories: list[str], price: float | None, attributes: dict[str, Any]

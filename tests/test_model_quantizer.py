@@ -88,7 +88,7 @@ def test_the_straight_through_gradient_reaches_latent_and_chosen_codewords() -> 
     module = by_hand()
     latent = torch.tensor([[1.0, 0.9], [0.0, 2.0]], requires_grad=True)
     weights = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
-    (module(latent).semantic * weights).sum().backward()  # type: ignore[no-untyped-call]
+    (module(latent).semantic * weights).sum().backward()
     assert grad(latent) == weights.tolist()
     # The first item chose row 0 of both levels, the second row 1: each row gets the gradient of those who chose it.
     assert grad(module.level(0).codewords) == weights.tolist()
@@ -160,8 +160,9 @@ def test_lookup_gives_the_semantic_embedding_of_the_codes() -> None:
     torch.testing.assert_close(nested, out.semantic.view(4, 5, 4))
     nested.sum().backward()  # type: ignore[no-untyped-call]
     counts = torch.bincount(out.codes[:, 2], minlength=7).float()
-    assert module.level(2).codewords.grad is not None
-    torch.testing.assert_close(module.level(2).codewords.grad[:, 0], counts)
+    gradient = module.level(2).codewords.grad
+    assert gradient is not None
+    torch.testing.assert_close(gradient[:, 0], counts)
 
 
 def test_encode_is_the_forward_pass_without_gradients() -> None:

@@ -87,13 +87,17 @@ class Recipe(FrozenConfig):
         return Recipe.model_validate({**self.model_dump(), **changes})
 
 
-PAPER = Recipe(name="paper")
+PAPER = Recipe(name="paper", cold_probability=0.05)
 
 DEFAULT = Recipe(
     name="default",
     id_dim=64,
+    cold_probability=0.2,
     loss="sampled_softmax",
     negatives=1024,
+    decay=True,
+    epochs=16,
+    patience=5,
     monitor="full_ndcg@10",
 )
 

@@ -1,0 +1,43 @@
+"""What the tests of artifacts share: copies to damage, and the manifest's hash put right after the damage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from model.manifest import MANIFEST
+from model.store import resolve_current
+
+
+def copy_of(root: Path, to: Path) -> Path:
+    """A copy of the artifact root `root` at `to`; returns the folder of its current version."""
+    shutil.copytree(root, to)
+    return resolve_current(to)
+
+
+def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest in place."""
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    edit(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def rewrite(folder: Path, name: str, data: bytes) -> None:
+    """Replace a file and state its new size and hash in the manifest: only the content can give it away now."""
+    (folder / name).write_bytes(data)
+    entry = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    edit_manifest(folder, lambda manifest: manifest["files"].__setitem__(name, entry))
+
+
+def edit_tensors(folder: Path, name: str, edit: Callable[[dict[str, Tensor]], object]) -> None:
+    """Change the tensors of a safetensors file in place and fix up the manifest."""
+    tensors = safetensors.torch.load((folder / name).read_bytes())
+    edit(tensors)
+    rewrite(folder, name, safetensors.torch.save(tensors))
