@@ -30,7 +30,7 @@ RUN groupadd --gid 10001 kindred \
  && install -d -o kindred -g kindred /var/lib/kindred/artifacts /var/lib/kindred/registry
 VOLUME ["/var/lib/kindred/artifacts", "/var/lib/kindred/registry"]
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=600s --retries=3 \
   CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['KINDRED_PORT'] + '/readyz', timeout=4)"]
 WORKDIR /app
 USER kindred

@@ -27,7 +27,11 @@ from model.manifest import FORMAT_VERSION, DatasetEntry, Manifest, TextEncoderEn
 from model.recommender import SequenceRecommender
 from model.text import TfidfEncoder
 from model.tokenizer import HybridTokenizer
+from service import responses
 from service.app import create_app
+from service.engine import Engine
+from service.results import Recommendation
+from service.schemas import RecommendRequest
 from service.server import Server, configuration
 from service.settings import Settings
 
@@ -135,6 +139,31 @@ def make_settings(root: Path, folder: Path, **changes: Any) -> Settings:
     return Settings(**(values | changes))
 
 
+class Starter:
+    """Starts engines on one registry, each after the one before was closed."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root, self._folder = root, folder
+        self._engine: Engine | None = None
+
+    def __call__(self, root: Path | None = None, **changes: Any) -> Engine:
+        self.close()
+        self._engine = Engine.start(make_settings(root or self._root, self._folder, **changes))
+        return self._engine
+
+    def close(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+
+
+def ask(engine: Engine, *history: str, **options: Any) -> Recommendation:
+    return engine.recommend(RecommendRequest(history=list(history), **options))
+
+
+def ids(answer: Recommendation) -> list[str]:
+    return [item.item_id for item in answer.items]
+
+
 class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
@@ -142,6 +171,19 @@ class Reply(NamedTuple):
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def refused(reply: Reply, status: int, kind: str, field: str | None = None) -> Any:
+    """The problem of a reply, once it is the one expected and safe to show."""
+    assert reply.status == status, reply.body
+    assert reply.headers["content-type"] == "application/problem+json"
+    problem = json.loads(reply.body)
+    responses.ProblemDetails.model_validate(problem)
+    assert problem["type"] == f"/problems/{kind}", problem
+    assert problem.get("field") == field, problem
+    assert len(reply.body) < 2000
+    assert "Traceback" not in problem["detail"]
+    return problem
 
 
 class Client:

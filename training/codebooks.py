@@ -104,7 +104,8 @@ def _distance(book: Codebook, residual: Tensor, codes: Tensor) -> Tensor:
     """How badly each residual [n, dim] is served by its codeword, by the level's own metric; [n], zero or more."""
     chosen = book.codewords[codes]
     if book.metric == "cosine":
-        gap = 1.0 - F.cosine_similarity(residual, chosen, dim=-1)
+        # A residual of zero (its item is a codeword already) has no direction: a codeword put there would stay dead.
+        gap = (1.0 - F.cosine_similarity(residual, chosen, dim=-1)) * residual.any(-1)
     else:
         gap = (residual - chosen).square().sum(-1)
     # Residuals that equal their codeword up to rounding are served: drawing them would only make a duplicate.

@@ -108,13 +108,15 @@ class JointModel(nn.Module):
         zero = self.text.new_zeros(())
         if not self.tokenizer.config.has_semantic:
             return None, (zero, zero, zero)
-        text = self.text[items]
-        quantized = self.tokenizer.quantize(text)
-        with torch.no_grad():
-            self.codes[items] = quantized.codes
-        reconstruction = zero
-        if recipe.reconstruction:
-            reconstruction = (self.tokenizer.decode(quantized.semantic) - text).square().sum(-1).mean()
+        # Full precision: which of two near codewords is nearer must not hang on bfloat16's eight bits.
+        with torch.autocast(self.text.device.type, enabled=False):
+            text = self.text[items]
+            quantized = self.tokenizer.quantize(text)
+            with torch.no_grad():
+                self.codes[items] = quantized.codes
+            reconstruction = zero
+            if recipe.reconstruction:
+                reconstruction = (self.tokenizer.decode(quantized.semantic) - text).square().sum(-1).mean()
         return quantized.semantic, (quantized.commitment, quantized.codebook, reconstruction)
 
     def _with_cold(self, items: Tensor, recipe: Recipe) -> Tensor:

@@ -83,6 +83,8 @@ class Trainer:
             raise ValueError("data: no user has three interactions, so nothing can be held out to validate on")
         self.batches = TrainingBatches(self.split.train, batch_size=recipe.batch_size, max_length=recipe.max_length)
         self.popularity = training_popularity(self.split, dataset.n_items)
+        if recipe.loss == "bce" and (self.popularity > 0).sum() < 2:
+            raise ValueError("data: training holds one item only, so bce has no negative to draw")
         self.text_encoder = text_encoder or fit_text_encoder(dataset, recipe, seed)
         torch.manual_seed(seed)
         text = torch.from_numpy(self.text_encoder.encode([item.to_text() for item in dataset.items]))
@@ -93,6 +95,7 @@ class Trainer:
         self.optimizer = optim.Adam(
             self.model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
+        self.mixed_precision = self.device.type == "cuda"
         self.history: list[dict[str, Any]] = []
         self._negatives: np.ndarray[Any, np.dtype[np.int64]] | None = None
 
@@ -165,7 +168,9 @@ class Trainer:
 
     def _step(self, batch: Batch) -> Losses:
         moved = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
-        losses: Losses = self.model(moved, self.recipe)
+        # Mixed precision where a GPU gains by it; the tokenizer keeps full precision (see JointModel._quantize).
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            losses: Losses = self.model(moved, self.recipe)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
