@@ -150,7 +150,7 @@ class SentenceEncoder:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise ImportError(
-                f"the text encoder {name!r} needs sentence-transformers: pip install 'kindred[sentence]'"
+                f"the text encoder {name!r} needs sentence-transformers, the extra `sentence`: make setup LOCK=sentence"
             ) from error
         self._name = name
         self._model = SentenceTransformer(name, device="cpu")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 
 import faiss
 import numpy as np
@@ -106,7 +107,7 @@ class Engine:
         """Up to `limit` items in their order, from the first with an order above `after`."""
         moment = self.catalogue.moment
         records = (record for record in moment.listing(after) if _from(record, source))
-        found = [record for record, _ in zip(records, range(limit), strict=False)]
+        found = list(islice(records, limit))
         more = next(records, None) is not None
         items = [served(moment, record) for record in found]
         return Page(items, str(found[-1].order) if found and more else None)

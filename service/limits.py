@@ -61,6 +61,6 @@ def accept_item(item_id: str, content: ItemContent, settings: Settings) -> Item:
     item = content.to_item(item_id)
     size = len(json.dumps(dict(item.attributes), ensure_ascii=False))
     _at_most("attributes", size, settings.attributes_size_max, "characters as JSON")
-    if not item.to_text():
+    if not any((item.title, item.brand, item.description, item.text, *item.categories)):  # a price alone is no text
         raise InvalidItem("text", "is missing: give `text`, or at least one of title, brand, categories, description")
     return item

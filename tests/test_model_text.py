@@ -164,9 +164,7 @@ class FakeModel:
 
 def test_without_sentence_transformers_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(
-        ImportError, match=r"'some-model' needs sentence-transformers: pip install 'kindred\[sentence\]'"
-    ):
+    with pytest.raises(ImportError, match="'some-model' needs sentence-transformers, the extra `sentence`"):
         build_text_encoder({"kind": "sentence", "name": "some-model"}, {})
 
 

@@ -101,6 +101,7 @@ def test_a_missing_history_is_named(client: Client) -> None:
         ({"title": None}, "invalid-item", "text"),
         ({"title": ""}, "invalid-item", "text"),
         ({"title": " \u0000\n\t "}, "invalid-item", "text"),
+        ({"title": None, "price": 5.0}, "invalid-item", "text"),
         ({"title": 5}, "invalid-request", "title"),
         ({"title": "x" * 1001}, "limit-exceeded", "text"),
         ({"text": "x" * 100_000}, "limit-exceeded", "text"),

@@ -223,4 +223,9 @@ def test_pages_and_export_walk_over_everything_once(start: Starter) -> None:
     assert seen == [f"item-{n}" for n in range(240) if n != 100] + ["z"]
     assert [item.item_id for item in engine.export()] == seen
     assert [item.item_id for item in engine.export("registered")] == ["z"]
+    # One item more than a page holds is the next page, not lost.
+    engine.add(Item("y", title="soap"))
+    first = engine.page(-1, 1, "registered")
+    assert first.next_cursor is not None
+    assert [item.item_id for item in engine.page(int(first.next_cursor), 1, "registered").items] == ["y"]
     assert len(engine.page(-1, 1000, "catalogue").items) == 239

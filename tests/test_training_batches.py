@@ -25,7 +25,7 @@ def pairs(batch: Batch) -> list[list[tuple[int, int]]]:
     """Per user the (input, target) pairs that count."""
     return [
         list(zip(inputs[valid].tolist(), targets[valid].tolist(), strict=True))
-        for inputs, targets, valid in zip(*batch, strict=True)
+        for inputs, targets, valid in zip(batch.inputs, batch.targets, batch.valid, strict=True)
     ]
 
 
@@ -45,6 +45,18 @@ def test_position_t_predicts_the_item_after_it() -> None:
 def test_of_a_long_history_the_latest_items_are_kept() -> None:
     (batch,) = epoch(TrainingBatches(sequences(list(range(20))), batch_size=1, max_length=4))
     assert pairs(batch) == [[(15, 16), (16, 17), (17, 18), (18, 19)]]
+
+
+def test_weights_go_with_their_targets() -> None:
+    weights = [np.array(row, dtype=np.float32) for row in ([9, 1, 2, 3], [7], [8, 4])]
+    rows = sequences([5, 6, 7, 8], [5], [8, 9])
+    (batch,) = epoch(TrainingBatches(rows, batch_size=4, max_length=2, weights=weights))
+    assert batch.weights is not None
+    long, short = batch.valid.sum(1).argmax(), batch.valid.sum(1).argmin()
+    assert batch.targets[long].tolist() == [7, 8]
+    assert batch.weights[long].tolist() == [2.0, 3.0]
+    assert batch.weights[short].tolist() == [4.0, 0.0]
+    assert epoch(TrainingBatches(rows, batch_size=4, max_length=2))[0].weights is None
 
 
 def test_users_without_a_pair_take_no_part() -> None:
@@ -78,7 +90,7 @@ def test_batches_are_trimmed_to_their_longest_and_hold_like_lengths() -> None:
 def test_the_order_follows_the_generator_alone() -> None:
     batches = TrainingBatches(many(150), batch_size=16, max_length=20)
     first, again, other = (epoch(batches, seed) for seed in (1, 1, 2))
-    assert all(torch.equal(a, b) for x, y in zip(first, again, strict=True) for a, b in zip(x, y, strict=True))
+    assert [pairs(batch) for batch in first] == [pairs(batch) for batch in again]
 
     def company(found: list[Batch]) -> set[frozenset[int]]:
         return {frozenset(batch.inputs[:, 0].tolist()) for batch in found}

@@ -44,9 +44,7 @@ def batch(extra_padding: int = 0) -> Batch:
     targets = torch.tensor([[2, 4, 5], [1, 7, 0], [11, 0, 0]])
     valid = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
     pad = torch.zeros(3, extra_padding, dtype=torch.int64)
-    return Batch(
-        torch.cat([inputs, pad], 1), torch.cat([targets, pad], 1), torch.cat([valid, pad.to(torch.bool)], 1)
-    )
+    return Batch(torch.cat([inputs, pad], 1), torch.cat([targets, pad], 1), torch.cat([valid, pad.to(torch.bool)], 1))
 
 
 # (history, target) of every position of the batch.
@@ -57,7 +55,8 @@ def scores(model: JointModel, history: list[int]) -> Tensor:
     """Scores of all items [n_items] for one history, from the items' codes."""
     table = model.catalogue()
     with torch.no_grad():
-        return (table @ model.recommender(table[history].unsqueeze(0))[0, -1]).double()
+        state: Tensor = model.recommender(table[history].unsqueeze(0))[0, -1]
+        return (table @ state).double()
 
 
 def run(model: JointModel, settings: Recipe, padding: int = 0) -> Losses:
@@ -90,6 +89,23 @@ def test_padding_changes_nothing(loss: str) -> None:
         torch.manual_seed(1)
         values.append(run(model, settings, padding).total.item())
     assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+def test_weights_count_each_position() -> None:
+    settings = recipe(loss="softmax")
+    model = joint(settings).eval()
+    weights = torch.tensor([[0.0, 2.0, 1.0], [0.5, 0.0, 0.0], [4.0, 0.0, 0.0]])
+    losses: Losses = model(batch()._replace(weights=weights), settings)
+    kept = model.candidates
+    values = []
+    for history, target in POSITIONS:
+        row = scores(model, history)
+        values.append(torch.logsumexp(row[kept], 0) - row[target])
+    counts = torch.tensor([0.0, 2.0, 1.0, 0.5, 0.0, 4.0], dtype=torch.float64)
+    expected = (torch.stack(values) * counts).sum() / counts.sum()
+    assert losses.recommendation.item() == pytest.approx(expected.item(), rel=1e-4)
+    nothing: Losses = model(batch()._replace(weights=torch.zeros(3, 3)), settings)
+    assert nothing.recommendation.item() == 0.0
 
 
 def drawn(model: JointModel, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import torch
 import typer
+from pydantic import ValidationError
 
 from model.artifact import Artifact, ArtifactError
 from training.artifact_evaluation import (
@@ -38,7 +39,9 @@ from training.options import (
     OnError,
     OnErrorOption,
     TimeUnitOption,
+    build_device,
     build_recipe,
+    first_error,
     read_data,
 )
 from training.trainer import Trainer
@@ -136,7 +139,9 @@ def train(
         f"{dataset.n_interactions:,} interactions; recipe {chosen.name}, seed {seed}",
         err=True,
     )
-    trainer = Trainer(dataset, chosen, seed=seed, device=torch.device(device) if device else None)
+    for line in dataset.report.summary_of_losses():
+        typer.echo(line, err=True)
+    trainer = Trainer(dataset, chosen, seed=seed, device=build_device(device))
     run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]
     checkpoint = output / ".training" / f"{run}.safetensors"
     with progress_display(chosen) as progress:
@@ -144,7 +149,8 @@ def train(
         progress.message("measuring and exporting")
         artifact = export(trainer, output, evaluation_data=evaluation_data)
     checkpoint.unlink()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    # The kernel counts in KiB, macOS in bytes.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     for name, values in artifact.manifest.metrics.items():
         typer.echo(f"{name:14s} HIT@10 {values['hit@10']:.4f}  NDCG@10 {values['ndcg@10']:.4f}")
     typer.echo(f"{artifact.path}  ({time.perf_counter() - started:.0f} s, peak memory {peak:.2f} GiB)")
@@ -157,6 +163,12 @@ def evaluate(
     data: Annotated[
         str | None, typer.Option("--data", help="evaluate on this data set instead of the artifact's own")
     ] = None,
+    items: ItemsOption = None,
+    format: FormatOption = "auto",
+    column: ColumnOption = None,
+    time_unit: TimeUnitOption = "s",
+    core: CoreOption = 0,
+    on_error: OnErrorOption = OnError.fail,
     as_json: Annotated[bool, typer.Option("--json", help="the figures as JSON")] = False,
     threads: ThreadsOption = None,
 ) -> None:
@@ -169,7 +181,7 @@ def evaluate(
     if data is None:
         sequences = artifact_sequences(loaded)
     else:
-        sequences = dataset_sequences(loaded, read_data(data, None, "auto", None, "s", 0, OnError.fail))
+        sequences = dataset_sequences(loaded, read_data(data, items, format, column, time_unit, core, on_error))
     results: dict[str, dict[str, float]] = {}
     for name in PROTOCOLS if protocol == "both" else (protocol,):
         started = time.perf_counter()
@@ -206,7 +218,10 @@ def main() -> None:
     """Run the command line; what a user can put right is one line on stderr and exit status 2, never a traceback."""
     try:
         app()
-    except (DatasetError, ArtifactError, CheckpointError, ImportError, ValueError, OSError) as error:
+    except ValidationError as error:
+        typer.echo(f"error: {first_error(error)}", err=True)
+        sys.exit(2)
+    except (DatasetError, ArtifactError, CheckpointError, ImportError, ValueError, ArithmeticError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
 

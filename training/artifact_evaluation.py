@@ -43,6 +43,8 @@ def evaluate_artifact(artifact: Artifact, sequences: list[Items], protocol: str)
     """Places of each user's last item, predicted from all before it; protocol "full" or "sampled"."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+    if not sequences:
+        raise ValueError("data: no user has three interactions, so there is nothing to evaluate on")
     catalogue = torch.from_numpy(artifact.catalogue_embeddings())
     histories = [sequence[:-1] for sequence in sequences]
     targets: NDArray[np.int64] = np.array([sequence[-1] for sequence in sequences], dtype=np.int64)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Items = NDArray[np.int32]
+Weights = NDArray[np.float32]
 
 # A shuffled run of this many batches is sorted by length before it is cut: little padding, yet other company for a
 # user in every epoch.
@@ -18,22 +19,38 @@ _BATCHES_SORTED_TOGETHER = 8
 
 
 class Batch(NamedTuple):
-    """inputs, targets: [users, length] int64, padded with item 0 on the right. valid: [users, length] bool."""
+    """inputs, targets: [users, length] int64, padded with item 0 on the right. valid: [users, length] bool.
+
+    weights: [users, length] float32, how much each target counts; None when all count the same.
+    """
 
     inputs: Tensor
     targets: Tensor
     valid: Tensor
+    weights: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(None if part is None else part.to(device, non_blocking=True) for part in self))  # type: ignore[arg-type]
 
 
 class TrainingBatches:
     """Iterates over users in batches. Position t reads sequence[t] and predicts sequence[t + 1].
 
     sequences: item indices per user, oldest first; of a long one the latest `max_length` + 1 items are kept. Users
-    with fewer than two items have nothing to predict and take no part.
+    with fewer than two items have nothing to predict and take no part. weights: of each interaction, likewise.
     """
 
-    def __init__(self, sequences: Sequence[Items], *, batch_size: int, max_length: int) -> None:
-        self._sequences = [sequence[-(max_length + 1) :] for sequence in sequences if len(sequence) >= 2]
+    def __init__(
+        self,
+        sequences: Sequence[Items],
+        *,
+        batch_size: int,
+        max_length: int,
+        weights: Sequence[Weights] | None = None,
+    ) -> None:
+        latest = slice(-(max_length + 1), None)
+        self._sequences = [sequence[latest] for sequence in sequences if len(sequence) >= 2]
+        self._weights = None if weights is None else [row[latest] for row in weights if len(row) >= 2]
         if not self._sequences:
             raise ValueError("sequences: no user has two training interactions, there is nothing to learn from")
         self._lengths = np.array([len(sequence) for sequence in self._sequences])
@@ -58,7 +75,11 @@ class TrainingBatches:
         chosen = [self._sequences[user] for user in users]
         inputs, valid = pad_right([sequence[:-1] for sequence in chosen])
         targets, _ = pad_right([sequence[1:] for sequence in chosen])
-        return Batch(inputs, targets, valid)
+        if self._weights is None:
+            return Batch(inputs, targets, valid)
+        weights = np.zeros(valid.shape, dtype=np.float32)
+        weights[valid.numpy()] = np.concatenate([self._weights[user][1:] for user in users])
+        return Batch(inputs, targets, valid, torch.from_numpy(weights))
 
 
 def pad_right(sequences: Sequence[Items]) -> tuple[Tensor, Tensor]:

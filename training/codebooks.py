@@ -78,6 +78,8 @@ def replace_dead_codewords(
     Level by level, front to back: a change in an early level changes the residuals of those behind it. Items are drawn
     in proportion to their squared distance from their codeword (k-means++), so the crowded and far regions get help.
     """
+    if not torch.isfinite(latents).all():
+        raise FloatingPointError("latents are no longer finite; try a lower learning rate")
     replaced = 0
     residual = latents
     for level in range(quantizer.levels):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from model.config import ColdPolicy, FrozenConfig, Metric, RecommenderConfig, TokenizerConfig, TokenType
 
@@ -63,6 +63,13 @@ class Recipe(FrozenConfig):
     epochs: int = Field(200, ge=1, description="at most")
     patience: int = Field(10, ge=1, description="epochs without a better monitored metric before training ends")
     monitor: Literal["sampled_mrr", "full_ndcg@10"] = "sampled_mrr"
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        self.recommender_config(self.tokenizer_config(self.text_dim).dim)  # refuses widths that do not fit together
+        if not self.joint and not self.warmup_epochs:
+            raise ValueError("joint: without joint training the tokenizer learns in warmup_epochs alone; set them")
+        return self
 
     def tokenizer_config(self, text_dim: int) -> TokenizerConfig:
         """The tokenizer's shape; `text_dim` is what the fitted text encoder gives."""

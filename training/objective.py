@@ -88,7 +88,11 @@ class JointModel(nn.Module):
         row_of[rows] = torch.arange(len(rows), device=inputs.device)
         table = self.tokenizer.embed_items(semantic, self._with_cold(rows, recipe))
         hidden = self.recommender(table[row_of[inputs]])[batch.valid]
-        recommendation = _recommendation_loss(hidden, table, row_of[targets], row_of[negatives], recipe)
+        each = _recommendation_losses(hidden, table, row_of[targets], row_of[negatives], recipe)
+        recommendation = each.mean()
+        if batch.weights is not None:
+            weights = batch.weights[batch.valid]
+            recommendation = (each * weights).sum() / weights.sum().clamp_min(1e-12)
         commitment, codebook, reconstruction = losses
         total = (
             recommendation
@@ -139,15 +143,18 @@ class JointModel(nn.Module):
         return targets.new_empty(0)
 
 
-def _recommendation_loss(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, recipe: Recipe) -> Tensor:
-    """hidden [positions, D], table [rows, D], targets [positions] and negatives as rows of the table."""
+def _recommendation_losses(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, recipe: Recipe) -> Tensor:
+    """Loss of each position, [positions], of hidden states [positions, D] against a table of items [rows, D].
+
+    targets [positions] and negatives (see `_draw_negatives`) are rows of the table.
+    """
     if recipe.loss == "softmax":
-        return F.cross_entropy(hidden @ table.T, targets)
+        return F.cross_entropy(hidden @ table.T, targets, reduction="none")
     positive = (hidden * table[targets]).sum(-1)
     if recipe.loss == "bce":
         negative = torch.einsum("pd,pnd->pn", hidden, table[negatives])
-        return F.softplus(-positive).mean() + F.softplus(negative).mean()
+        return F.softplus(-positive) + F.softplus(negative).mean(dim=-1)
     logits = hidden @ table[negatives].T
     # A negative that is the target itself would be pushed down where it should be pulled up.
     logits = logits.masked_fill(negatives == targets.unsqueeze(-1), float("-inf"))
-    return (torch.logsumexp(torch.cat([positive.unsqueeze(-1), logits], dim=-1), dim=-1) - positive).mean()
+    return torch.logsumexp(torch.cat([positive.unsqueeze(-1), logits], dim=-1), dim=-1) - positive

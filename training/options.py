@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from pydantic import ValidationError
 
@@ -55,16 +56,40 @@ def read_data(
 ) -> Dataset:
     """The data set that the options name; raises DatasetError for what cannot be read."""
     if data == DEMO:
+        if items or columns or core or format != "auto":
+            raise typer.BadParameter(
+                "the demo data set is made, not read: --items, --format, --column, --core mean nothing"
+            )
         return generate_demo()
+    if time_unit not in ("s", "ms"):
+        # Here too, as files without timestamps never get to use it.
+        raise typer.BadParameter(f"{time_unit!r}: expected s or ms", param_hint="--time-unit")
     path = Path(data)
     return load_dataset(
         path if items is None else (path, items),
         format=format,
         columns=ColumnMap.parse(columns) if columns else None,
-        time_unit=time_unit,  # type: ignore[arg-type]  # checked by the reader, which names what it expects
+        time_unit=time_unit,  # type: ignore[arg-type]  # checked above
         core=core,
         on_error=on_error.value,
     )
+
+
+def build_device(name: str | None) -> torch.device | None:
+    """The device that was asked for, None for the best there is; raises typer.BadParameter for one that is not here."""
+    if name is None:
+        return None
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise typer.BadParameter(f"{name!r}: expected cpu or cuda", param_hint="--device") from error
+    if device.type not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"{name!r}: expected cpu or cuda", param_hint="--device")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise typer.BadParameter(
+            f"{name!r}: this machine, or this build of torch, has no such GPU", param_hint="--device"
+        )
+    return device
 
 
 def build_recipe(name: str, changes: dict[str, Any], settings: list[str]) -> Recipe:
@@ -81,6 +106,12 @@ def build_recipe(name: str, changes: dict[str, Any], settings: list[str]) -> Rec
     try:
         return RECIPES[name].override(merged)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise typer.BadParameter(f"{where}: {first['msg']}, got {first['input']!r}") from error
+        raise typer.BadParameter(first_error(error)) from error
+
+
+def first_error(error: ValidationError) -> str:
+    """The first thing that does not fit, in one line: the field, what was expected, and what was given."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {message}, got {first['input']!r}" if where else message

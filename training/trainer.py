@@ -81,7 +81,13 @@ class Trainer:
         self.split: Split = leave_one_out(dataset)
         if not len(self.split.valid):
             raise ValueError("data: no user has three interactions, so nothing can be held out to validate on")
-        self.batches = TrainingBatches(self.split.train, batch_size=recipe.batch_size, max_length=recipe.max_length)
+        weights = dataset.weights
+        self.batches = TrainingBatches(
+            self.split.train,
+            batch_size=recipe.batch_size,
+            max_length=recipe.max_length,
+            weights=weights and [row[: len(kept)] for row, kept in zip(weights, self.split.train, strict=True)],
+        )
         self.popularity = training_popularity(self.split, dataset.n_items)
         if recipe.loss == "bce" and (self.popularity > 0).sum() < 2:
             raise ValueError("data: training holds one item only, so bce has no negative to draw")
@@ -167,10 +173,9 @@ class Trainer:
             group["lr"] = self.recipe.learning_rate * remaining
 
     def _step(self, batch: Batch) -> Losses:
-        moved = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
         # Mixed precision where a GPU gains by it; the tokenizer keeps full precision (see JointModel._quantize).
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            losses: Losses = self.model(moved, self.recipe)
+            losses: Losses = self.model(batch.to(self.device), self.recipe)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

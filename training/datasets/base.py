@@ -96,6 +96,14 @@ class DatasetReport:
             out[name] = out[name].copy()
         return out
 
+    def summary_of_losses(self) -> list[str]:
+        """What of the source is not in the data set, one line a reason; empty when everything is."""
+        out = [f"dropped {count:,} {what}" for what, count in self.dropped.items() if count]
+        if total := sum(self.problem_counts.values()):
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(self.problem_counts.items()))
+            out.append(f"left out {total:,} rows with problems ({kinds}); `validate` names them")
+        return out
+
     def lines(self) -> list[str]:
         """The report for a reader: one fact a line, the first 50 problems last."""
         length = f"min {self.min_length}, median {self.median_length:g}, mean {self.mean_length:.2f}"
