@@ -309,7 +309,7 @@ def _golden(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Artifact:
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda samples: samples["texts"][3]["codes"].reverse(), "gives .* expected"),
+        (lambda samples: samples["texts"][3]["codes"].__setitem__(1, 99), "gives .* expected"),
         (lambda samples: samples["histories"][2]["scores"].__setitem__(0, 9.9), "gives the scores"),
         (lambda samples: samples["histories"][7]["scores"].__setitem__(9, -9.9), "gives the scores"),
         (lambda samples: samples["histories"][0]["history"].__setitem__(-1, "item-3"), "gives the scores"),

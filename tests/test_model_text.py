@@ -150,7 +150,7 @@ class FakeModel:
     def __init__(self, name: str, device: str = "") -> None:
         self.name = name
 
-    def get_sentence_embedding_dimension(self) -> int:
+    def get_embedding_dimension(self) -> int:
         return 3
 
     def state_dict(self) -> dict[str, Tensor]:
