@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor
 
 from model.artifact import Artifact, ArtifactError
 from model.items import Item
-from model.manifest import EVALUATION, GOLDEN, ITEMS, MANIFEST, RECOMMENDER, TEXT_ENCODER, TOKENIZER
+from model.manifest import EVALUATION, MANIFEST, RECOMMENDER, TEXT_ENCODER, TOKENIZER
 from model.tokenizer import COLD
 from tests.artifact_support import copy_of, edit_manifest, edit_tensors, rewrite
 
@@ -236,108 +232,3 @@ def test_a_manifest_that_disagrees_with_the_weights_is_refused(
 def test_another_number_of_items_is_refused_without_its_memory(folder: Path, n_items: int) -> None:
     edit_manifest(folder, lambda manifest: manifest.update(n_items=n_items))
     refused(folder, str(folder))
-
-
-def _table(folder: Path, **columns: list[Any]) -> bytes:
-    table = pq.read_table(folder / ITEMS)
-    for name, values in columns.items():
-        place = table.schema.get_field_index(name)
-        table = table.set_column(place, table.schema.field(name), pa.array(values, table.schema.field(name).type))
-    sink = io.BytesIO()
-    pq.write_table(table, sink)
-    return sink.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("column", "row", "value", "message"),
-    [
-        ("item_id", 3, "item-2", "item_ids are not distinct, or differ"),
-        ("item_id", 3, None, "holds empty cells"),
-        ("content", 3, "[]", "an item does not fit"),
-        ("content", 3, "{", "an item does not fit"),
-        ("content", 3, '{"item_id": "item-3", "price": "much"}', "price: must be a number"),
-        ("content", 3, '{"item_id": "other"}', "differ from the items' content"),
-        ("semantic_id", 3, [0, 0], "semantic IDs are not 3 codes below 8"),
-        ("semantic_id", 3, [0, 0, 8], "semantic IDs are not 3 codes below 8"),
-        ("semantic_id", 3, [0, 0, -1], "semantic IDs are not 3 codes below 8"),
-        ("semantic_id", 3, [0, 0, None], "semantic IDs are not 3 codes below 8"),
-        ("popularity", 3, None, "holds empty cells"),
-        ("popularity", 3, -1, "popularity is negative"),
-    ],
-)
-def test_a_row_of_the_catalogue_that_does_not_fit_is_refused(
-    folder: Path, column: str, row: int, value: Any, message: str
-) -> None:
-    values = pq.read_table(folder / ITEMS)[column].to_pylist()
-    values[row] = value
-    rewrite(folder, ITEMS, _table(folder, **{column: values}))
-    refused(folder, str(folder / ITEMS), message)
-
-
-def test_a_catalogue_of_another_form_is_refused(folder: Path) -> None:
-    rewrite(folder, ITEMS, b"PAR1 and no more")
-    refused(folder, str(folder / ITEMS), "is not a parquet file")
-    sink = io.BytesIO()
-    pq.write_table(pa.table({"item_id": ["a"]}), sink)
-    rewrite(folder, ITEMS, sink.getvalue())
-    refused(folder, str(folder / ITEMS), "columns ['item_id'], expected")
-
-
-def test_an_item_twice_is_refused(folder: Path) -> None:
-    content = pq.read_table(folder / ITEMS)["content"].to_pylist()
-    ids = [json.loads(row)["item_id"] for row in content]
-    content[3], ids[3] = content[2], ids[2]
-    rewrite(folder, ITEMS, _table(folder, content=content, item_id=ids))
-    refused(folder, "item_ids are not distinct")
-
-
-def test_golden_samples_hold_texts_and_histories(tiny_artifact: Artifact) -> None:
-    samples = json.loads(tiny_artifact.golden)
-    assert len(samples["texts"]) == len(samples["histories"]) == 8
-    assert all(len(sample["items"]) == len(sample["scores"]) == 10 for sample in samples["histories"])
-    for sample in samples["histories"]:
-        assert sample["scores"] == sorted(sample["scores"], reverse=True)
-
-
-def _golden(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Artifact:
-    samples = json.loads((folder / GOLDEN).read_bytes())
-    edit(samples)
-    rewrite(folder, GOLDEN, json.dumps(samples).encode())
-    return Artifact.load(folder)
-
-
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda samples: samples["texts"][3]["codes"].__setitem__(1, 99), "gives .* expected"),
-        (lambda samples: samples["histories"][2]["scores"].__setitem__(0, 9.9), "gives the scores"),
-        (lambda samples: samples["histories"][7]["scores"].__setitem__(9, -9.9), "gives the scores"),
-        (lambda samples: samples["histories"][0]["history"].__setitem__(-1, "item-3"), "gives the scores"),
-        (lambda samples: samples["histories"][0]["items"].reverse(), "gives the scores"),
-        (lambda samples: samples["histories"][0]["history"].append("absent"), "does not fit .*absent"),
-        (lambda samples: samples["histories"][0]["history"].clear(), "does not fit"),
-        (lambda samples: samples["histories"][0]["items"].pop(), "does not fit"),
-        (lambda samples: samples["texts"][0].update(text=5), "does not fit"),
-        (lambda samples: samples.pop("texts"), "does not fit"),
-    ],
-)
-def test_a_golden_sample_that_disagrees_is_found(
-    folder: Path, edit: Callable[[dict[str, Any]], object], message: str
-) -> None:
-    artifact = _golden(folder, edit)
-    with pytest.raises(ArtifactError, match=f"golden.json: .*{message}"):
-        artifact.check_golden()
-
-
-def test_golden_samples_find_what_no_hash_can(folder: Path) -> None:
-    """Another number of heads has the same tensors, and a small change of a weight the same shapes."""
-    edit_manifest(folder, lambda manifest: manifest["recommender"].update(heads=1))
-    with pytest.raises(ArtifactError, match="gives the scores"):
-        Artifact.load(folder).check_golden()
-    edit_manifest(folder, lambda manifest: manifest["recommender"].update(heads=2))
-    Artifact.load(folder).check_golden()
-    edit_tensors(
-        folder, TOKENIZER, lambda tensors: tensors["quantizer.codebooks.0.codewords"].mul_(1.01 * torch.ones(8, 1))
-    )
-    with pytest.raises(ArtifactError, match=r"golden\.json"):
-        Artifact.load(folder).check_golden()

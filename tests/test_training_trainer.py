@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from model.artifact import Artifact
 from model.items import Item
-from tests.conftest import REPOSITORY, TINY, checkerboard
+from tests.conftest import TINY, checkerboard
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.config import Recipe
-from training.datasets import Dataset, load_dataset, write_dataset
+from training.datasets import Dataset
 from training.datasets.base import DatasetReport
 from training.datasets.splits import leave_one_out
 from training.trainer import EpochReport, Progress, Trainer, training_popularity
@@ -265,48 +258,3 @@ def test_a_data_set_with_one_trained_item_is_refused_by_bce() -> None:
     dataset = Dataset("one", list("wxyz"), items, rows, None, DatasetReport("test", "test", []))
     with pytest.raises(ValueError, match="data: training holds one item only"):
         make(dataset, SMALL.override({"loss": "bce"}))
-
-
-def test_a_killed_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """SIGKILL in mid-training, then the same command: the exported weights are those of an uninterrupted run."""
-    write_dataset(small(), tmp_path / "data")
-    recipe = SMALL.override({"name": "default", "epochs": 40, "patience": 40})
-    changed = {name: value for name, value in recipe.model_dump().items() if name != "name"}
-    settings = [f"{name}={','.join(value) if name == 'metrics' else value}" for name, value in changed.items()]
-    settings = [setting.replace("(16,)", "16") for setting in settings]
-    root = tmp_path / "artifacts"
-    command = [sys.executable, "-m", "training", "train", "--data", str(tmp_path / "data"), "--output", str(root)]
-    command += ["--threads", "1", *(part for setting in settings for part in ("--set", setting))]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    done = -1
-    while done < 1:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "no second epoch in two minutes"
-        found = list((root / ".training").glob("*.safetensors")) if root.exists() else []
-        done = load_checkpoint(found[0])[1]["loop"]["epoch"] if found else -1
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-    (checkpoint,) = (root / ".training").glob("*.safetensors")
-    stopped = load_checkpoint(checkpoint)[1]["loop"]["epoch"]
-    assert 1 <= stopped < 38
-    assert not (root / "current").exists()
-
-    again = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
-    assert "going on from" in again.stderr
-    assert f"epoch {stopped + 1:3d}  " not in again.stderr
-    assert f"epoch {stopped + 2:3d}  " in again.stderr
-    assert not list((root / ".training").glob("*.safetensors"))
-
-    whole = make(load_dataset(tmp_path / "data"), recipe)
-    whole.fit()
-    artifact = Artifact.load(root)
-    assert artifact.path is not None
-    for name, module in (("tokenizer", whole.model.tokenizer), ("recommender", whole.model.recommender)):
-        stored = safetensors.torch.load_file(artifact.path / f"{name}.safetensors")
-        expected = module.state_dict()
-        assert differing({key: stored[key] for key in expected}, dict(expected)) == []

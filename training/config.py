@@ -99,11 +99,12 @@ PAPER = Recipe(name="paper", cold_probability=0.05)
 DEFAULT = Recipe(
     name="default",
     id_dim=64,
-    cold_probability=0.2,
+    cold_probability=0.05,
     loss="sampled_softmax",
     negatives=1024,
+    learning_rate=2e-3,
     decay=True,
-    epochs=16,
+    epochs=14,
     patience=5,
     monitor="full_ndcg@10",
 )
