@@ -97,9 +97,7 @@ def _check_room(root: Path, room: str) -> list[str]:
     return [
         violation
         for module, path in _modules(root, room).items()
-        for violation in _violations(
-            path.read_text(encoding="utf-8"), module, is_package=path.name == "__init__.py"
-        )
+        for violation in _violations(path.read_text(encoding="utf-8"), module, is_package=path.name == "__init__.py")
     ]
 
 

@@ -27,6 +27,7 @@ from training.checkpoint import CheckpointError
 from training.console import progress_display
 from training.datasets import DatasetError, write_dataset
 from training.datasets.demo import DEMO_README, generate_demo
+from training.evaluation import can_sample
 from training.export import export
 from training.metrics import summary
 from training.options import (
@@ -183,7 +184,11 @@ def evaluate(
     else:
         sequences = dataset_sequences(loaded, read_data(data, items, format, column, time_unit, core, on_error))
     results: dict[str, dict[str, float]] = {}
-    for name in PROTOCOLS if protocol == "both" else (protocol,):
+    protocols = list(PROTOCOLS) if protocol == "both" else [protocol]
+    if protocol == "both" and not can_sample(sequences, len(loaded.items)):
+        typer.echo("sampled: left out, some user leaves fewer than 99 items of this catalogue untouched", err=True)
+        protocols.remove("sampled")
+    for name in protocols:
         started = time.perf_counter()
         ranks = evaluate_artifact(loaded, sequences, name)
         results[name] = summary(ranks)

@@ -99,7 +99,7 @@ PAPER = Recipe(name="paper", cold_probability=0.05)
 DEFAULT = Recipe(
     name="default",
     id_dim=64,
-    cold_probability=0.05,
+    cold_probability=0.1,
     loss="sampled_softmax",
     negatives=1024,
     learning_rate=2e-3,
@@ -113,6 +113,7 @@ DEFAULT = Recipe(
 DEMO = DEFAULT.override(
     {
         "name": "demo",
+        "cold_probability": 0.2,
         "codebook_size": 64,
         "semantic_dim": 32,
         "id_dim": 32,
@@ -121,7 +122,7 @@ DEMO = DEFAULT.override(
         "negatives": 512,
         "dropout": 0.3,
         "learning_rate": 3e-3,
-        "epochs": 20,
+        "epochs": 16,
         "patience": 4,
     }
 )

@@ -80,6 +80,11 @@ def sampled_ranks(
     return Ranks(torch.cat(greater).cpu().numpy(), torch.cat(ties).cpu().numpy())
 
 
+def can_sample(sequences: Sequence[Items], n_items: int, count: int = SAMPLED_NEGATIVES) -> bool:
+    """Whether every user leaves at least `count` of `n_items` items untouched, as the sampled protocol needs."""
+    return all(n_items - len(set(sequence.tolist())) >= count for sequence in sequences)
+
+
 def draw_negatives(
     sequences: Sequence[Items], n_items: int, seed: int, count: int = SAMPLED_NEGATIVES
 ) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from model.item_table import ItemTable
 from model.manifest import FORMAT_VERSION, DatasetEntry, Manifest, TextEncoderEntry
 from training.card import model_card
 from training.datasets.splits import EvaluationCases
+from training.evaluation import can_sample
 from training.health import token_parameters, tokenizer_health
 from training.metrics import summary
 from training.trainer import Trainer
@@ -87,10 +88,11 @@ def export(trainer: Trainer, root: Path, *, evaluation_data: bool = True) -> Art
 def _metrics(trainer: Trainer) -> dict[str, dict[str, float]]:
     out: dict[str, dict[str, float]] = {}
     splits: dict[str, EvaluationCases] = {"valid": trainer.split.valid, "test": trainer.split.test}
+    protocols = ["full"]
+    if can_sample(trainer.evaluated_sequences, trainer.dataset.n_items):
+        protocols.append("sampled")
     for split, cases in splits.items():
-        for protocol in ("full", "sampled"):
-            if protocol == "sampled" and not trainer.can_sample:
-                continue
+        for protocol in protocols:
             out[f"{split}/{protocol}"] = summary(trainer.ranks(cases, protocol))
     return out
 
@@ -117,7 +119,7 @@ def _error_quantiles(trainer: Trainer) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def evaluation_parquet(trainer: Trainer) -> bytes:
     """The evaluated users' whole sequences of item indices: the last is the test target, the one before validation."""
-    sequences = [trainer.dataset.sequences[user].tolist() for user in trainer.split.test.users]
+    sequences = [sequence.tolist() for sequence in trainer.evaluated_sequences]
     sink = io.BytesIO()
     pq.write_table(pa.table({"sequence": pa.array(sequences, pa.list_(pa.int32()))}), sink, compression="zstd")
     return sink.getvalue()

@@ -105,7 +105,11 @@ class JointModel(nn.Module):
     def tokenizer_loss(self, items: Tensor, recipe: Recipe) -> Tensor:
         """Quantization and reconstruction losses alone, for items [n]: the objective of the warm-up."""
         commitment, codebook, reconstruction = self._quantize(items, recipe)[1]
-        return recipe.commitment_weight * commitment + recipe.codebook_weight * codebook + reconstruction
+        return (
+            recipe.commitment_weight * commitment
+            + recipe.codebook_weight * codebook
+            + recipe.reconstruction_weight * reconstruction
+        )
 
     def _quantize(self, items: Tensor, recipe: Recipe) -> tuple[Tensor | None, tuple[Tensor, Tensor, Tensor]]:
         """Semantic embeddings [n, D2] of distinct items [n] with gradients, and the tokenizer's three losses."""

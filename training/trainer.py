@@ -15,7 +15,7 @@ from torch import Tensor, optim
 from model.recommender import SequenceRecommender
 from model.text import SentenceEncoder, TextEncoder, TfidfEncoder
 from model.tokenizer import HybridTokenizer
-from training.batches import Batch, TrainingBatches
+from training.batches import Batch, Items, TrainingBatches
 from training.checkpoint import (
     CheckpointError,
     flatten,
@@ -30,7 +30,7 @@ from training.codebooks import initialise_codebooks, replace_dead_codewords, sca
 from training.config import Recipe
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split, leave_one_out
-from training.evaluation import NEGATIVES_SEED, SAMPLED_NEGATIVES, draw_negatives, full_ranks, queries, sampled_ranks
+from training.evaluation import NEGATIVES_SEED, draw_negatives, full_ranks, queries, sampled_ranks
 from training.metrics import Ranks, ndcg, reciprocal_rank
 from training.objective import JointModel, Losses
 
@@ -228,10 +228,9 @@ class Trainer:
         return float(ndcg(self.ranks(self.split.valid, "full"), 10).mean())
 
     @property
-    def can_sample(self) -> bool:
-        """Whether every user leaves enough items untouched for the sampled protocol."""
-        longest = max(len(set(self.dataset.sequences[user].tolist())) for user in self.split.test.users)
-        return self.dataset.n_items - longest >= SAMPLED_NEGATIVES
+    def evaluated_sequences(self) -> list[Items]:
+        """Whole sequences of the users that are evaluated."""
+        return [self.dataset.sequences[user] for user in self.split.test.users]
 
     def ranks(self, cases: EvaluationCases, protocol: str) -> Ranks:
         """Places of the targets with the weights as they are; protocol "full" or "sampled"."""
@@ -241,8 +240,7 @@ class Trainer:
         if protocol == "full":
             return full_ranks(query, catalogue, targets, cases.histories)
         if self._negatives is None:
-            sequences = [self.dataset.sequences[user] for user in self.split.test.users]
-            self._negatives = draw_negatives(sequences, self.dataset.n_items, NEGATIVES_SEED)
+            self._negatives = draw_negatives(self.evaluated_sequences, self.dataset.n_items, NEGATIVES_SEED)
         return sampled_ranks(query, catalogue, targets, self._negatives)
 
     def _save(self, path: Path, best_weights: dict[str, Tensor], loop: dict[str, Any]) -> None:

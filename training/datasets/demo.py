@@ -133,9 +133,7 @@ def _draw_customers(shop: _Shop, n_users: int) -> _Customers:
     first[draws.permutation(n_users)[:covered]] = draws.permutation(n_items)[:covered]
     second = shop.everything.draw(draws, np.zeros(n_users, dtype=np.int64))
     categories_of = _ByPopularity(catalogue.department, np.ones(n_items, dtype=np.int64))
-    near = catalogue.category[
-        categories_of.draw(draws, np.repeat(catalogue.department[first][:, None], 3, 1))
-    ]
+    near = catalogue.category[categories_of.draw(draws, np.repeat(catalogue.department[first][:, None], 3, 1))]
     taste = np.empty((n_users, TASTE_SLOTS), dtype=np.int64)
     taste[:, :4] = catalogue.category[first][:, None]
     taste[:, 4:6] = near[:, :1]
@@ -147,9 +145,7 @@ def _draw_customers(shop: _Shop, n_users: int) -> _Customers:
     return _Customers(first, taste, brands, level)
 
 
-def _simulate(
-    shop: _Shop, customers: _Customers, kind_habits: FollowUps, circles: Circles
-) -> tuple[Ints, Ints, Ints]:
+def _simulate(shop: _Shop, customers: _Customers, kind_habits: FollowUps, circles: Circles) -> tuple[Ints, Ints, Ints]:
     """Let everybody buy: items and times [n_users, MAX_LENGTH], filled up with -1, and lengths [n_users]."""
     draws = shop.draws
     n_users = len(customers.first)
@@ -171,9 +167,7 @@ def _simulate(
 
         kind = kind_habits.next_kind(draws, shop.catalogue.kind[last])
         by_kind = np.flatnonzero((mode < KIND_HABIT_PERCENT) & (kind >= 0))
-        choice[by_kind] = _choose(
-            shop, customers, active[by_kind], history[by_kind], shop.of_kind, kind[by_kind]
-        )
+        choice[by_kind] = _choose(shop, customers, active[by_kind], history[by_kind], shop.of_kind, kind[by_kind])
 
         straight = draws.many(100, len(active)) < NEXT_IN_CIRCLE_PERCENT
         hops = np.where(straight, 1, 1 + draws.below(np.maximum(circles.size[last] - 1, 1)))
@@ -185,18 +179,14 @@ def _simulate(
         habitual = by_item.copy()
         habitual[by_kind] = True
         # What belongs together is bought within days, the rest some time later.
-        gap = np.where(
-            habitual, 600 + draws.many(3 * DAY, len(active)), DAY + draws.many(30 * DAY, len(active))
-        )
+        gap = np.where(habitual, 600 + draws.many(3 * DAY, len(active)), DAY + draws.many(30 * DAY, len(active)))
         bought[active, step] = choice
         times[active, step] = times[active, step - 1] + gap
         lengths[active] += 1
     return bought, times, lengths
 
 
-def _choose(
-    shop: _Shop, customers: _Customers, who: Ints, history: Ints, source: _ByPopularity, group: Ints
-) -> Ints:
+def _choose(shop: _Shop, customers: _Customers, who: Ints, history: Ints, source: _ByPopularity, group: Ints) -> Ints:
     """What `who` [b] take from `group` [b]: of some popular candidates one that suits brand and price level.
 
     Nothing is bought twice: where every candidate is in the `history` [b, n], anything popular that is not.

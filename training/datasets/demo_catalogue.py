@@ -48,9 +48,7 @@ class Kind:
     def brands(self) -> tuple[int, ...]:
         """Positions of the brands that make it: six of its department's eight, depending on the category."""
         shift = sum(map(ord, self.categories[1])) % 4
-        return tuple(
-            brand for brand in range(len(DEPARTMENTS[self.department].brands)) if (brand + shift) % 4
-        )
+        return tuple(brand for brand in range(len(DEPARTMENTS[self.department].brands)) if (brand + shift) % 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +111,7 @@ def build_catalogue(seed: int, n_items: int) -> Catalogue:
         shape = _choices(kind)
         combinations = int(np.prod(shape))
         if count > combinations:
-            raise ValueError(
-                f"n_items: {n_items} is too many, there are {combinations} different {kind.noun} items"
-            )
+            raise ValueError(f"n_items: {n_items} is too many, there are {combinations} different {kind.noun} items")
         category = categories.setdefault(kind.categories[:2], len(categories))
         for choice in draws.permutation(combinations)[:count]:
             brand, line, variant, option = (int(part) for part in np.unravel_index(choice, shape))
@@ -123,9 +119,7 @@ def build_catalogue(seed: int, n_items: int) -> Catalogue:
             item_id = f"{_code(kind)}-{numbers[kind.department]:04d}"
             position = kind.brands[brand]
             items.append(_compose(draws, item_id, kind, position, line, variant, option))
-            rows.append(
-                (kind.department, category, kind_index, _brand_number(kind, position), _tier(position))
-            )
+            rows.append((kind.department, category, kind_index, _brand_number(kind, position), _tier(position)))
     columns = np.array(rows, dtype=np.int64).reshape(len(rows), 5).T
     return Catalogue(items, *(np.ascontiguousarray(column) for column in columns))
 
@@ -144,9 +138,7 @@ def demo_cold_items(seed: int = 0) -> list[Item]:
             shape = _choices(kind)
             brand, variant, option = (draws.one(size) for size in (shape[0], shape[2], shape[3]))
             item_id = f"NEW-{_code(kind)}-{number:02d}"
-            items.append(
-                _compose(draws, item_id, kind, kind.brands[brand], LINES_IN_CATALOGUE, variant, option)
-            )
+            items.append(_compose(draws, item_id, kind, kind.brands[brand], LINES_IN_CATALOGUE, variant, option))
     return items
 
 
@@ -156,9 +148,7 @@ def _choices(kind: Kind) -> tuple[int, int, int, int]:
     return len(kind.brands), LINES_IN_CATALOGUE, len(kind.variants), options
 
 
-def _compose(
-    draws: Draws, item_id: str, kind: Kind, brand: int, line: int, variant: int, option: int
-) -> Item:
+def _compose(draws: Draws, item_id: str, kind: Kind, brand: int, line: int, variant: int, option: int) -> Item:
     department = DEPARTMENTS[kind.department]
     # 5 and 24 have no common divisor, so the five lines of a brand differ.
     series = SERIES[(_brand_number(kind, brand) * 7 + line * 5) % len(SERIES)]
