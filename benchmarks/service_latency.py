@@ -3,8 +3,8 @@
     python benchmarks/service_latency.py --artifacts <root> [--requests 2000] [--json <file>]
 
 The service runs as a process of its own, client and server share the machine. The client is `http.client` of
-the standard library on one connection: it adds about a tenth of a millisecond to a request, httpx about half
-of one, and on the same cores that would be measured as the service's.
+the standard library on one connection, the leanest there is: on the same cores, what a client spends on a
+request would be measured as the service's.
 """
 
 from __future__ import annotations

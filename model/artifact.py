@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from model.manifest import (
 from model.recommender import SequenceRecommender
 from model.store import ArtifactError, read_version, resolve_current, set_current, write_version
 from model.text import TextEncoder, build_text_encoder
-from model.tokenizer import COLD, HybridTokenizer
+from model.tokenizer import COLD, HybridTokenizer, TrainedItems
 
 __all__ = ["Artifact", "ArtifactError", "NewItems", "resolve_current", "set_current"]
 
@@ -113,11 +114,20 @@ class Artifact:
         """Replay the samples made at export; raises ArtifactError when codes or scores disagree."""
         check_golden(self, self.golden)
 
+    @cached_property
+    def _trained(self) -> TrainedItems | None:
+        """The catalogue's trained items, which cold items may borrow an ID embedding from."""
+        if not self.manifest.tokenizer.has_semantic:
+            return None
+        semantic = self.tokenizer.semantic_embeddings(torch.from_numpy(self.items.codes))
+        return self.tokenizer.trained_items(semantic, torch.from_numpy(~self.items.cold))
+
     def _embed(self, codes: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.float32]:
-        semantic = None
+        semantic, items = None, torch.from_numpy(index)
         if self.manifest.tokenizer.has_semantic:
             semantic = self.tokenizer.semantic_embeddings(torch.from_numpy(codes))
-        return self.tokenizer.embed_items(semantic, torch.from_numpy(index)).numpy()
+            items = self.tokenizer.borrow(semantic, items, self._trained)
+        return self.tokenizer.embed_items(semantic, items).numpy()
 
     def save(self, root: Path, card: str) -> Path:
         """Write as a new version below `root`, make it current, and return its folder. `card`: the README's text."""

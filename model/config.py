@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Metric: TypeAlias = Literal["cosine", "euclidean"]
 TokenType: TypeAlias = Literal["hybrid", "id", "semantic"]
-ColdPolicy: TypeAlias = Literal["learned", "zero", "mean", "predicted"]
+ColdPolicy: TypeAlias = Literal["neighbour", "learned", "zero", "mean", "predicted"]
 
 
 class FrozenConfig(BaseModel):
@@ -32,7 +32,11 @@ class TokenizerConfig(FrozenConfig):
     )
     codebook_size: int = Field(256, ge=2, le=65536, description="K, codewords of each level")
     id_dim: int = Field(8, ge=1, le=4096, description="D1, width of the ID embedding")
-    cold_policy: ColdPolicy = Field("learned", description="what stands in for the ID embedding of a cold item")
+    cold_policy: ColdPolicy = Field(
+        "learned",
+        description="what stands in for the ID embedding of a cold item: that of the nearest trained item by semantic "
+        "embedding, a vector learned by masking items in training, zero, the mean, or predicted from the semantic half",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> TokenizerConfig:

@@ -38,7 +38,7 @@ def texts(count: int = 7) -> Tensor:
 def expected_cold(module: HybridTokenizer, semantic: Tensor) -> Tensor:
     """[n, D1] by the definition of each policy."""
     policy = module.config.cold_policy
-    if policy == "learned":
+    if policy in ("learned", "neighbour"):  # without `borrow`, which goes before
         return module.cold_vector.expand(len(semantic), -1)
     if policy == "mean":
         return torch.stack(list(module.id_embeddings.weight)).sum(0).div(N_ITEMS).expand(len(semantic), -1)
@@ -100,6 +100,7 @@ def test_every_policy_works_for_the_id_type(policy: ColdPolicy) -> None:
     # Without a semantic half there is nothing to predict from: zero.
     expected = {
         "learned": getattr(module, "cold_vector", None),
+        "neighbour": getattr(module, "cold_vector", None),  # nor a neighbour to find
         "mean": module.id_embeddings.weight.mean(0),
         "zero": torch.zeros(3),
         "predicted": torch.zeros(3),
@@ -183,3 +184,28 @@ def test_no_hidden_layer_is_a_linear_map() -> None:
     module = tokenizer(hidden=())
     weight = module.state_dict()["encoder.0.weight"]
     torch.testing.assert_close(module.encode(texts()).detach(), texts() @ weight.T)
+
+
+def test_a_cold_item_borrows_the_id_embedding_of_the_nearest_trained_item() -> None:
+    module = tokenizer(cold_policy="neighbour")
+    semantic = torch.tensor([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 1.0, 0], [0, 0, 0, 1.0], [1.0, 1.0, 0, 0]])
+    trained = module.trained_items(semantic, torch.tensor([True, True, False, True, False]))
+    # By direction, not by length or distance; the untrained items 2 and 4 are never borrowed from.
+    new = torch.tensor([[0.1, 9.0, 0, 0], [0.2, 0, 5.0, 0.1], [0, 0, 0, 3.0]])
+    index = module.borrow(new, torch.tensor([COLD, COLD, 2]), trained)
+    assert index.tolist() == [1, 0, 2]
+    out = module.embed_items(new, index)
+    assert torch.equal(out[:, :4], new)
+    assert torch.equal(out[:, 4:], module.id_embeddings.weight[[1, 0, 2]])
+
+
+def test_without_a_trained_item_or_under_another_policy_nothing_is_borrowed() -> None:
+    module = tokenizer(cold_policy="neighbour")
+    semantic, index = torch.randn(5, 4), torch.full((5,), COLD)
+    nothing = module.trained_items(semantic, torch.zeros(5, dtype=torch.bool))
+    assert torch.equal(module.borrow(semantic, index, nothing), index)
+    torch.testing.assert_close(module.embed_items(semantic, index)[:, 4:], module.cold_vector.expand(5, 3))
+    for policy in set(POLICIES) - {"neighbour"}:
+        other = tokenizer(cold_policy=policy)
+        everything = other.trained_items(semantic, torch.ones(5, dtype=torch.bool))
+        assert torch.equal(other.borrow(semantic, index, everything), index)

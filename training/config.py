@@ -99,6 +99,7 @@ PAPER = Recipe(name="paper", cold_probability=0.05)
 DEFAULT = Recipe(
     name="default",
     id_dim=64,
+    cold_policy="neighbour",
     cold_probability=0.1,
     loss="sampled_softmax",
     negatives=1024,

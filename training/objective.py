@@ -71,8 +71,11 @@ class JointModel(nn.Module):
     def catalogue(self) -> Tensor:
         """Hybrid embeddings of all items from their codes, [n_items, D]: what is exported and evaluated."""
         items = torch.where(self.trained, torch.arange(len(self.text), device=self.text.device), COLD)
-        semantic = self.tokenizer.semantic_embeddings(self.codes) if self.tokenizer.config.has_semantic else None
-        return self.tokenizer.embed_items(semantic, items)
+        if not self.tokenizer.config.has_semantic:
+            return self.tokenizer.embed_items(None, items)
+        semantic = self.tokenizer.semantic_embeddings(self.codes)
+        trained = self.tokenizer.trained_items(semantic, self.trained)
+        return self.tokenizer.embed_items(semantic, self.tokenizer.borrow(semantic, items, trained))
 
     def forward(self, batch: Batch, recipe: Recipe) -> Losses:
         """Losses of one batch. Draws negatives and cold items from torch's global generator."""
