@@ -9,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from model.artifact import Artifact
 from model.manifest import MANIFEST
 from model.store import resolve_current
 
@@ -41,3 +44,15 @@ def edit_tensors(folder: Path, name: str, edit: Callable[[dict[str, Tensor]], ob
     tensors = safetensors.torch.load((folder / name).read_bytes())
     edit(tensors)
     rewrite(folder, name, safetensors.torch.save(tensors))
+
+
+def borrowed(artifact: Artifact, semantic: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The ID half [D1] that an item with ẑ `semantic` [D2] borrows under the policy "neighbour", one by one."""
+    config = artifact.manifest.tokenizer
+    assert config.cold_policy == "neighbour"
+    catalogue = artifact.catalogue_embeddings()[:, : config.semantic_dim].astype(np.float64)
+    cosines = catalogue @ semantic / np.linalg.norm(catalogue, axis=1)
+    cosines[artifact.items.cold] = -np.inf
+    # Items that share a semantic ID are equally near; the artifact takes the first, up to float32's rounding.
+    nearest = int(np.flatnonzero(cosines > cosines.max() - 1e-6)[0])
+    return np.asarray(artifact.tokenizer.id_embeddings.weight[nearest].detach().numpy())

@@ -15,7 +15,8 @@ from model.artifact import Artifact, ArtifactError
 from model.items import Item
 from model.manifest import EVALUATION, MANIFEST, RECOMMENDER, TEXT_ENCODER, TOKENIZER
 from model.tokenizer import COLD
-from tests.artifact_support import copy_of, edit_manifest, edit_tensors, rewrite
+from tests.artifact_support import borrowed, copy_of, edit_manifest, edit_tensors, rewrite
+from tests.conftest import TINY, train_tiny
 
 NEW = Item("new", title="red kettle, the newest", brand="brand red", categories=("red", "kettle"))
 
@@ -78,7 +79,8 @@ def test_a_new_item_shares_what_its_text_says_and_has_the_cold_half(tiny_artifac
     semantic = tiny_artifact.manifest.tokenizer.semantic_dim
     assert new.codes.shape == (1, 3)
     assert [str(part.dtype) for part in (new.codes, new.embeddings, new.error)] == ["int64", "float32", "float32"]
-    np.testing.assert_array_equal(new.embeddings[0, semantic:], tiny_artifact.tokenizer.cold_vector.numpy())
+    expected = borrowed(tiny_artifact, new.embeddings[0, :semantic])
+    np.testing.assert_array_equal(new.embeddings[0, semantic:], expected)
     catalogue = tiny_artifact.catalogue_embeddings()[:, :semantic]
     nearest = np.argsort(-(catalogue @ new.embeddings[0, :semantic]))[:10]
     assert all(index % 4 == 0 for index in nearest)  # red
@@ -101,9 +103,22 @@ def test_an_item_that_training_never_saw_is_cold(folder: Path) -> None:
     new = artifact.encode_new([NEW, NEW], index)  # type: ignore[arg-type]
     assert index.tolist() == [7, 8]  # the caller's array is left as it was
     semantic = artifact.manifest.tokenizer.semantic_dim
-    cold, warm = artifact.tokenizer.cold_vector.numpy(), artifact.tokenizer.id_embeddings.weight[8].numpy()
-    np.testing.assert_array_equal(new.embeddings[:, semantic:], [cold, warm])
-    np.testing.assert_array_equal(artifact.catalogue_embeddings()[7:9, semantic:], [cold, warm])
+    warm = artifact.tokenizer.id_embeddings.weight[8].numpy()
+    np.testing.assert_array_equal(
+        new.embeddings[:, semantic:], [borrowed(artifact, new.embeddings[0, :semantic]), warm]
+    )
+    catalogue = artifact.catalogue_embeddings()
+    cold = borrowed(artifact, catalogue[7, :semantic])
+    assert not np.array_equal(cold, artifact.tokenizer.id_embeddings.weight[7].numpy())
+    np.testing.assert_array_equal(catalogue[7:9, semantic:], [cold, warm])
+
+
+def test_the_learned_policy_gives_a_cold_item_the_cold_vector(tmp_path: Path) -> None:
+    recipe = TINY.override({"cold_policy": "learned", "epochs": 1})
+    artifact = train_tiny(tmp_path, recipe=recipe)
+    new = artifact.encode_new([NEW])
+    semantic = artifact.manifest.tokenizer.semantic_dim
+    np.testing.assert_array_equal(new.embeddings[0, semantic:], artifact.tokenizer.cold_vector.numpy())
 
 
 def test_no_items_and_items_without_text(tiny_artifact: Artifact) -> None:

@@ -275,10 +275,20 @@ def test_a_step_brings_the_codes_of_its_items_up_to_date() -> None:
 
 
 def test_the_catalogue_embeds_untrained_items_as_cold() -> None:
-    settings = recipe()
+    settings = recipe(cold_policy="learned")
     model = joint(settings)
     torch.nn.init.normal_(model.tokenizer.cold_vector)
     table = model.catalogue()
     assert torch.equal(table[list(UNTRAINED), 4:], model.tokenizer.cold_vector.detach().expand(2, -1))
     assert torch.equal(table[4, 4:], model.tokenizer.id_embeddings.weight[4].detach())
     torch.testing.assert_close(table[:, :4], model.tokenizer.quantize(model.text).semantic.detach())
+
+
+def test_the_catalogue_lets_untrained_items_borrow_from_trained_ones() -> None:
+    model = joint(recipe(cold_policy="neighbour"))
+    table = model.catalogue()
+    trained = [item for item in range(N_ITEMS) if item not in UNTRAINED]
+    for item in UNTRAINED:
+        cosines = torch.nn.functional.cosine_similarity(table[trained, :4], table[item, :4].unsqueeze(0))
+        nearest = trained[int(cosines.argmax())]
+        assert torch.equal(table[item, 4:], model.tokenizer.id_embeddings.weight[nearest].detach())
