@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from model.golden import check_golden
 from model.item_table import ItemTable
@@ -199,10 +201,23 @@ def _read_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
         raise ArtifactError(f"{path}: is not a safetensors file: {error}") from error
 
 
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves new parameters as they are: on the meta device drawing random numbers does nothing but import torch's
+    compiler, two seconds of a service's start.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__ or func in (Tensor.normal_, Tensor.uniform_):
+            return None  # no caller looks at it
+        return func(*args, **(kwargs or {}))
+
+
 def _without_weights(manifest: Manifest, folder: Path) -> tuple[HybridTokenizer, SequenceRecommender]:
     """The modules as shapes only, on torch's meta device: a manifest with absurd sizes costs no memory to refuse."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NoInitialisation():
             return HybridTokenizer(manifest.tokenizer, manifest.n_items), SequenceRecommender(manifest.recommender)
     except (RuntimeError, TypeError) as error:
         raise ArtifactError(f"{folder / MANIFEST}: sizes that no tensor can have: {error}") from error
