@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 if __name__ == "__main__":
-    # Threads that wait for others sleep instead of spinning: on cores shared with anything else, spinning made an
-    # epoch ten times slower (demo data, two busy cores: 39 s against 3.5 s). OpenMP reads this when torch is imported.
+    # Threads that wait for others sleep instead of spinning: on cores shared with other work, spinning costs
+    # much (one demo run beside a test run: 39 s an epoch before, 3.5 s after; not a side-by-side measurement, and on
+    # a machine to itself no gain was seen). OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import hashlib
