@@ -40,6 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        # The metrics and the access log are the app's own; FastAPI would look for exporters at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     # The last added is the outermost: a body that is refused is observed too.
     app.add_middleware(BodyLimit, limit=settings.body_max)

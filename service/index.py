@@ -76,20 +76,20 @@ class View:
         scores = np.full((len(queries), k), -np.inf)
         coarse = self.coarse if allow is None else None
         fetch = min(available, k * (_REFINE if coarse else 1) + len(banned) + _MARGIN)
-        pending = np.arange(len(queries))
-        while len(pending) and fetch:
+        pending = list(range(len(queries)))
+        while pending and fetch:
             found, rough = self._fetch(queries[pending], fetch, mask, available, coarse)
-            unsettled = []
+            unsettled: list[int] = []
             for position, query in enumerate(pending):
                 best, exact = self._settle(queries[query], found[position], banned, k)
                 rows[query, : len(best)] = best
                 scores[query, : len(best)] = exact
                 # Rows that were not fetched score below the last one fetched, but for FAISS's rounding.
-                slack = 2 * queries.shape[1] * 2.0**-23 * self.norm * float(np.linalg.norm(queries[query]))
+                slack = 2 * queries.shape[1] * 2.0**-23 * self.norm * math.sqrt(queries[query] @ queries[query])
                 cut = float(exact[-1]) if len(best) == k else -math.inf
                 if coarse is None and fetch < available and not rough[position, -1] < cut - slack:
                     unsettled.append(query)
-            pending = np.array(unsettled, np.int64)
+            pending = unsettled
             fetch = min(available, 4 * fetch)
         return rows, scores
 
@@ -98,7 +98,7 @@ class View:
 
         Each row is summed by itself in double precision, so a score depends on the embedding alone.
         """
-        products = self.vectors[rows].astype(np.float64) * query.astype(np.float64)
+        products = np.multiply(self.vectors[rows], query, dtype=np.float64)
         return products[:, : self.split].sum(axis=1), products[:, self.split :].sum(axis=1)
 
     def ranked(self, scores: Doubles, rows: Rows, k: int) -> Rows:
@@ -106,9 +106,7 @@ class View:
         return np.lexsort((self.orders[rows], -scores))[:k]
 
     def _settle(self, query: Floats, found: Rows, banned: frozenset[int], k: int) -> tuple[Rows, Doubles]:
-        found = found[found >= 0]
-        if banned:
-            found = found[[row not in banned for row in found.tolist()]]
+        found = np.array([row for row in found.tolist() if row >= 0 and row not in banned], np.int64)
         semantic, own = self.score_parts(query, found)
         total = semantic + own
         best = self.ranked(total, found, k)
@@ -247,7 +245,9 @@ def _scan(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: 
         faiss.swig_ptr(rows),
         selector,
     )
-    return np.where(rows >= 0, rows + start, -1), scores
+    if start:
+        rows[rows >= 0] += start
+    return rows, scores
 
 
 def _build(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) -> _Coarse | None:

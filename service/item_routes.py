@@ -24,7 +24,7 @@ from service.metrics import Metrics
 from service.problems import of_error
 from service.responses import ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
 from service.results import ItemBatch, ItemEntry, Page, Written
-from service.runtime import EngineDep, RuntimeDep
+from service.runtime import EngineDep, ReadyDep
 from service.schemas import ITEM_EXAMPLE, Entry, ItemBatchRequest, ItemContent, ItemCreate, Source
 from service.settings import Settings
 from service.strict_json import StrictRoute
@@ -52,17 +52,17 @@ SourceQuery = Annotated[
         **problems("item-conflict", *WRITE_BODY),
     },
 )
-async def create_item(body: ItemCreate, engine: EngineDep, runtime: RuntimeDep) -> Response:
+async def create_item(body: ItemCreate, runtime: ReadyDep) -> Response:
     """Register an item. 201 says that it is on disk and that this process recommends it."""
     item = accept_item(body.item_id, body, runtime.settings)
-    return _written(runtime.metrics, await runtime.writing(partial(engine.add, item)))
+    return _written(runtime.metrics, await runtime.writing(partial(runtime.ready().add, item)))
 
 
 @router.post("/items/batch", response_model=ItemBatchResponse, responses=problems(*WRITE_BODY))
-async def create_items(body: ItemBatchRequest, engine: EngineDep, runtime: RuntimeDep) -> Response:
+async def create_items(body: ItemBatchRequest, runtime: ReadyDep) -> Response:
     """Register items in one transaction. An entry that is refused leaves the others alone."""
     check_batch("items", len(body.items), runtime.settings)
-    results = await runtime.writing(partial(_add_all, engine, body.items, runtime.settings))
+    results = await runtime.writing(partial(_add_all, runtime.ready(), body.items, runtime.settings))
     entries: list[ItemEntry] = []
     for result in results:
         if isinstance(result, Written):
@@ -95,8 +95,7 @@ def _add_all(engine: Engine, entries: list[Entry[ItemCreate]], settings: Setting
 
 @router.get("/items", response_model=ItemList, responses=problems(*READ))
 async def list_items(
-    engine: EngineDep,
-    runtime: RuntimeDep,
+    runtime: ReadyDep,
     limit: Annotated[int, Query(ge=1, le=1000, description="Items on a page.", examples=[100])] = 100,
     cursor: Annotated[
         str | None, Query(max_length=32, description="`next_cursor` of the page before.", examples=["12100"])
@@ -107,6 +106,7 @@ async def list_items(
     ] = None,
 ) -> Response:
     """List items in a stable order: the catalogue's, then the registered ones by their first registration."""
+    engine = runtime.ready()
     if item_id is not None:
         try:
             return answer(Page([engine.get(item_id)], None))
@@ -157,10 +157,10 @@ async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
         **problems(*WRITE_BODY),
     },
 )
-async def put_item(item_id: ItemId, body: ItemContent, engine: EngineDep, runtime: RuntimeDep) -> Response:
+async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Response:
     """Register an item or replace it. An item of the catalogue keeps what training learned of it."""
     item = accept_item(item_id, body, runtime.settings)
-    return _written(runtime.metrics, await runtime.writing(partial(engine.put, item)))
+    return _written(runtime.metrics, await runtime.writing(partial(runtime.ready().put, item)))
 
 
 @router.delete(
@@ -169,9 +169,9 @@ async def put_item(item_id: ItemId, body: ItemContent, engine: EngineDep, runtim
     response_class=Response,
     responses=problems("item-not-found", *READ, "registry-full"),
 )
-async def delete_item(item_id: ItemId, engine: EngineDep, runtime: RuntimeDep) -> Response:
+async def delete_item(item_id: ItemId, runtime: ReadyDep) -> Response:
     """Serve an item no more. One of the catalogue stays away after a restart too."""
-    await runtime.writing(partial(engine.delete, item_id))
+    await runtime.writing(partial(runtime.ready().delete, item_id))
     runtime.metrics.observe_write("deleted")
     return Response(status_code=204)
 

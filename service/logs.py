@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 # What every LogRecord has; all else came in through `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
+# ASCII only: whatever a path or an id held, a line stays a line and a terminal stays unharmed.
+_encode = json.JSONEncoder(default=str).encode
+
 
 class JsonFormatter(logging.Formatter):
     """time, level, logger, message, the `extra` fields, and the traceback where there is one."""
@@ -24,8 +27,7 @@ class JsonFormatter(logging.Formatter):
         out.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
         if record.exc_info:
             out["traceback"] = self.formatException(record.exc_info)
-        # ASCII only: whatever a path or an id held, a line stays a line and a terminal stays unharmed.
-        return json.dumps(out, default=str)
+        return _encode(out)
 
 
 def configure(level: str) -> None:

@@ -6,6 +6,7 @@ handler.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -60,19 +61,26 @@ class Observe:
             await problem.response(Request(scope))(scope, receive, stamped)
         finally:
             seconds = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self.metrics.observe_request(scope["method"], route, status, seconds)
-            log.info(
-                "request",
-                extra={
-                    "request_id": request_id,
-                    "method": scope["method"],
-                    "route": route,
-                    "path": shorten(scope["path"], 300),
-                    "status": status,
-                    "ms": round(seconds * 1000, 3),
-                },
-            )
+            try:
+                # The server sends what it was given when the loop comes round: the caller need not wait for the log.
+                await asyncio.sleep(0)
+            finally:
+                self._record(scope, request_id, status, seconds)
+
+    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self.metrics.observe_request(scope["method"], route, status, seconds)
+        log.info(
+            "request",
+            extra={
+                "request_id": request_id,
+                "method": scope["method"],
+                "route": route,
+                "path": shorten(scope["path"], 300),
+                "status": status,
+                "ms": round(seconds * 1000, 3),
+            },
+        )
 
 
 def request_id_of(scope: Scope) -> str:

@@ -70,7 +70,8 @@ class Recommender:
         wanted = pool_size(request.k) if request.diversity else request.k
         wanted = min(wanted, moment.view.live_count)
         found, totals = moment.view.search(query[None, :], wanted, plan.allow, plan.exclude)
-        rows, scores = found[0][found[0] >= 0], totals[0][found[0] >= 0]
+        rows = found[0][found[0] >= 0]
+        scores = totals[0][: len(rows)]
         if request.diversity:
             chosen = diversify(moment, rows, scores, request.k, request.diversity)
             rows, scores = rows[chosen], scores[chosen]

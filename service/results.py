@@ -1,4 +1,8 @@
-"""What the engine answers: plain values, in the shape of the public contract, ready to be written as JSON."""
+"""What the engine answers: plain values, in the shape of the public contract, ready to be written as JSON.
+
+Attributes were held against their types when the item came in; here they are `Any`, because the writer would try each
+type of a union anew for every value.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from service.schemas import AttributeValue
 from service.settings import IndexKind
 
 Strategy = Literal["model", "popularity"]
@@ -33,7 +36,7 @@ class Recommended:
     item_id: str
     score: float
     cold: bool
-    attributes: Mapping[str, AttributeValue]
+    attributes: Mapping[str, Any]
     reasons: Why | None = None
 
 
@@ -62,7 +65,7 @@ class Served:
     revision: int
     semantic_id: list[int]
     shares_semantic_id: int
-    attributes: Mapping[str, AttributeValue]
+    attributes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

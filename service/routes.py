@@ -25,7 +25,7 @@ from service.responses import (
     VersionResponse,
 )
 from service.results import IndexState, Probe, RecommendBatch, RecommendEntry, Version
-from service.runtime import EngineDep, RuntimeDep
+from service.runtime import EngineDep, ReadyDep, RuntimeDep
 from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
 from service.settings import Settings
 from service.strict_json import StrictRoute
@@ -38,9 +38,10 @@ _QUICK_ITEMS = 200_000
 
 
 @recommend_router.post("/recommend", response_model=RecommendResponse, responses=problems(*READ_BODY))
-async def recommend(body: RecommendRequest, engine: EngineDep, runtime: RuntimeDep) -> Response:
+async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
     """Recommend what comes after a history."""
     check_recommend(body, runtime.settings)
+    engine = runtime.ready()
     if _is_quick(body, engine):
         # About a millisecond: a thread would add a tenth of that in switching, and take the interpreter
         # anyway.
@@ -59,12 +60,12 @@ def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
 
 
 @recommend_router.post("/recommend/batch", response_model=RecommendBatchResponse, responses=problems(*READ_BODY))
-async def recommend_batch(body: RecommendBatchRequest, engine: EngineDep, runtime: RuntimeDep) -> Response:
+async def recommend_batch(body: RecommendBatchRequest, runtime: ReadyDep) -> Response:
     """Recommend for several histories at once. An entry that is refused leaves the others alone."""
     check_batch("requests", len(body.requests), runtime.settings)
     checked = [_checked(entry, runtime.settings) for entry in body.requests]
     accepted = [entry for entry in checked if isinstance(entry, RecommendRequest)]
-    results = iter(await runtime.heavy(partial(engine.recommend_batch, accepted)))
+    results = iter(await runtime.heavy(partial(runtime.ready().recommend_batch, accepted)))
     entries: list[RecommendEntry] = []
     for entry in checked:
         if isinstance(entry, RecommendRequest):
@@ -94,8 +95,7 @@ def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendReq
 )
 async def similar(
     item_id: ItemId,
-    engine: EngineDep,
-    runtime: RuntimeDep,
+    runtime: ReadyDep,
     k: Annotated[int, Query(ge=1, description="How many items to return.", examples=[10])] = 10,
     by: Annotated[
         SimilarBy,
@@ -108,7 +108,7 @@ async def similar(
 ) -> Response:
     """Items like an item, by the cosine of their embeddings."""
     check_k(k, runtime.settings)
-    return answer(await runtime.heavy(partial(engine.similar, item_id, k, by)))
+    return answer(await runtime.heavy(partial(runtime.ready().similar, item_id, k, by)))
 
 
 @operate_router.get("/livez", response_model=Liveness)
