@@ -36,7 +36,7 @@ setup: $(STAMP) ## the virtual environment .venv
 
 demo: $(STAMP) ## an artifact trained on the synthetic demo data set, where there is none yet
 	@test -e '$(KINDRED_ARTIFACTS)/current' || test -e '$(KINDRED_ARTIFACTS)/manifest.json' \
-		|| $(BIN)/python -m training train --data demo --output '$(KINDRED_ARTIFACTS)'
+		|| $(BIN)/python -m training train --data demo --output '$(KINDRED_ARTIFACTS)' --threads 1
 
 serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where there is none
 	@export KINDRED_ARTIFACTS='$(KINDRED_ARTIFACTS)'; \

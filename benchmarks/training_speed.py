@@ -8,11 +8,6 @@ are. Prints one JSON object. The first epoch is left out of the median: it warms
 
 from __future__ import annotations
 
-import os
-
-if __name__ == "__main__":
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as python -m training does
-
 import json
 import platform
 import resource

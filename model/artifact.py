@@ -33,6 +33,7 @@ from model.manifest import (
     TOKENIZER,
     Manifest,
 )
+from model.packing import pack
 from model.recommender import SequenceRecommender
 from model.store import ArtifactError, read_version, resolve_current, set_current, write_version
 from model.text import TextEncoder, build_text_encoder
@@ -102,10 +103,12 @@ class Artifact:
 
         Of a history longer than the recommender reads, the latest items count.
         """
-        kept = [torch.from_numpy(history[-self.recommender.config.max_length :]) for history in histories]
-        lengths = torch.tensor([len(history) for history in kept])
-        query: Tensor = self.recommender.query(nn.utils.rnn.pad_sequence(kept, batch_first=True), lengths)
-        return query.numpy()
+        kept = [history[-self.recommender.config.max_length :] for history in histories]
+        order, runs = pack([len(history) for history in kept])
+        tokens = np.concatenate([kept[place] for place in order])
+        out = np.empty((len(kept), tokens.shape[1]), np.float32)
+        out[order] = self.recommender.query(torch.from_numpy(tokens), runs).numpy()
+        return out
 
     def error_percentile(self, error: NDArray[np.float32]) -> NDArray[np.float32]:
         """Share in percent of training items with a smaller quantization error, 0 … 100, per entry of `error`."""

@@ -1,8 +1,7 @@
 """The sequence recommender: a history of hybrid embeddings → one query vector; score = query · item embedding.
 
 Self-attention after SASRec (arXiv 1808.09781) in the form S3-Rec gave it: post-norm blocks, GELU, a four-fold feed
-forward layer. Histories are padded on the right: with causal attention no valid position ever sees padding, so no
-padding mask is needed.
+forward layer. Histories come packed (`model.packing`): no padding, and no mask but the causal one.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import RecommenderConfig
+from model.dropout import dropout
+from model.packing import Runs, last_tokens, positions
 
 
 class Block(nn.Module):
@@ -21,26 +22,42 @@ class Block(nn.Module):
         super().__init__()
         self.heads = config.heads
         self.dropout = config.dropout
-        self.qkv = nn.Linear(config.dim, 3 * config.dim)
+        self.query = nn.Linear(config.dim, config.dim)
+        self.key_value = nn.Linear(config.dim, 2 * config.dim)
         self.out = nn.Linear(config.dim, config.dim)
         self.attention_norm = nn.LayerNorm(config.dim, eps=1e-12)
         self.widen = nn.Linear(config.dim, 4 * config.dim)
         self.narrow = nn.Linear(4 * config.dim, config.dim)
         self.feed_forward_norm = nn.LayerNorm(config.dim, eps=1e-12)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """hidden [batch, length, dim] → [batch, length, dim]."""
-        batch, length, dim = hidden.shape
-        rate = self.dropout if self.training else 0.0
-        query, key, value = self.qkv(hidden).view(batch, length, 3, self.heads, dim // self.heads).unbind(2)
-        mixed = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), dropout_p=rate, is_causal=True
-        )
-        mixed = self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
-        hidden = self.attention_norm(hidden + F.dropout(mixed, rate, self.training))
+    def forward(self, hidden: Tensor, runs: Runs, ends: Tensor | None = None) -> Tensor:
+        """hidden [tokens, dim] → [tokens, dim].
+
+        ends [histories]: where each history's last token lies; given, the states of these tokens alone are computed,
+        [histories, dim]. Of the others, keys and values are all that is needed then.
+        """
+        reading = hidden if ends is None else hidden[ends]
+        mixed = self.out(self._attend(self.query(reading), self.key_value(hidden), runs, causal=ends is None))
+        hidden = self.attention_norm(reading + self._drop(mixed))
         wide = self.narrow(F.gelu(self.widen(hidden)))
-        normed: Tensor = self.feed_forward_norm(hidden + F.dropout(wide, rate, self.training))
+        normed: Tensor = self.feed_forward_norm(hidden + self._drop(wide))
         return normed
+
+    def _attend(self, query: Tensor, key_value: Tensor, runs: Runs, causal: bool) -> Tensor:
+        """What each query reads of its own history. query: [tokens, dim] if causal, else [histories, dim]."""
+        dropout = self.dropout if self.training else 0.0
+        queries = torch.split(query, [run.tokens if causal else run.histories for run in runs])
+        out = []
+        memories = torch.split(key_value, [run.tokens for run in runs])
+        for asked, read, run in zip(queries, memories, runs, strict=True):
+            heads = asked.view(run.histories, -1, self.heads, query.shape[-1] // self.heads).transpose(1, 2)
+            key, value = read.view(run.histories, run.length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+            mixed = F.scaled_dot_product_attention(heads, key, value, dropout_p=dropout, is_causal=causal)
+            out.append(mixed.transpose(1, 2).reshape(asked.shape))
+        return torch.cat(out)
+
+    def _drop(self, value: Tensor) -> Tensor:
+        return dropout(value, self.dropout) if self.training else value
 
 
 class SequenceRecommender(nn.Module):
@@ -54,25 +71,31 @@ class SequenceRecommender(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.apply(_initialise)
 
-    def forward(self, history: Tensor) -> Tensor:
-        """Hidden states [batch, length, dim] of histories [batch, length, dim], padded on the right.
+    def forward(self, history: Tensor, runs: Runs) -> Tensor:
+        """Hidden states [tokens, dim] of packed histories [tokens, dim]; state t has read the items 0 … t of its own.
 
-        State t has read items 0 … t. Raises ValueError for a length above `max_length`.
+        Raises ValueError for a history longer than `max_length`.
         """
-        length = history.shape[1]
-        if length > self.config.max_length:
-            raise ValueError(f"history: {length} items, at most {self.config.max_length} are read; keep the latest")
-        hidden: Tensor = self.norm(history + self.positions.weight[:length])
-        hidden = F.dropout(hidden, self.config.dropout, self.training)
-        for block in self.blocks:
-            hidden = block(hidden)
-        return hidden
+        return self._states(history, runs, last=False)
 
-    def query(self, history: Tensor, lengths: Tensor) -> Tensor:
-        """Query vectors [batch, dim] of histories [batch, length, dim]; the first `lengths` [batch] items are real."""
-        hidden = self(history)
-        last: Tensor = hidden[torch.arange(hidden.shape[0], device=hidden.device), lengths - 1]
-        return last
+    def query(self, history: Tensor, runs: Runs) -> Tensor:
+        """Query vectors [histories, dim] of packed histories [tokens, dim]: `forward` at the last token of each."""
+        return self._states(history, runs, last=True)
+
+    def _states(self, history: Tensor, runs: Runs, last: bool) -> Tensor:
+        longest = max(run.length for run in runs)
+        if longest > self.config.max_length:
+            raise ValueError(f"history: {longest} items, at most {self.config.max_length} are read; keep the latest")
+        place = torch.from_numpy(positions(runs)).to(history.device, non_blocking=True)
+        hidden: Tensor = self.norm(history + self.positions(place))
+        if self.training:
+            hidden = dropout(hidden, self.config.dropout)
+        *early, final = self.blocks
+        for block in early:
+            hidden = block(hidden, runs)
+        ends = torch.from_numpy(last_tokens(runs)).to(history.device, non_blocking=True) if last else None
+        states: Tensor = final(hidden, runs, ends)
+        return states
 
 
 def _initialise(module: nn.Module) -> None:

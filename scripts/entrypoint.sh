@@ -7,7 +7,9 @@ if [ "$*" = "python -m service" ] && [ ! -e "$KINDRED_ARTIFACTS/current" ] && [ 
   echo "No artifact in $KINDRED_ARTIFACTS: training one on the demo data set (synthetic), about a minute."
   # A shell that is process 1 passes no signals on; without this, `docker stop` would wait for the training.
   trap 'kill -TERM "$training"' TERM INT
-  python -m training train --data demo --output "$KINDRED_ARTIFACTS" &
+  # One thread: the demo's matrices are so small that a second one gains nothing, and on cores that are busy with
+  # other work its waiting costs several times more than it computes.
+  python -m training train --data demo --output "$KINDRED_ARTIFACTS" --threads 1 &
   training=$!
   wait "$training"
   trap - TERM INT

@@ -142,8 +142,10 @@ def test_the_error_percentile_is_the_share_of_smaller_errors(tiny_artifact: Arti
     error = tiny_artifact.encode_new(tiny_artifact.items.items).error
     assert tiny_artifact.error_percentile(np.array([-1.0, 1e9], dtype=np.float32)).tolist() == [0.0, 100.0]
     probe = np.quantile(error, [0.25, 0.5, 0.9]).astype(np.float32)
-    shares = [100 * (error < value).mean() for value in probe]
-    np.testing.assert_allclose(tiny_artifact.error_percentile(probe), shares, atol=2.0)
+    found = tiny_artifact.error_percentile(probe)
+    # Items with equal errors stand side by side; between their first and last place any percentile is theirs.
+    for value, percentile in zip(probe, found, strict=True):
+        assert 100 * (error < value).mean() - 2 <= percentile <= 100 * (error <= value).mean() + 2
 
 
 @pytest.mark.parametrize("name", [TOKENIZER, RECOMMENDER, TEXT_ENCODER])
@@ -171,7 +173,7 @@ TENSORS = [
     (TOKENIZER, "cold_vector"),
     (TOKENIZER, "error_quantiles"),
     (RECOMMENDER, "positions.weight"),
-    (RECOMMENDER, "blocks.1.qkv.bias"),
+    (RECOMMENDER, "blocks.1.query.bias"),
     (TEXT_ENCODER, "components"),
     (TEXT_ENCODER, "idf"),
     (TEXT_ENCODER, "vocabulary"),

@@ -1,4 +1,4 @@
-"""Training batches: every user once an epoch, next item as the target, little padding."""
+"""Training batches: every user once an epoch, next item as the target, no padding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.batches import Batch, Items, TrainingBatches, pad_right
+from training.batches import Batch, Items, TrainingBatches
 
 
 def sequences(*rows: list[int]) -> list[Items]:
@@ -22,11 +22,10 @@ def many(count: int, seed: int = 0) -> list[Items]:
 
 
 def pairs(batch: Batch) -> list[list[tuple[int, int]]]:
-    """Per user the (input, target) pairs that count."""
-    return [
-        list(zip(inputs[valid].tolist(), targets[valid].tolist(), strict=True))
-        for inputs, targets, valid in zip(batch.inputs, batch.targets, batch.valid, strict=True)
-    ]
+    """Per user the (input, target) pairs."""
+    lengths = [run.length for run in batch.runs for _ in range(run.histories)]
+    rows = zip(torch.split(batch.inputs, lengths), torch.split(batch.targets, lengths), strict=True)
+    return [list(zip(inputs.tolist(), targets.tolist(), strict=True)) for inputs, targets in rows]
 
 
 def epoch(batches: TrainingBatches, seed: int = 0) -> list[Batch]:
@@ -35,11 +34,9 @@ def epoch(batches: TrainingBatches, seed: int = 0) -> list[Batch]:
 
 def test_position_t_predicts_the_item_after_it() -> None:
     (batch,) = epoch(TrainingBatches(sequences([5, 6, 7], [8, 9]), batch_size=4, max_length=10))
-    assert sorted(pairs(batch)) == [[(5, 6), (6, 7)], [(8, 9)]]
-    assert batch.inputs.shape == batch.targets.shape == batch.valid.shape == (2, 2)
-    assert (batch.inputs.dtype, batch.valid.dtype) == (torch.int64, torch.bool)
-    short = batch.valid.sum(1).argmin()
-    assert batch.inputs[short, 1] == batch.targets[short, 1] == 0
+    assert pairs(batch) == [[(8, 9)], [(5, 6), (6, 7)]]
+    assert (batch.inputs.tolist(), batch.targets.tolist()) == ([8, 5, 6], [9, 6, 7])
+    assert (batch.inputs.dtype, batch.targets.dtype) == (torch.int64, torch.int64)
 
 
 def test_of_a_long_history_the_latest_items_are_kept() -> None:
@@ -52,10 +49,8 @@ def test_weights_go_with_their_targets() -> None:
     rows = sequences([5, 6, 7, 8], [5], [8, 9])
     (batch,) = epoch(TrainingBatches(rows, batch_size=4, max_length=2, weights=weights))
     assert batch.weights is not None
-    long, short = batch.valid.sum(1).argmax(), batch.valid.sum(1).argmin()
-    assert batch.targets[long].tolist() == [7, 8]
-    assert batch.weights[long].tolist() == [2.0, 3.0]
-    assert batch.weights[short].tolist() == [4.0, 0.0]
+    assert batch.targets.tolist() == [9, 7, 8]
+    assert batch.weights.tolist() == [4.0, 2.0, 3.0]
     assert epoch(TrainingBatches(rows, batch_size=4, max_length=2))[0].weights is None
 
 
@@ -73,18 +68,17 @@ def test_every_user_comes_once_an_epoch(batch_size: int) -> None:
     batches = TrainingBatches(rows, batch_size=batch_size, max_length=20)
     found = epoch(batches)
     assert len(found) == len(batches) == -(-150 // batch_size)
-    assert all(len(batch.inputs) <= batch_size for batch in found)
+    assert all(len(pairs(batch)) <= batch_size for batch in found)
     users = [user for batch in found for user in pairs(batch)]
     expected = [list(zip(row[:-1].tolist(), row[1:].tolist(), strict=True)) for row in rows]
     assert sorted(users) == sorted(expected)
 
 
-def test_batches_are_trimmed_to_their_longest_and_hold_like_lengths() -> None:
+def test_batches_hold_like_lengths() -> None:
     found = epoch(TrainingBatches(many(512), batch_size=32, max_length=20))
-    assert all(bool(batch.valid.any(0).all()) for batch in found)
-    padded = sum(batch.valid.numel() for batch in found)
-    real = sum(int(batch.valid.sum()) for batch in found)
-    assert real / padded > 0.8  # in random company it would be about 0.57
+    kinds = [len(batch.runs) for batch in found]
+    assert all(batch.runs == tuple(sorted(batch.runs, key=lambda run: run.length)) for batch in found)
+    assert np.mean(kinds) < 4  # in random company it would be nearly all of the 11 lengths
 
 
 def test_the_order_follows_the_generator_alone() -> None:
@@ -93,15 +87,9 @@ def test_the_order_follows_the_generator_alone() -> None:
     assert [pairs(batch) for batch in first] == [pairs(batch) for batch in again]
 
     def company(found: list[Batch]) -> set[frozenset[int]]:
-        return {frozenset(batch.inputs[:, 0].tolist()) for batch in found}
+        return {frozenset(user[0][0] for user in pairs(batch)) for batch in found}
 
     assert company(first) != company(other)
     # Lengths must not come in order, or each epoch would end with the longest histories.
-    widths = [batch.inputs.shape[1] for batch in first]
+    widths = [batch.runs[-1].length for batch in first]
     assert widths != sorted(widths)
-
-
-def test_pad_right() -> None:
-    padded, valid = pad_right(sequences([1, 2, 3], [], [4]))
-    assert padded.tolist() == [[1, 2, 3], [0, 0, 0], [4, 0, 0]]
-    assert valid.tolist() == [[True] * 3, [False] * 3, [True, False, False]]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.config import RecommenderConfig
+from model.packing import Run
 from model.recommender import SequenceRecommender
 from training.batches import Items
 from training.evaluation import draw_negatives, full_ranks, queries, sampled_ranks
@@ -115,7 +116,7 @@ def test_queries_against_one_history_at_a_time() -> None:
     found = queries(recommender, catalogue, seen, chunk=6)
     for user, history in enumerate(seen):
         kept = torch.from_numpy(history[-5:].astype(np.int64))
-        expected = recommender(catalogue[kept].unsqueeze(0))[0, -1]
+        expected = recommender(catalogue[kept], (Run(1, len(kept)),))[-1]
         torch.testing.assert_close(found[user], expected)
     with pytest.raises(ValueError, match="an empty history has no query vector"):
         queries(recommender, catalogue, histories([1], []))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.packing import Run
 from model.recommender import SequenceRecommender
 from model.tokenizer import COLD, HybridTokenizer
 from tests.conftest import TINY
@@ -20,8 +21,17 @@ UNTRAINED = (3, 8)
 
 
 def recipe(**changes: Any) -> Recipe:
-    small = {"semantic_dim": 4, "id_dim": 4, "hidden": (8,), "codebook_size": 4, "heads": 2, "dropout": 0.0}
-    return TINY.override(small | {"cold_probability": 0.0} | changes)
+    small = {
+        "semantic_dim": 4,
+        "id_dim": 4,
+        "hidden": (8,),
+        "codebook_size": 4,
+        "heads": 2,
+        "dropout": 0.0,
+        "cold_probability": 0.0,
+        "reconstruction_share": 1.0,
+    }
+    return TINY.override(small | changes)
 
 
 def joint(settings: Recipe) -> JointModel:
@@ -39,28 +49,26 @@ def joint(settings: Recipe) -> JointModel:
     return model
 
 
-def batch(extra_padding: int = 0) -> Batch:
-    inputs = torch.tensor([[1, 2, 4], [5, 1, 0], [9, 0, 0]])
-    targets = torch.tensor([[2, 4, 5], [1, 7, 0], [11, 0, 0]])
-    valid = torch.tensor([[True, True, True], [True, True, False], [True, False, False]])
-    pad = torch.zeros(3, extra_padding, dtype=torch.int64)
-    return Batch(torch.cat([inputs, pad], 1), torch.cat([targets, pad], 1), torch.cat([valid, pad.to(torch.bool)], 1))
+def batch() -> Batch:
+    inputs = torch.tensor([9, 5, 1, 1, 2, 4])
+    targets = torch.tensor([11, 1, 7, 2, 4, 5])
+    return Batch(inputs, targets, (Run(1, 1), Run(1, 2), Run(1, 3)))
 
 
 # (history, target) of every position of the batch.
-POSITIONS = [([1], 2), ([1, 2], 4), ([1, 2, 4], 5), ([5], 1), ([5, 1], 7), ([9], 11)]
+POSITIONS = [([9], 11), ([5], 1), ([5, 1], 7), ([1], 2), ([1, 2], 4), ([1, 2, 4], 5)]
 
 
 def scores(model: JointModel, history: list[int]) -> Tensor:
     """Scores of all items [n_items] for one history, from the items' codes."""
     table = model.catalogue()
     with torch.no_grad():
-        state: Tensor = model.recommender(table[history].unsqueeze(0))[0, -1]
+        state: Tensor = model.recommender(table[history], (Run(1, len(history)),))[-1]
         return (table @ state).double()
 
 
-def run(model: JointModel, settings: Recipe, padding: int = 0) -> Losses:
-    losses: Losses = model(batch(padding), settings)
+def run(model: JointModel, settings: Recipe) -> Losses:
+    losses: Losses = model(batch(), settings)
     return losses
 
 
@@ -80,31 +88,20 @@ def test_the_full_softmax_is_over_the_trained_items(tokens: str) -> None:
     assert run(model, settings).recommendation.item() == pytest.approx(brute_softmax(model), rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce"])
-def test_padding_changes_nothing(loss: str) -> None:
-    settings = recipe(loss=loss, negatives=3)
-    model = joint(settings).eval()
-    values = []
-    for padding in (0, 4):
-        torch.manual_seed(1)
-        values.append(run(model, settings, padding).total.item())
-    assert values[0] == pytest.approx(values[1], rel=1e-5)
-
-
 def test_weights_count_each_position() -> None:
     settings = recipe(loss="softmax")
     model = joint(settings).eval()
-    weights = torch.tensor([[0.0, 2.0, 1.0], [0.5, 0.0, 0.0], [4.0, 0.0, 0.0]])
+    weights = torch.tensor([4.0, 0.5, 0.0, 0.0, 2.0, 1.0])
     losses: Losses = model(batch()._replace(weights=weights), settings)
     kept = model.candidates
     values = []
     for history, target in POSITIONS:
         row = scores(model, history)
         values.append(torch.logsumexp(row[kept], 0) - row[target])
-    counts = torch.tensor([0.0, 2.0, 1.0, 0.5, 0.0, 4.0], dtype=torch.float64)
+    counts = weights.double()
     expected = (torch.stack(values) * counts).sum() / counts.sum()
     assert losses.recommendation.item() == pytest.approx(expected.item(), rel=1e-4)
-    nothing: Losses = model(batch()._replace(weights=torch.zeros(3, 3)), settings)
+    nothing: Losses = model(batch()._replace(weights=torch.zeros(6)), settings)
     assert nothing.recommendation.item() == 0.0
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from model.items import Item
+from model.packing import Run
 from tests.conftest import TINY, checkerboard
 from training.checkpoint import CheckpointError, load_checkpoint
 from training.config import Recipe
@@ -158,7 +159,7 @@ def recommended(trainer: Trainer, k: int = 10) -> tuple[np.ndarray[Any, Any], np
     for history in test.histories:
         kept = torch.from_numpy(history[-8:].astype(np.int64))
         with torch.no_grad():
-            scores = catalogue @ trainer.model.recommender(catalogue[kept].unsqueeze(0))[0, -1]
+            scores = catalogue @ trainer.model.recommender(catalogue[kept], (Run(1, len(kept)),))[-1]
         scores[torch.from_numpy(history.astype(np.int64))] = float("-inf")
         top.append(scores.topk(k).indices.numpy())
     return np.stack(top), test.targets % 4
@@ -207,7 +208,7 @@ def test_the_test_and_validation_items_are_not_trained_on() -> None:
     trainer = make(dataset)
     trained: list[tuple[int, int]] = []
     for batch in trainer.batches.epoch(np.random.default_rng(0)):
-        trained += zip(batch.inputs[batch.valid].tolist(), batch.targets[batch.valid].tolist(), strict=True)
+        trained += zip(batch.inputs.tolist(), batch.targets.tolist(), strict=True)
     expected_pairs = [
         pair for row in dataset.sequences for pair in zip(row[:-3].tolist(), row[1:-2].tolist(), strict=True)
     ]

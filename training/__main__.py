@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-if __name__ == "__main__":
-    # Threads that wait for others sleep instead of spinning: on cores shared with other work, spinning costs
-    # much (one demo run beside a test run: 39 s an epoch before, 3.5 s after; not a side-by-side measurement, and on
-    # a machine to itself no gain was seen). OpenMP reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 import hashlib
 import json
 import resource

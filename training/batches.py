@@ -1,4 +1,4 @@
-"""Training batches: histories of similar length together, padded on the right to the longest among them only."""
+"""Training batches: histories of similar length together, packed without padding."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.packing import Runs, pack
+
 Items = NDArray[np.int32]
 Weights = NDArray[np.float32]
 
-# A shuffled run of this many batches is sorted by length before it is cut: little padding, yet other company for a
-# user in every epoch.
+# A shuffled run of this many batches is sorted by length before it is cut: a batch then holds few lengths, each a dense
+# tensor to the attention, yet a user meets other company in every epoch.
 _BATCHES_SORTED_TOGETHER = 8
 
 
 class Batch(NamedTuple):
-    """inputs, targets: [users, length] int64, padded with item 0 on the right. valid: [users, length] bool.
+    """inputs, targets: [tokens] int64, histories packed as `runs` say (see `model.packing`).
 
-    weights: [users, length] float32, how much each target counts; None when all count the same.
+    weights: [tokens] float32, how much each target counts; None when all count the same.
     """
 
     inputs: Tensor
     targets: Tensor
-    valid: Tensor
+    runs: Runs
     weights: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(None if part is None else part.to(device, non_blocking=True) for part in self))  # type: ignore[arg-type]
+        inputs, targets = (part.to(device, non_blocking=True) for part in (self.inputs, self.targets))
+        weights = None if self.weights is None else self.weights.to(device, non_blocking=True)
+        return Batch(inputs, targets, self.runs, weights)
 
 
 class TrainingBatches:
@@ -72,20 +76,12 @@ class TrainingBatches:
             yield self._batch(batches[index])
 
     def _batch(self, users: NDArray[np.int64]) -> Batch:
+        order, runs = pack(self._lengths[users] - 1)
+        users = users[order]
         chosen = [self._sequences[user] for user in users]
-        inputs, valid = pad_right([sequence[:-1] for sequence in chosen])
-        targets, _ = pad_right([sequence[1:] for sequence in chosen])
-        if self._weights is None:
-            return Batch(inputs, targets, valid)
-        weights = np.zeros(valid.shape, dtype=np.float32)
-        weights[valid.numpy()] = np.concatenate([self._weights[user][1:] for user in users])
-        return Batch(inputs, targets, valid, torch.from_numpy(weights))
-
-
-def pad_right(sequences: Sequence[Items]) -> tuple[Tensor, Tensor]:
-    """Sequences as one [n, longest] int64 tensor padded with 0 on the right, and the mask of what is real."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    valid = np.arange(lengths.max()) < lengths[:, None]
-    padded = np.zeros(valid.shape, dtype=np.int64)
-    padded[valid] = np.concatenate(sequences)
-    return torch.from_numpy(padded), torch.from_numpy(valid)
+        inputs = np.concatenate([sequence[:-1] for sequence in chosen]).astype(np.int64)
+        targets = np.concatenate([sequence[1:] for sequence in chosen]).astype(np.int64)
+        weights = None
+        if self._weights is not None:
+            weights = torch.from_numpy(np.concatenate([self._weights[user][1:] for user in users]))
+        return Batch(torch.from_numpy(inputs), torch.from_numpy(targets), runs, weights)

@@ -47,6 +47,13 @@ class Recipe(FrozenConfig):
     negatives: int = Field(1, ge=1, description="negatives of a position (bce) or of a step (sampled_softmax)")
     reconstruction: bool = True
     reconstruction_weight: float = Field(1.0, ge=0)
+    reconstruction_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of a step's items, drawn at random, that the decoder is trained on: as good an estimate of "
+        "the loss for less of the time",
+    )
     commitment_weight: float = Field(1.0, ge=0, description="λ of the paper")
     codebook_weight: float = Field(1.0, ge=0)
     joint: bool = Field(

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.packing import pack
 from model.recommender import SequenceRecommender
-from training.batches import Items, pad_right
+from training.batches import Items
 from training.metrics import Ranks
 
 SAMPLED_NEGATIVES = 99
@@ -28,16 +29,13 @@ def queries(
     """Query vectors [users, D] of histories of item indices, each with at least one; only the latest are read."""
     recommender.eval()
     kept = [history[-recommender.config.max_length :] for history in histories]
-    lengths = np.array([len(history) for history in kept])
-    if lengths.min(initial=1) < 1:
-        raise ValueError("histories: an empty history has no query vector")
+    order, _ = pack([len(history) for history in kept])
     out = catalogue.new_empty(len(kept), catalogue.shape[1])
-    order = np.argsort(lengths, kind="stable")  # similar lengths together: little padding
     for start in range(0, len(order), chunk):
         members = order[start : start + chunk]
-        padded, _ = pad_right([kept[member] for member in members])
-        sizes = torch.from_numpy(lengths[members]).to(catalogue.device)
-        out[torch.from_numpy(members)] = recommender.query(catalogue[padded.to(catalogue.device)], sizes)
+        _, runs = pack([len(kept[member]) for member in members])
+        tokens = torch.from_numpy(np.concatenate([kept[member] for member in members]).astype(np.int64))
+        out[torch.from_numpy(members)] = recommender.query(catalogue[tokens.to(catalogue.device)], runs)
     return out
 
 

@@ -7,6 +7,7 @@ The encoder runs once for each distinct item of a step, never for each position:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor, nn
@@ -79,23 +80,22 @@ class JointModel(nn.Module):
 
     def forward(self, batch: Batch, recipe: Recipe) -> Losses:
         """Losses of one batch. Draws negatives and cold items from torch's global generator."""
-        inputs, targets = batch.inputs, batch.targets[batch.valid]
+        inputs, targets = batch.inputs, batch.targets
         negatives = self._draw_negatives(targets, recipe)
         # The full softmax encodes every candidate, too: reading those outside the batch from their codes would spare
         # work, but pulls and pushes then reach different parts of the tokenizer, latents and codewords drift apart
         # (measured on Beauty: half of the codewords dead after an epoch).
-        drawn = torch.cat([inputs[batch.valid], targets, negatives.flatten()])
+        drawn = torch.cat([inputs, targets, negatives.flatten()])
         rows = self.candidates if recipe.loss == "softmax" else torch.unique(drawn)
         semantic, losses = self._quantize(rows, recipe)
         row_of = torch.zeros(len(self.text), dtype=torch.int64, device=inputs.device)
         row_of[rows] = torch.arange(len(rows), device=inputs.device)
         table = self.tokenizer.embed_items(semantic, self._with_cold(rows, recipe))
-        hidden = self.recommender(table[row_of[inputs]])[batch.valid]
+        hidden = self.recommender(table[row_of[inputs]], batch.runs)
         each = _recommendation_losses(hidden, table, row_of[targets], row_of[negatives], recipe)
         recommendation = each.mean()
         if batch.weights is not None:
-            weights = batch.weights[batch.valid]
-            recommendation = (each * weights).sum() / weights.sum().clamp_min(1e-12)
+            recommendation = (each * batch.weights).sum() / batch.weights.sum().clamp_min(1e-12)
         commitment, codebook, reconstruction = losses
         total = (
             recommendation
@@ -127,7 +127,9 @@ class JointModel(nn.Module):
                 self.codes[items] = quantized.codes
             reconstruction = zero
             if recipe.reconstruction:
-                reconstruction = (self.tokenizer.decode(quantized.semantic) - text).square().sum(-1).mean()
+                some = torch.randperm(len(items), device=text.device)[: ceil(recipe.reconstruction_share * len(items))]
+                error = self.tokenizer.decode(quantized.semantic[some]) - text[some]
+                reconstruction = error.square().sum(-1).mean()
         return quantized.semantic, (quantized.commitment, quantized.codebook, reconstruction)
 
     def _with_cold(self, items: Tensor, recipe: Recipe) -> Tensor:

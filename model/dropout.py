@@ -1,0 +1,27 @@
+"""Dropout whose masks are cheap on a CPU: a byte of randomness an element.
+
+torch draws a double an element, one after another: a tenth of a training step. Here a draw of 64 bits serves eight
+elements, so a rate is a multiple of 1/256; kept elements are scaled by the exact share that is kept.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_STEPS = 256
+_LOWEST = torch.iinfo(torch.int64).min
+
+
+def dropout(value: Tensor, rate: float) -> Tensor:
+    """`value` with a random share of its elements zeroed and the others scaled up, so that the mean stays.
+
+    rate: 0 … 1, taken to the nearest 1/256 on a CPU.
+    """
+    if value.device.type != "cpu":
+        return F.dropout(value, rate)
+    dropped = round(rate * _STEPS)
+    words = torch.empty((value.numel() + 7) // 8, dtype=torch.int64).random_(_LOWEST, None)
+    kept = words.view(torch.uint8)[: value.numel()].view(value.shape) >= dropped
+    return value * (kept * (_STEPS / (_STEPS - dropped)))
