@@ -43,13 +43,3 @@ def pack(lengths: Sequence[int] | NDArray[np.int64]) -> Packing:
     kinds, counts = np.unique(lengths, return_counts=True)
     runs = tuple(Run(count, length) for count, length in zip(counts.tolist(), kinds.tolist(), strict=True))
     return Packing(np.argsort(lengths, kind="stable"), runs)
-
-
-def positions(runs: Runs) -> NDArray[np.int64]:
-    """Place of each token in its history, 0 for the oldest, [tokens]."""
-    return np.concatenate([np.tile(np.arange(run.length), run.histories) for run in runs])
-
-
-def last_tokens(runs: Runs) -> NDArray[np.int64]:
-    """Where each history's last token lies, [histories]."""
-    return np.cumsum(np.concatenate([np.full(run.histories, run.length) for run in runs])) - 1

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.config import RecommenderConfig
 from model.dropout import dropout
-from model.packing import Runs, last_tokens, positions
+from model.packing import Runs
 
 
 class Block(nn.Module):
@@ -30,14 +30,13 @@ class Block(nn.Module):
         self.narrow = nn.Linear(4 * config.dim, config.dim)
         self.feed_forward_norm = nn.LayerNorm(config.dim, eps=1e-12)
 
-    def forward(self, hidden: Tensor, runs: Runs, ends: Tensor | None = None) -> Tensor:
-        """hidden [tokens, dim] → [tokens, dim].
+    def forward(self, hidden: Tensor, runs: Runs, last: bool = False) -> Tensor:
+        """hidden [tokens, dim] → [tokens, dim], or [histories, dim]: the `last` token of each history alone.
 
-        ends [histories]: where each history's last token lies; given, the states of these tokens alone are computed,
-        [histories, dim]. Of the others, keys and values are all that is needed then.
+        Of the other tokens, keys and values are all that is needed then.
         """
-        reading = hidden if ends is None else hidden[ends]
-        mixed = self.out(self._attend(self.query(reading), self.key_value(hidden), runs, causal=ends is None))
+        reading = _last_tokens(hidden, runs) if last else hidden
+        mixed = self.out(self._attend(self.query(reading), self.key_value(hidden), runs, causal=not last))
         hidden = self.attention_norm(reading + self._drop(mixed))
         wide = self.narrow(F.gelu(self.widen(hidden)))
         normed: Tensor = self.feed_forward_norm(hidden + self._drop(wide))
@@ -54,7 +53,7 @@ class Block(nn.Module):
             key, value = read.view(run.histories, run.length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
             mixed = F.scaled_dot_product_attention(heads, key, value, dropout_p=dropout, is_causal=causal)
             out.append(mixed.transpose(1, 2).reshape(asked.shape))
-        return torch.cat(out)
+        return _join(out)
 
     def _drop(self, value: Tensor) -> Tensor:
         return dropout(value, self.dropout) if self.training else value
@@ -86,16 +85,26 @@ class SequenceRecommender(nn.Module):
         longest = max(run.length for run in runs)
         if longest > self.config.max_length:
             raise ValueError(f"history: {longest} items, at most {self.config.max_length} are read; keep the latest")
-        place = torch.from_numpy(positions(runs)).to(history.device, non_blocking=True)
-        hidden: Tensor = self.norm(history + self.positions(place))
+        places = [self.positions.weight[: run.length].repeat(run.histories, 1) for run in runs]
+        hidden: Tensor = self.norm(history + _join(places))
         if self.training:
             hidden = dropout(hidden, self.config.dropout)
         *early, final = self.blocks
         for block in early:
             hidden = block(hidden, runs)
-        ends = torch.from_numpy(last_tokens(runs)).to(history.device, non_blocking=True) if last else None
-        states: Tensor = final(hidden, runs, ends)
+        states: Tensor = final(hidden, runs, last)
         return states
+
+
+def _last_tokens(tokens: Tensor, runs: Runs) -> Tensor:
+    """The last token of each history, [histories, dim], of tokens [tokens, dim]."""
+    parts = torch.split(tokens, [run.tokens for run in runs])
+    return _join([part.view(run.histories, run.length, -1)[:, -1] for part, run in zip(parts, runs, strict=True)])
+
+
+def _join(parts: list[Tensor]) -> Tensor:
+    # A request of the service is one run, and a copy of it would take as long as the addition that follows.
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -1,10 +1,10 @@
-"""Packed histories: equal lengths together, places and ends known."""
+"""Packed histories: equal lengths together."""
 
 from __future__ import annotations
 
 import pytest
 
-from model.packing import Run, last_tokens, pack, positions
+from model.packing import Run, pack
 
 
 def test_histories_of_one_length_form_a_run() -> None:
@@ -12,12 +12,6 @@ def test_histories_of_one_length_form_a_run() -> None:
     assert order.tolist() == [1, 4, 3, 0, 2]  # equal lengths stay in the order they came in
     assert runs == (Run(2, 1), Run(1, 2), Run(2, 3))
     assert [run.tokens for run in runs] == [2, 2, 6]
-
-
-def test_places_and_ends_of_tokens() -> None:
-    _, runs = pack([3, 1, 3, 2, 1])
-    assert positions(runs).tolist() == [0, 0, 0, 1, 0, 1, 2, 0, 1, 2]
-    assert last_tokens(runs).tolist() == [0, 1, 3, 6, 9]
 
 
 def test_an_empty_history_is_an_error() -> None:
