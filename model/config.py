@@ -68,6 +68,7 @@ class RecommenderConfig(FrozenConfig):
     dim: int = Field(ge=1, description="D, width of the hybrid embeddings that go in and of the query that comes out")
     blocks: int = Field(2, ge=1, le=64)
     heads: int = Field(2, ge=1, le=64)
+    feed_forward: int = Field(4, ge=1, le=16, description="width of a block's feed-forward layer, in multiples of D")
     max_length: int = Field(50, ge=1, le=4096, description="items of a history that are read, the latest ones")
     dropout: float = Field(0.5, ge=0.0, lt=1.0)
 

@@ -1,7 +1,7 @@
 """The sequence recommender: a history of hybrid embeddings → one query vector; score = query · item embedding.
 
-Self-attention after SASRec (arXiv 1808.09781) in the form S3-Rec gave it: post-norm blocks, GELU, a four-fold feed
-forward layer. Histories come packed (`model.packing`): no padding, and no mask but the causal one.
+Self-attention after SASRec (arXiv 1808.09781) in the form S3-Rec gave it: post-norm blocks with GELU. Histories come
+packed (`model.packing`): no padding, and no mask but the causal one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Block(nn.Module):
         self.key_value = nn.Linear(config.dim, 2 * config.dim)
         self.out = nn.Linear(config.dim, config.dim)
         self.attention_norm = nn.LayerNorm(config.dim, eps=1e-12)
-        self.widen = nn.Linear(config.dim, 4 * config.dim)
-        self.narrow = nn.Linear(4 * config.dim, config.dim)
+        self.widen = nn.Linear(config.dim, config.feed_forward * config.dim)
+        self.narrow = nn.Linear(config.feed_forward * config.dim, config.dim)
         self.feed_forward_norm = nn.LayerNorm(config.dim, eps=1e-12)
 
     def forward(self, hidden: Tensor, runs: Runs, last: bool = False) -> Tensor:

@@ -63,9 +63,9 @@ def test_a_later_item_never_changes_an_earlier_state() -> None:
         assert bool(((after[:, place:] - before[:, place:]).abs().amax(-1) > 1e-4).all())
 
 
-@pytest.mark.parametrize("blocks", [1, 2])
-def test_packed_histories_are_read_as_if_each_were_alone(blocks: int) -> None:
-    module = recommender(blocks=blocks)
+@pytest.mark.parametrize("changes", [{}, {"blocks": 1, "feed_forward": 1}])
+def test_packed_histories_are_read_as_if_each_were_alone(changes: dict[str, Any]) -> None:
+    module = recommender(**changes)
     every = [histories(length) * (place + 1) for place, length in enumerate([5, 1, 3, 5, 3, 6])]
     order, runs = pack([len(history) for history in every])
     tokens = torch.cat([every[place] for place in order])

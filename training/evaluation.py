@@ -24,7 +24,7 @@ NEGATIVES_SEED = 0
 
 @torch.no_grad()
 def queries(
-    recommender: SequenceRecommender, catalogue: Tensor, histories: Sequence[Items], chunk: int = 1024
+    recommender: SequenceRecommender, catalogue: Tensor, histories: Sequence[Items], chunk: int = 256
 ) -> Tensor:
     """Query vectors [users, D] of histories of item indices, each with at least one; only the latest are read."""
     recommender.eval()
@@ -65,7 +65,7 @@ def sampled_ranks(
     catalogue: Tensor,
     targets: NDArray[np.int64],
     negatives: NDArray[np.int64],
-    chunk: int = 2048,
+    chunk: int = 512,
 ) -> Ranks:
     """Place of each target among itself and its negatives [users, 99]."""
     greater, ties = [], []
