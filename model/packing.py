@@ -8,10 +8,8 @@ batch, half of the work would be on nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 
 class Run(NamedTuple):
@@ -29,17 +27,17 @@ Runs = tuple[Run, ...]
 
 
 class Packing(NamedTuple):
-    """order [histories] int64: which history comes where, by length, equal lengths as given. runs: what they form."""
+    """order: which history comes where, by length, equal lengths as given. runs: what they form."""
 
-    order: NDArray[np.int64]
+    order: list[int]
     runs: Runs
 
 
-def pack(lengths: Sequence[int] | NDArray[np.int64]) -> Packing:
+def pack(lengths: Sequence[int]) -> Packing:
     """How histories of these lengths are packed. Raises ValueError for an empty one: it has no token."""
-    lengths = np.asarray(lengths, dtype=np.int64)
-    if lengths.min(initial=1) < 1:
+    # Plain Python: for the one history of a request, NumPy's sorting would take longer than a layer of the recommender.
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    if order and lengths[order[0]] < 1:
         raise ValueError("histories: an empty history has no query vector")
-    kinds, counts = np.unique(lengths, return_counts=True)
-    runs = tuple(Run(count, length) for count, length in zip(counts.tolist(), kinds.tolist(), strict=True))
-    return Packing(np.argsort(lengths, kind="stable"), runs)
+    kinds = groupby(order, key=lengths.__getitem__)
+    return Packing(order, tuple(Run(sum(1 for _ in members), length) for length, members in kinds))

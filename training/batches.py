@@ -76,7 +76,7 @@ class TrainingBatches:
             yield self._batch(batches[index])
 
     def _batch(self, users: NDArray[np.int64]) -> Batch:
-        order, runs = pack(self._lengths[users] - 1)
+        order, runs = pack((self._lengths[users] - 1).tolist())
         users = users[order]
         chosen = [self._sequences[user] for user in users]
         inputs = np.concatenate([sequence[:-1] for sequence in chosen]).astype(np.int64)

@@ -35,7 +35,7 @@ def queries(
         members = order[start : start + chunk]
         _, runs = pack([len(kept[member]) for member in members])
         tokens = torch.from_numpy(np.concatenate([kept[member] for member in members]).astype(np.int64))
-        out[torch.from_numpy(members)] = recommender.query(catalogue[tokens.to(catalogue.device)], runs)
+        out[members] = recommender.query(catalogue[tokens.to(catalogue.device)], runs)
     return out
 
 
