@@ -24,8 +24,8 @@ ROWS = [np.array(row, dtype=np.int32) for row in ([7, 8, 9, 6], [5], [1, 2])]
 
 
 def negatives_of(n_items: int) -> Negatives:
-    """All items but the last two are trained on."""
-    return Negatives(leave_one_out(dataset_of([list(range(n_items))], n_items)), n_items)
+    """All items are trained on."""
+    return Negatives(leave_one_out(dataset_of([[*range(n_items), 0, 0]], n_items)), n_items)
 
 
 def test_windows_by_hand() -> None:
@@ -95,28 +95,31 @@ def test_attributes_are_brands_and_categories_numbered() -> None:
     assert number_attributes(items) == [[0, 1, 2], [2, 3], []]
 
 
+def pairs(features: list[tuple[Tensor, float]]) -> float:
+    """Σ over pairs of features of (v · v') x x'."""
+    return sum(float(a @ b) * x * y for n, (a, x) in enumerate(features) for b, y in features[n + 1 :])
+
+
+@torch.no_grad()
 def test_fm_score_is_the_formula_over_all_pairs_of_features() -> None:
     attributes = [[0, 1, 2], [2], []]
     torch.manual_seed(0)
-    model = FmRanker(2, 3, attributes, FmSettings(dim=4), negatives_of(5))
+    model = FmRanker(2, 3, attributes, FmSettings(dim=4), negatives_of(3))
     for parameter in model.parameters():
         nn.init.normal_(parameter)
     users, window = 1, [2, 0]
     scores = model.query(torch.tensor([users]), [np.array(window, dtype=np.int32)]) @ model.catalogue().T
     context = [(model.user.weight[users], 1.0), (model.previous.weight[0], 1.0)]
     context += [(model.past.weight[item], 0.5) for item in window]
-    pairs = (
-        lambda features: sum(
-            (a @ b) * x * y for n, (a, x) in enumerate(features) for b, y in features[n + 1 :]
-        )
-    )
     for item, numbers in enumerate(attributes):
         share = 1 / max(1, len(numbers))
         candidate = [(model.item.weight[item], 1.0)] + [(model.attribute.weight[n], share) for n in numbers]
-        linear = model.item_weight[item] + share * sum(model.attribute_weight.weight[n, 0] for n in numbers)
+        linear = float(model.item_weight[item]) + share * float(
+            sum(model.attribute_weight.weight[n, 0] for n in numbers)
+        )
         # What the context adds by itself is the same for all candidates, and left out.
         expected = linear + pairs(context + candidate) - pairs(context)
-        assert scores[0, item].item() == pytest.approx(float(expected), rel=1e-4, abs=1e-4)
+        assert scores[0, item].item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_gru4rec_reads_the_past_alone_and_answers_with_the_last_state() -> None:
@@ -141,9 +144,8 @@ def test_an_empty_place_of_a_window_says_nothing(kind: str) -> None:
         else HgnRanker(3, 10, HgnSettings(dim=8), negatives_of(10))
     )
     assert model.item.weight[0].tolist() == [0] * 8
-    model.loss(
-        next(Windows([np.arange(8)], length=5, ahead=3, batch_size=8).epoch(np.random.default_rng(0)))
-    ).backward()
+    windows = Windows([np.arange(8, dtype=np.int32)], length=5, ahead=3, batch_size=8)
+    model.loss(next(windows.epoch(np.random.default_rng(0)))).backward()  # type: ignore[no-untyped-call]
     assert model.item.weight.grad is not None
     assert model.item.weight.grad[0].tolist() == [0] * 8
     model.eval()
@@ -171,7 +173,8 @@ def bert(n_items: int = 30, **changes: float) -> Bert4RecRanker:
 
 
 def test_bert4rec_trains_on_whole_training_sequences() -> None:
-    batches = TrainingBatches([np.arange(4), np.arange(10, 12), np.arange(20, 29)], batch_size=3, max_length=5)
+    rows = [np.arange(*ends, dtype=np.int32) for ends in ((0, 4), (10, 12), (20, 29))]
+    batches = TrainingBatches(rows, batch_size=3, max_length=5)
     batch = next(batches.epoch(np.random.default_rng(0)))
     assert [part.tolist() for part in whole_histories(batch)] == [
         [[10, 11]],
@@ -188,7 +191,7 @@ def test_bert4rec_hides_the_share_it_should_and_at_least_one() -> None:
     # The last also stands in where none was drawn.
     assert hidden[:, 4].float().mean().item() == pytest.approx(0.4 + 0.6**5, abs=0.04)
     last = bert(masked=0.4, last_only=1.0).draw_mask(items)
-    assert last.nonzero()[:, 1].unique().tolist() == [4]
+    assert set(last.nonzero()[:, 1].tolist()) == {4}
     assert last.sum().item() == 4000
 
 

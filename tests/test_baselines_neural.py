@@ -35,15 +35,18 @@ def make(name: str, epochs: int) -> Baseline:
     if name == "fm":
         return FactorizationMachine(FmSettings(**small | {"dropout": 0.0, "length": 8}), CPU)
     if name == "gru4rec":
-        return Gru4Rec(Gru4RecSettings(**small | {"length": 8, "batch_size": 16, "hidden": 32}), CPU)
+        return Gru4Rec(
+            Gru4RecSettings(**small | {"length": 8, "batch_size": 16, "hidden": 32, "learning_rate": 0.02}), CPU
+        )
     if name == "caser":
         return Caser(CaserSettings(**small), CPU)
     if name == "hgn":
         return Hgn(HgnSettings(**small), CPU)
     if name == "bert4rec":
-        return Bert4Rec(Bert4RecSettings(**small | {"length": 9, "batch_size": 16}), CPU)
+        few = {"length": 9, "batch_size": 16, "dropout": 0.0, "masked": 0.3, "patience": 30}  # it begins slowly
+        return Bert4Rec(Bert4RecSettings(**small | few), CPU)
     recipe = SOFTMAX.override({"negatives": 64}) if name == "sasrec-softmax" else BCE
-    changes = {"id_dim": 16, "dropout": 0.1, "learning_rate": 5e-3, "max_length": 8, "batch_size": 16}
+    changes = {"id_dim": 16, "dropout": 0.1, "learning_rate": 5e-3, "max_length": 8, "batch_size": 32}
     return SasRec(recipe.override(changes | {"epochs": epochs, "monitor": "full_ndcg@10"}), CPU)
 
 
@@ -58,13 +61,12 @@ def scores_of(baseline: Baseline, split: Split) -> Tensor:
 @pytest.mark.parametrize(
     ("name", "epochs"),
     [
-        ("fm", 20),
+        ("fm", 15),
         ("gru4rec", 25),
-        ("caser", 20),
-        ("hgn", 20),
+        ("caser", 15),
+        ("hgn", 15),
         ("bert4rec", 30),
-        ("sasrec", 25),
-        ("sasrec-softmax", 15),
+        ("sasrec-softmax", 15),  # bce: tests/test_training_trainer.py
     ],
 )
 def test_it_learns_the_checkerboard(name: str, epochs: int) -> None:
@@ -161,14 +163,12 @@ def test_the_monitored_figure_is_the_one_that_is_measured(monitor: str) -> None:
 
 def test_a_loss_that_is_no_number_ends_training() -> None:
     dataset = checkerboard(n_items=40, n_users=40)
-    with pytest.raises(FloatingPointError, match="hgn, epoch .*: the loss is no longer finite"):
+    with pytest.raises(FloatingPointError, match=r"hgn, epoch \d: the loss is no longer finite"):
         small_neural({"epochs": 3, "learning_rate": 1e38}).fit(dataset, leave_one_out(dataset), 0, Progress())
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ["fm", "gru4rec", "caser", "hgn", "sasrec"])
 def test_one_trained_item_is_refused_where_negatives_are_drawn(name: str) -> None:
-    if name in ("bert4rec", "sasrec-softmax"):
-        pytest.skip("draws no negative that has to differ from its target")
     dataset = dataset_of([[0, 0, 1, 2]] * 4, 3)
     with pytest.raises(ValueError, match="data: training holds one item only"):
         make(name, 1).fit(dataset, leave_one_out(dataset), 0, Progress())
