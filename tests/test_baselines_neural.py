@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from training.baselines.gru4rec import Gru4Rec, Gru4RecSettings
 from training.baselines.hgn import Hgn, HgnSettings
 from training.baselines.neural import Neural
 from training.baselines.sasrec import BCE, SOFTMAX, SasRec
+from training.checkpoint import CheckpointError
 from training.datasets.splits import Split, leave_one_out
 from training.metrics import summary
 from training.trainer import EpochReport, Progress
@@ -126,7 +128,7 @@ def test_scores_of_a_slice_and_of_all(name: str) -> None:
     assert torch.allclose(baseline.scores(split.test, slice(7, 19)), whole[7:19], atol=1e-6)
 
 
-def small_neural(settings: dict[str, Any]) -> Neural[Any]:
+def small_neural(settings: dict[str, Any]) -> Neural[Any, Any]:
     return Hgn(HgnSettings(**SMALL | settings), CPU)
 
 
@@ -136,7 +138,7 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch: pytest.MonkeyPatch) 
 
     def follow(figures: list[float]) -> tuple[dict[str, Any], Any]:
         script = iter(figures)
-        monkeypatch.setattr("training.baselines.neural.monitored", lambda ranks, monitor: next(script))
+        monkeypatch.setattr("training.baselines.loop.monitored", lambda ranks, monitor: next(script))
         baseline = small_neural({"epochs": len(figures), "patience": 2})
         reports: list[EpochReport] = []
         notes = baseline.fit(dataset, split, 0, Progress(epoch=reports.append))
@@ -148,6 +150,34 @@ def test_early_stopping_keeps_the_best_weights(monkeypatch: pytest.MonkeyPatch) 
     rising, until_the_second = follow([0.1, 0.3])
     assert rising["best_epoch"] == 1
     assert torch.equal(scores, until_the_second)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_run_killed_after_the_second_epoch_ends_as_one_that_was_not(name: str, tmp_path: Path) -> None:
+    dataset = checkerboard(n_items=40, n_users=40)
+    split = leave_one_out(dataset)
+    path = tmp_path / "run.safetensors"
+
+    def kill(report: EpochReport) -> None:
+        if report.epoch == 1:
+            raise Killed
+
+    whole = make(name, 4)
+    notes = whole.fit(dataset, split, 0, Progress())
+    with pytest.raises(Killed):
+        make(name, 4).fit(dataset, split, 0, Progress(epoch=kill), path)
+    epochs: list[int] = []
+    resumed = make(name, 4)
+    resumed_notes = resumed.fit(dataset, split, 0, Progress(epoch=lambda report: epochs.append(report.epoch)), path)
+    assert epochs == [2, 3]
+    assert torch.equal(scores_of(whole, split), scores_of(resumed, split))
+    assert (notes["best"], notes["best_epoch"]) == (resumed_notes["best"], resumed_notes["best_epoch"])
+    with pytest.raises(CheckpointError, match="belongs to a run with"):
+        make(name, 4).fit(dataset, split, 1, Progress(), path)
 
 
 @pytest.mark.parametrize("monitor", ["sampled_mrr", "full_ndcg@10"])

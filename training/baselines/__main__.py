@@ -26,6 +26,7 @@ def run(
     output: Annotated[Path, typer.Option("--json", help="file to write")],
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
+    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="file to go on from after a stop")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
 ) -> None:
     """Train one baseline and measure it on validation and test."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -25,8 +26,13 @@ class Baseline(Protocol):
     @property
     def name(self) -> str: ...
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
-        """Learn. Returns JSON-ready notes: epochs, the best validation figure, hyperparameters."""
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
+        """Learn. Returns JSON-ready notes: epochs, the best validation figure, hyperparameters.
+
+        checkpoint: a method that trains in epochs writes it after each, and goes on from it where it exists.
+        """
         ...
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:

@@ -97,15 +97,14 @@ def whole_histories(batch: Batch) -> list[Tensor]:
     ]
 
 
-class Bert4Rec(Neural[Batch]):
+class Bert4Rec(Neural[Batch, Bert4RecSettings]):
     name = "bert4rec"
 
     def __init__(self, settings: Bert4RecSettings | None = None, device: torch.device | None = None) -> None:
-        self._bert_settings = settings or Bert4RecSettings()
-        super().__init__(self._bert_settings, device)
+        super().__init__(settings or Bert4RecSettings(), device)
 
     def build(self, dataset: Dataset, split: Split) -> tuple[Bert4RecRanker, Batches[Batch]]:
-        settings = self._bert_settings
+        settings = self.settings
         model = Bert4RecRanker(dataset.n_items, settings)
         # A sequence of max_length inputs is one item longer with its last target.
         return model, TrainingBatches(split.train, batch_size=settings.batch_size, max_length=settings.length - 1)

@@ -58,14 +58,13 @@ class CaserRanker(WindowRanker):
         return with_bias(self.out.weight, self.bias)
 
 
-class Caser(Neural[WindowBatch]):
+class Caser(Neural[WindowBatch, CaserSettings]):
     name = "caser"
 
     def __init__(self, settings: CaserSettings | None = None, device: torch.device | None = None) -> None:
-        self._caser_settings = settings or CaserSettings()
-        super().__init__(self._caser_settings, device)
+        super().__init__(settings or CaserSettings(), device)
 
     def build(self, dataset: Dataset, split: Split) -> tuple[CaserRanker, Batches[WindowBatch]]:
-        settings = self._caser_settings
+        settings = self.settings
         model = CaserRanker(dataset.n_users, dataset.n_items, settings, Negatives(split, dataset.n_items))
         return model, Windows(split.train, length=settings.length, ahead=settings.ahead, batch_size=settings.batch_size)

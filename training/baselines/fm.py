@@ -84,15 +84,14 @@ def _sum_of_squares(table: Tensor, rows: Tensor, offsets: Tensor, shares: Tensor
     )
 
 
-class FactorizationMachine(Neural[WindowBatch]):
+class FactorizationMachine(Neural[WindowBatch, FmSettings]):
     name = "fm"
 
     def __init__(self, settings: FmSettings | None = None, device: torch.device | None = None) -> None:
-        self._fm_settings = settings or FmSettings()
-        super().__init__(self._fm_settings, device)
+        super().__init__(settings or FmSettings(), device)
 
     def build(self, dataset: Dataset, split: Split) -> tuple[FmRanker, Batches[WindowBatch]]:
-        settings = self._fm_settings
+        settings = self.settings
         negatives = Negatives(split, dataset.n_items)
         model = FmRanker(dataset.n_users, dataset.n_items, number_attributes(dataset.items), settings, negatives)
         return model, Windows(split.train, length=settings.length, ahead=1, batch_size=settings.batch_size)

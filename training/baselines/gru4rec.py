@@ -66,14 +66,13 @@ class Gru4RecRanker(Ranker[Batch]):
         return self.item.weight
 
 
-class Gru4Rec(Neural[Batch]):
+class Gru4Rec(Neural[Batch, Gru4RecSettings]):
     name = "gru4rec"
 
     def __init__(self, settings: Gru4RecSettings | None = None, device: torch.device | None = None) -> None:
-        self._gru_settings = settings or Gru4RecSettings()
-        super().__init__(self._gru_settings, device)
+        super().__init__(settings or Gru4RecSettings(), device)
 
     def build(self, dataset: Dataset, split: Split) -> tuple[Gru4RecRanker, Batches[Batch]]:
-        settings = self._gru_settings
+        settings = self.settings
         model = Gru4RecRanker(dataset.n_items, settings, Negatives(split, dataset.n_items))
         return model, TrainingBatches(split.train, batch_size=settings.batch_size, max_length=settings.length)

@@ -58,14 +58,13 @@ class HgnRanker(WindowRanker):
         return with_bias(self.out.weight, self.bias)
 
 
-class Hgn(Neural[WindowBatch]):
+class Hgn(Neural[WindowBatch, HgnSettings]):
     name = "hgn"
 
     def __init__(self, settings: HgnSettings | None = None, device: torch.device | None = None) -> None:
-        self._hgn_settings = settings or HgnSettings()
-        super().__init__(self._hgn_settings, device)
+        super().__init__(settings or HgnSettings(), device)
 
     def build(self, dataset: Dataset, split: Split) -> tuple[HgnRanker, Batches[WindowBatch]]:
-        settings = self._hgn_settings
+        settings = self.settings
         model = HgnRanker(dataset.n_users, dataset.n_items, settings, Negatives(split, dataset.n_items))
         return model, Windows(split.train, length=settings.length, ahead=settings.ahead, batch_size=settings.batch_size)

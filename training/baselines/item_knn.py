@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,9 @@ class ItemKnn:
     def __init__(self, grid: tuple[ItemKnnSettings, ...] = GRID, monitor: Monitor = "sampled_mrr") -> None:
         self._grid, self._monitor = grid, monitor
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         counts = co_occurrences(split.train, dataset.n_items)
         tables: dict[tuple[int, float], csr_matrix] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,9 @@ class Popularity:
 
     name = "popularity"
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         # Counts are exact in float32 up to 16 million.
         self._counts = torch.from_numpy(training_popularity(split, dataset.n_items)).float()
         return {"settings": {}}

@@ -12,6 +12,7 @@ Published, binary cross-entropy: sampled-99 HIT@10 / NDCG@10 Beauty .4696 / .315
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,15 @@ class SasRec:
             raise ValueError(f"recipe {recipe.name}: tokens are {recipe.tokens!r}, SASRec has ID embeddings alone")
         self.name, self.recipe, self._device = recipe.name, recipe, device
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         """Raises ValueError when `split` is not the leave-one-out split, which is what the trainer trains on."""
         trainer = Trainer(dataset, self.recipe, seed=seed, device=self._device, text_encoder=NoText())
         theirs = trainer.split.train
         if len(theirs) != len(split.train) or not all(map(np.array_equal, theirs, split.train)):
             raise ValueError(f"{self.name}: the split is not the leave-one-out split of {dataset.name}")
-        trainer.fit(progress=progress)
+        trainer.fit(checkpoint, progress)
         self._recommender, self._catalogue = trainer.model.recommender, trainer.model.catalogue()
         best = max(trainer.history, key=lambda entry: float(entry["monitored"]))  # the first of equal ones
         return {

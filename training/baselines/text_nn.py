@@ -6,6 +6,7 @@ Content-based recommendation with a Rocchio profile (Pazzani and Billsus, "Conte
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -33,7 +34,9 @@ class TextNearestNeighbour:
     ) -> None:
         self._encoder, self._decays, self._monitor = text_encoder, decays, monitor
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         encoder = self._encoder or fit_text_encoder(dataset, PAPER, seed)
         self._text = torch.from_numpy(encoder.encode([item.to_text() for item in dataset.items]))
 
