@@ -49,9 +49,8 @@ def run(
             f"epoch {report.epoch + 1:3d}  {seconds}  {report.monitored:.4f}{' *' if report.best else ''}", err=True
         )
 
-    notes = baseline.fit(
-        dataset, split, seed, Progress(epoch=epoch_done, message=lambda text: typer.echo(text, err=True))
-    )
+    progress = Progress(epoch=epoch_done, message=lambda text: typer.echo(text, err=True))
+    notes = baseline.fit(dataset, split, seed, progress, checkpoint)
     result: dict[str, Any] = {"method": method, "data": dataset.name, "seed": seed, "notes": notes, "figures": {}}
     result["seconds"] = round(time.perf_counter() - started, 1)
     for name, cases in (("valid", split.valid), ("test", split.test)):
