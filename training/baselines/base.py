@@ -21,7 +21,10 @@ Monitor = Literal["sampled_mrr", "full_ndcg@10"]
 
 
 class Baseline(Protocol):
-    """A method to compare with: learns from `split.train` and the items' texts, chooses by `split.valid`."""
+    """A method to compare with: learns from `split.train` and the items' texts, chooses by `split.valid`.
+
+    Weights of interactions are not read: none of the published methods has them.
+    """
 
     @property
     def name(self) -> str: ...

@@ -3,6 +3,8 @@
 Tang and Wang, "Personalized top-N sequential recommendation via convolutional sequence embedding", WSDM 2018
 (arXiv 1809.07426): L = 5 items read, T = 3 items predicted, horizontal filters of every height and vertical ones,
 binary cross-entropy with 3 random negatives. Dimensions are 64 here, as those of all methods that are compared.
+
+`paper.md` holds no published figure of it to check against.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ Hidasi, Karatzoglou, Baltrunas and Tikk, "Session-based recommendations with rec
 (arXiv 1511.06939). Here: one GRU layer over 64-d item embeddings, a linear layer back to them, tied input and output
 embeddings. In place of session-parallel mini-batches whole histories are unrolled, as all later comparisons do; the
 loss is the binary cross-entropy with one random negative that SASRec is trained with, not BPR over the batch.
+
+`paper.md` holds no published figure of it to check against.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Ma, Kang and Liu, "Hierarchical gating networks for sequential recommendation", KDD 2019 (arXiv 1906.09217): feature
 gating, instance gating, average pooling, item-item products and a matrix factorization term; BPR; L = 5, T = 3.
 Dimensions are 64 here, as those of all methods that are compared.
+
+`paper.md` holds no published figure of it to check against.
 """
 
 from __future__ import annotations
