@@ -44,19 +44,11 @@ def full_ranks(
     query: Tensor, catalogue: Tensor, targets: NDArray[np.int64], histories: Sequence[Items], chunk: int = 512
 ) -> Ranks:
     """Place of each target among all items, the user's history masked. query [users, D], catalogue [items, D]."""
-    greater, ties = [], []
-    goal = torch.from_numpy(targets).to(query.device)
+    parts = []
     for start in range(0, len(query), chunk):
-        scores = query[start : start + chunk] @ catalogue.T
-        aim = goal[start : start + chunk, None]
-        target_scores = scores.gather(1, aim)
-        seen = histories[start : start + chunk]
-        rows = np.repeat(np.arange(len(seen)), [len(history) for history in seen])
-        scores[torch.from_numpy(rows), torch.from_numpy(np.concatenate(seen).astype(np.int64))] = float("-inf")
-        scores.scatter_(1, aim, target_scores)
-        greater.append((scores > target_scores).sum(1))
-        ties.append((scores == target_scores).sum(1) - 1)
-    return Ranks(torch.cat(greater).cpu().numpy(), torch.cat(ties).cpu().numpy())
+        part = slice(start, start + chunk)
+        parts.append(catalogue_ranks(query[part] @ catalogue.T, targets[part], histories[part]))
+    return join_ranks(parts)
 
 
 @torch.no_grad()
@@ -68,14 +60,36 @@ def sampled_ranks(
     chunk: int = 512,
 ) -> Ranks:
     """Place of each target among itself and its negatives [users, 99]."""
-    greater, ties = [], []
+    parts = []
     candidates = torch.from_numpy(np.concatenate([targets[:, None], negatives], axis=1)).to(query.device)
     for start in range(0, len(query), chunk):
         part = slice(start, start + chunk)
-        scores = torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)
-        greater.append((scores[:, 1:] > scores[:, :1]).sum(1))
-        ties.append((scores[:, 1:] == scores[:, :1]).sum(1))
-    return Ranks(torch.cat(greater).cpu().numpy(), torch.cat(ties).cpu().numpy())
+        parts.append(candidate_ranks(torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)))
+    return join_ranks(parts)
+
+
+def catalogue_ranks(scores: Tensor, targets: NDArray[np.int64], histories: Sequence[Items]) -> Ranks:
+    """Place of each target by scores [users, items]; the histories are masked, in `scores` itself, targets never."""
+    aim = torch.from_numpy(targets).to(scores.device).unsqueeze(-1)
+    target_scores = scores.gather(1, aim)
+    rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    scores[torch.from_numpy(rows), torch.from_numpy(np.concatenate(histories).astype(np.int64))] = float("-inf")
+    scores.scatter_(1, aim, target_scores)
+    greater = (scores > target_scores).sum(1)
+    ties = (scores == target_scores).sum(1) - 1
+    return Ranks(greater.cpu().numpy(), ties.cpu().numpy())
+
+
+def candidate_ranks(scores: Tensor) -> Ranks:
+    """Place of the first candidate among all by scores [users, candidates]."""
+    greater = (scores[:, 1:] > scores[:, :1]).sum(1)
+    ties = (scores[:, 1:] == scores[:, :1]).sum(1)
+    return Ranks(greater.cpu().numpy(), ties.cpu().numpy())
+
+
+def join_ranks(parts: Sequence[Ranks]) -> Ranks:
+    """Ranks of chunks of users, one behind another."""
+    return Ranks(np.concatenate([part.greater for part in parts]), np.concatenate([part.ties for part in parts]))
 
 
 def can_sample(sequences: Sequence[Items], n_items: int, count: int = SAMPLED_NEGATIVES) -> bool:

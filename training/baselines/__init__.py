@@ -1,0 +1,39 @@
+"""Methods to compare with, on our split, our negatives and our metric code.
+
+Why no library (tried on 2026-11-21 with what pyproject.toml pins: Python 3.11, torch 2.13.0, numpy 2.4.6):
+RecBole 1.2.1 installs and does not import: its ray 2.6.3 wants `pkg_resources`, which setuptools no longer has, and
+with an older setuptools `numpy.bool8`, which numpy 2 no longer has; past that, its checkpoints do not load since torch
+2.6 (https://github.com/RUCAIBox/RecBole/issues/2215). RecTools 0.19.0 does not install: on Python 3.11 it wants
+numpy < 2. It has no GRU4Rec, Caser, HGN or FM either. So these are minimal implementations: one file a method, which
+names its paper and the published figures that are known for certain. SASRec is our own trainer with ID embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from training.baselines.base import Baseline, baseline_ranks, evaluation_negatives
+from training.baselines.bert4rec import Bert4Rec
+from training.baselines.caser import Caser
+from training.baselines.fm import FactorizationMachine
+from training.baselines.gru4rec import Gru4Rec
+from training.baselines.hgn import Hgn
+from training.baselines.item_knn import ItemKnn
+from training.baselines.popularity import Popularity
+from training.baselines.sasrec import SOFTMAX, SasRec
+from training.baselines.text_nn import TextNearestNeighbour
+
+__all__ = ["BASELINES", "Baseline", "baseline_ranks", "evaluation_negatives"]
+
+BASELINES: dict[str, Callable[[], Baseline]] = {
+    "popularity": Popularity,
+    "item-knn": ItemKnn,
+    "text-nn": TextNearestNeighbour,
+    "fm": FactorizationMachine,
+    "gru4rec": Gru4Rec,
+    "caser": Caser,
+    "sasrec": SasRec,
+    "sasrec-softmax": lambda: SasRec(SOFTMAX),
+    "bert4rec": Bert4Rec,
+    "hgn": Hgn,
+}

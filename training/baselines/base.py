@@ -1,0 +1,112 @@
+"""What every baseline is, and how its scores become ranks: by the metric code that measures our own models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.datasets.base import Dataset
+from training.datasets.splits import EvaluationCases, Split
+from training.evaluation import NEGATIVES_SEED, candidate_ranks, catalogue_ranks, draw_negatives, join_ranks
+from training.metrics import Ranks, ndcg, reciprocal_rank
+from training.trainer import Progress
+
+Monitor = Literal["sampled_mrr", "full_ndcg@10"]
+
+
+class Baseline(Protocol):
+    """A method to compare with: learns from `split.train` and the items' texts, chooses by `split.valid`.
+
+    Weights of interactions are not read: none of the published methods has them.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
+        """Learn. Returns JSON-ready notes: epochs, the best validation figure, hyperparameters.
+
+        checkpoint: a method that trains in epochs writes it after each, and goes on from it where it exists.
+        """
+        ...
+
+    def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
+        """Scores [cases of the slice, n_items], float32, higher is better; the history is not masked. A new tensor."""
+        ...
+
+
+def baseline_ranks(
+    baseline: Baseline, cases: EvaluationCases, negatives: NDArray[np.int64] | None, chunk: int = 512
+) -> dict[str, Ranks]:
+    """Ranks of the targets, "full" and "sampled", with the masking, ties and negatives of our own models.
+
+    negatives: [cases, 99] from `draw_negatives`; None leaves the sampled protocol out. chunk: users whose scores are
+    held at once. Raises ValueError for scores of another shape, or that are not finite: NaN would rank first.
+    """
+    full, sampled = [], []
+    targets = cases.targets.astype(np.int64)
+    for start in range(0, len(cases), chunk):
+        part = slice(start, min(start + chunk, len(cases)))
+        scores = baseline.scores(cases, part)
+        if scores.dim() != 2 or len(scores) != part.stop - start:
+            raise ValueError(f"{baseline.name}: scores of shape {tuple(scores.shape)} for {part.stop - start} cases")
+        if not torch.isfinite(scores).all():
+            raise ValueError(f"{baseline.name}: cases {start} … {part.stop - 1} have scores that are not finite")
+        if negatives is not None:
+            # Before the full ranking masks the histories; negatives are never in them.
+            candidates = np.concatenate([targets[part, None], negatives[part]], axis=1)
+            sampled.append(candidate_ranks(scores.gather(1, torch.from_numpy(candidates).to(scores.device))))
+        full.append(catalogue_ranks(scores, targets[part], cases.histories[part]))
+    ranks = {"full": join_ranks(full)}
+    return ranks if negatives is None else ranks | {"sampled": join_ranks(sampled)}
+
+
+def evaluation_negatives(dataset: Dataset, cases: EvaluationCases) -> NDArray[np.int64]:
+    """The negatives [cases, 99] that every method is measured with, drawn for the users' whole sequences."""
+    sequences = [dataset.sequences[user] for user in cases.users]
+    return draw_negatives(sequences, dataset.n_items, NEGATIVES_SEED)
+
+
+def monitored(ranks: Ranks, monitor: Monitor) -> float:
+    """The figure that validation chooses by, of ranks in the protocol that `monitor` names."""
+    return float((reciprocal_rank(ranks) if monitor == "sampled_mrr" else ndcg(ranks, 10)).mean())
+
+
+def choose(
+    baseline: Baseline,
+    candidates: list[dict[str, Any]],
+    apply: Callable[[dict[str, Any]], None],
+    dataset: Dataset,
+    split: Split,
+    monitor: Monitor,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Notes of a grid search: `apply` puts settings into force, validation chooses; the best are in force at the end.
+
+    With one candidate nothing is measured.
+    """
+    figures: list[float] = []
+    if len(candidates) > 1:
+        protocol = monitor.partition("_")[0]
+        negatives = evaluation_negatives(dataset, split.valid) if protocol == "sampled" else None
+        for settings in candidates:
+            apply(settings)
+            figures.append(monitored(baseline_ranks(baseline, split.valid, negatives)[protocol], monitor))
+            progress.message(f"{baseline.name} {settings}: validation {monitor} {figures[-1]:.4f}")
+    best = int(np.argmax(figures)) if figures else 0
+    apply(candidates[best])
+    tried = [settings | {"validation": figure} for settings, figure in zip(candidates, figures, strict=False)]
+    return {
+        "settings": candidates[best],
+        "monitor": monitor,
+        "best": figures[best] if figures else None,
+        "tried": tried,
+    }

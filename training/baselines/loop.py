@@ -1,0 +1,137 @@
+"""The training loop of the neural baselines: the best weights by validation, resumable after every epoch.
+
+The counterpart of `training.trainer` for models that are not ours: no tokenizer, no codebooks, no recipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, optim
+
+from training.baselines.base import evaluation_negatives, monitored
+from training.checkpoint import (
+    CheckpointError,
+    flatten,
+    load_checkpoint,
+    optimizer_tensors,
+    part,
+    restore_optimizer,
+    save_checkpoint,
+    snapshot,
+)
+from training.datasets.base import Dataset
+from training.datasets.splits import Split
+from training.evaluation import full_ranks, sampled_ranks
+from training.trainer import EpochReport, Progress
+
+if TYPE_CHECKING:
+    from training.baselines.neural import Batches, Neural
+
+_SEED_STRIDE = 100_003  # see training.trainer
+
+
+class Loop:
+    """Trains the model of a baseline. best: the monitored figure of best_epoch. curve: an entry an epoch."""
+
+    def __init__(
+        self, baseline: Neural[Any, Any], batches: Batches[Any], dataset: Dataset, split: Split, seed: int
+    ) -> None:
+        self.baseline, self.batches, self.seed, self.valid = baseline, batches, seed, split.valid
+        settings = baseline.settings
+        self.optimizer = optim.Adam(
+            baseline.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.negatives = evaluation_negatives(dataset, split.valid) if settings.monitor == "sampled_mrr" else None
+        trained = hashlib.sha256(b"".join(b"%d " % len(row) + row.tobytes() for row in split.train)).hexdigest()
+        self.key = {
+            "method": baseline.name,
+            "settings": asdict(settings),
+            "seed": seed,
+            "dataset": dataset.fingerprint(),
+            "training": trained,
+        }
+        self.best, self.best_epoch = -1.0, -1
+        self.curve: list[dict[str, float]] = []
+        self._best_weights: dict[str, Tensor] = {}
+
+    def run(self, checkpoint: Path | None, progress: Progress) -> None:
+        """Train until `patience` epochs in a row brought nothing better; the model then holds the best weights."""
+        settings = self.baseline.settings
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint)
+            progress.message(f"going on from {checkpoint}, after epoch {len(self.curve)}")
+        for epoch in range(len(self.curve), settings.epochs):
+            if self.curve and epoch - self.best_epoch > settings.patience:
+                break
+            report = self._epoch(epoch, progress)
+            if report.best:
+                self.best, self.best_epoch, self._best_weights = report.monitored, epoch, snapshot(self.baseline.model)
+            seconds = round(report.seconds, 2)
+            self.curve.append({"epoch": epoch, "monitored": report.monitored, "seconds": seconds, **report.losses})
+            if checkpoint is not None:
+                self._save(checkpoint)
+            progress.epoch(report)
+        self.baseline.model.load_state_dict(self._best_weights)
+        self.baseline.model.eval()
+
+    def _epoch(self, epoch: int, progress: Progress) -> EpochReport:
+        started = time.perf_counter()
+        torch.manual_seed(self.seed * _SEED_STRIDE + epoch + 1)
+        model = self.baseline.model.train()
+        total = 0.0
+        for done, batch in enumerate(self.batches.epoch(np.random.default_rng([self.seed, epoch])), start=1):
+            loss = model.loss(batch.to(self.baseline.device))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            total += loss.item()
+            if not np.isfinite(total):
+                raise FloatingPointError(f"{self.baseline.name}, epoch {epoch}: the loss is no longer finite")
+            progress.step(done, len(self.batches), total / done)
+        trained = time.perf_counter()
+        figure = self._validate()
+        return EpochReport(
+            epoch=epoch,
+            seconds=trained - started,
+            validation_seconds=time.perf_counter() - trained,
+            losses={"total": total / len(self.batches)},
+            monitored=figure,
+            best=figure > self.best,
+            replaced_codewords=0,
+        )
+
+    def _validate(self) -> float:
+        query, catalogue = self.baseline.vectors(self.valid, slice(None))
+        targets = self.valid.targets.astype(np.int64)
+        if self.negatives is None:
+            ranks = full_ranks(query, catalogue, targets, self.valid.histories)
+        else:
+            ranks = sampled_ranks(query, catalogue, targets, self.negatives)
+        return monitored(ranks, self.baseline.settings.monitor)
+
+    def _save(self, path: Path) -> None:
+        tensors = {
+            **flatten("model", self.baseline.model.state_dict()),
+            **flatten("best", self._best_weights),
+            **flatten("optimizer", optimizer_tensors(self.optimizer)),
+        }
+        best = {"best": self.best, "best_epoch": self.best_epoch}
+        save_checkpoint(path, tensors, {"key": self.key, "loop": best, "history": self.curve})
+
+    def _resume(self, path: Path) -> None:
+        tensors, state = load_checkpoint(path)
+        if state["key"] != self.key:
+            raise CheckpointError(
+                f"{path}: belongs to a run with another method, data, settings or seed; delete it to start anew"
+            )
+        self.baseline.model.load_state_dict(part("model", tensors))
+        restore_optimizer(self.optimizer, part("optimizer", tensors))
+        self._best_weights, self.curve = part("best", tensors), state["history"]
+        self.best, self.best_epoch = state["loop"]["best"], state["loop"]["best_epoch"]

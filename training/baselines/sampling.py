@@ -1,0 +1,59 @@
+"""Random negatives, the losses over pairs, and histories of one length as dense tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.packing import pack
+from training.batches import Items
+from training.datasets.splits import Split
+from training.trainer import training_popularity
+
+
+class Negatives(nn.Module):
+    """Draws items of the training sequences uniformly; one never trained on would only learn to be unwanted.
+
+    candidates: [n] item indices, sorted.
+    """
+
+    candidates: Tensor
+
+    def __init__(self, split: Split, n_items: int) -> None:
+        super().__init__()
+        trained = np.flatnonzero(training_popularity(split, n_items))
+        if len(trained) < 2:
+            raise ValueError("data: training holds one item only, so there is no negative to draw")
+        self.register_buffer("candidates", torch.from_numpy(trained), persistent=False)
+
+    def draw(self, targets: Tensor, count: int) -> Tensor:
+        """Negatives [*, count] for targets [*], none equal to its own target."""
+        candidates = self.candidates
+        place = torch.searchsorted(candidates, targets)
+        shift = torch.randint(1, len(candidates), (*targets.shape, count), device=targets.device)
+        return candidates[(place.unsqueeze(-1) + shift) % len(candidates)]
+
+
+def bce(positive: Tensor, negative: Tensor) -> Tensor:
+    """Binary cross-entropy of targets [*] against their negatives [*, count], the latter averaged; [*]."""
+    return F.softplus(-positive) + F.softplus(negative).mean(-1)
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """Bayesian personalised ranking (arXiv 1205.2618): −log σ(positive − negative), averaged over negatives; [*]."""
+    return F.softplus(negative - positive.unsqueeze(-1)).mean(-1)
+
+
+def by_length(histories: Sequence[Items], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Histories of one length together: (which they are [n], their items [n, length]), the shortest first."""
+    order, runs = pack([len(history) for history in histories])
+    start = 0
+    for run in runs:
+        members = order[start : start + run.histories]
+        start += run.histories
+        items = np.stack([histories[member] for member in members]).astype(np.int64)
+        yield torch.from_numpy(members).to(device), torch.from_numpy(items).to(device)
