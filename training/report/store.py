@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +79,9 @@ class RunStore:
         """The arrays of a kept run; StoreError when they are missing or damaged."""
         path = self.folder / f"{result.key}.npz"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise StoreError(
                 f"{path}: cannot be read ({error}); delete it and {result.key}.json to run it again"
             ) from error

@@ -33,7 +33,7 @@ SEQUENTIAL = ("sasrec-softmax", "sasrec")  # the first that is there
 Measured = tuple[dict[str, NDArray[np.float64]], dict[str, Any]]
 
 
-def cold(plan: Plan, fraction: float = FRACTION) -> Section:
+def section(plan: Plan, fraction: float = FRACTION) -> Section:
     world = cold_world(plan.bench.dataset, fraction, HOLDOUT_SEED)
     bench = plan.bench.with_dataset(world.known)
     runs: dict[str, RunResult] = {}

@@ -9,7 +9,7 @@ from training.report.plots import Panel, Series, draw_lines
 from training.report.result import RunResult
 
 
-def distances(plan: Plan) -> Section:
+def section(plan: Plan) -> Section:
     levels = len(plan.paper.metrics)
     variants = {
         "all cosine": ("cosine",) * levels,

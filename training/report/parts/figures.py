@@ -27,7 +27,7 @@ POPULARITY = (0, 1, 5, 10, 20, 50, 100)
 LENGTHS = (2, 4, 6, 10, 20, 50)
 
 
-def figures(plan: Plan) -> Section:
+def section(plan: Plan) -> Section:
     bench = plan.bench
     main = {name: bench.run_recipe(recipe, plan.seed, name) for name, recipe in plan.recipes.items()}
     default = plan.default.name
@@ -155,7 +155,7 @@ def _by_group(
         f"by-{name.replace(' ', '-')}.png",
         f"HIT@10 by {name}",
         panels,
-        foot=plan.foot(", ".join((plan.default.name, "baselines"))),
+        foot=plan.foot(f"{plan.default.name}, beside baselines"),
         alt=f"HIT@10 of each method by {name}; the values are in the table.",
     )
     return table(f"HIT@10 by {name}", heads, rows), figure

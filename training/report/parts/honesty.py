@@ -25,7 +25,7 @@ METRICS = ("hit@10", "ndcg@10")
 SHUFFLED_METHODS = ("popularity", "sasrec-softmax")  # one that no order touches, one that lives by it
 
 
-def honesty(plan: Plan) -> Section:
+def section(plan: Plan) -> Section:
     runs = {f"ours, {name}": plan.bench.run_recipe(recipe, plan.seed, name) for name, recipe in plan.recipes.items()}
     runs |= {name: plan.bench.run_baseline(name, plan.seed) for name in plan.methods}
     tables = [_ties(plan, runs)]

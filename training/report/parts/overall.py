@@ -15,7 +15,7 @@ SHOWN = tuple(metric.replace("hit@", "HIT@").replace("ndcg@", "NDCG@").replace("
 GOAL_METRICS = ("hit@10", "ndcg@10")
 
 
-def overall(plan: Plan) -> Section:
+def section(plan: Plan) -> Section:
     groups: dict[str, list[RunResult]] = {name: [plan.bench.run_baseline(name, plan.seed)] for name in plan.methods}
     groups |= {f"ours, {name}": plan.over_seeds(recipe, name) for name, recipe in plan.recipes.items()}
     tables: list[Table] = []
@@ -57,7 +57,7 @@ def overall(plan: Plan) -> Section:
                     )
                     for protocol in plan.protocols()
                 ],
-                foot=plan.foot("baselines, paper, default", plan.seeds),
+                foot=plan.foot(f"{' and '.join(plan.recipes)}, beside baselines", plan.seeds),
                 alt="HIT@10 of every method as a dot with its interval; the values are in the tables of intervals.",
             )
         ],

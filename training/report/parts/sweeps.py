@@ -14,7 +14,7 @@ from training.report.result import RunResult
 METRICS = ("hit@10", "ndcg@10")
 
 
-def sweeps(plan: Plan) -> Section:
+def section(plan: Plan) -> Section:
     paper, values = plan.paper, plan.sweeps
     # An item half of width 0 is no half: the token type says so.
     by_dim = {dim: paper.override({"id_dim": dim}) if dim else without_ids(paper) for dim in values.id_dims}

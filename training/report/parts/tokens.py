@@ -13,7 +13,7 @@ from training.report.result import METRICS, RunResult, per_user
 COMPARED = ("hit@10", "ndcg@10")
 
 
-def tokens(plan: Plan) -> Section:
+def section(plan: Plan) -> Section:
     runs: dict[str, dict[str, list[RunResult]]] = {}
     for name, recipe in plan.recipes.items():
         variants = {"ID only, 64-d": only_ids(recipe), "semantic only": without_ids(recipe), "unified": recipe}
