@@ -60,7 +60,8 @@ class Words(Counting):
 
 def rank_scores(baseline: Baseline, cases: EvaluationCases, negatives: NDArray[np.int64] | None) -> dict[str, Ranks]:
     """Ranks of a baseline, case by case, in the plainest way."""
-    found: dict[str, list[tuple[int, int]]] = {"full": []} | ({} if negatives is None else {"sampled": []})
+    protocols = ("full",) if negatives is None else ("full", "sampled")
+    found: dict[str, list[tuple[int, int]]] = {protocol: [] for protocol in protocols}
     scores = baseline.scores(cases, slice(0, len(cases))).numpy()
     for row, target in enumerate(cases.targets.tolist()):
         rivals = {"full": np.setdiff1d(np.arange(scores.shape[1]), [*cases.histories[row], target])}

@@ -146,7 +146,7 @@ def nearest_in_the_last_place(world: World, sequential: Scores, nearest: Scores)
 
     def scores(cases: EvaluationCases, rows: slice) -> Tensor:
         known = sequential(world.known_only(cases), rows)
-        return torch.cat([known, nearest(cases, rows)[:, world.n_known :]], dim=1)
+        return torch.cat([known, nearest(cases, rows)[:, world.n_known :].to(known.device)], dim=1)
 
     return scores
 

@@ -73,8 +73,8 @@ PROTOCOL_NAMES = {"sampled": "sampled-99", "full": "full ranking"}
 
 def level_metrics(levels: int) -> tuple[Metric, ...]:
     """The paper's distances for that many levels: cosine, and Euclidean in the last."""
-    cosine: tuple[Metric, ...] = ("cosine",) * (levels - 1)
-    return (*cosine, "euclidean")
+    cosine: Metric = "cosine"
+    return (*[cosine] * (levels - 1), "euclidean")
 
 
 def without_ids(recipe: Recipe) -> Recipe:
