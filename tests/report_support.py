@@ -37,7 +37,9 @@ class Counting:
         self.name = name
         self.settings = Settings()
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         counts = np.bincount(np.concatenate(split.train), minlength=dataset.n_items)
         self._counts = torch.from_numpy(counts.astype(np.float32))
         return {"epochs": self.settings.epochs, "best": 0.5}
@@ -49,7 +51,9 @@ class Counting:
 class Words(Counting):
     """A stand-in that reads texts: an item scores by the words that it shares with the latest item of the history."""
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         said = [set(item.to_text().replace(";", " ").split()) for item in dataset.items]
         self._shared = torch.tensor([[float(len(one & other)) for other in said] for one in said])
         return {}

@@ -72,7 +72,7 @@ def test_a_part_alone_and_then_another(command: Command, data: Path, tmp_path: P
         (("--method", "bert"), "'bert': known are popularity, text-nn"),
         (("--set", "width=3"), "'width=3': expected field=value"),
         (("--set", "heads=7"), "heads: "),
-        (("--epochs", "0"), "Invalid value for '--epochs': 0"),
+        (("--epochs", "0"), "Invalid value for '--epochs'"),
         (("--device", "tpu"), "'tpu': expected cpu or cuda"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,7 +165,9 @@ class _View:
     def __init__(self, scores: Scores, cases: EvaluationCases, columns: slice) -> None:
         self._scores, self._cases, self._columns = scores, cases, columns
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]:
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
         raise NotImplementedError("a view is of a fitted method")
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +25,9 @@ class Baseline(Protocol):
     @property
     def name(self) -> str: ...
 
-    def fit(self, dataset: Dataset, split: Split, seed: int, progress: Progress) -> dict[str, Any]: ...
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]: ...
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor: ...
 

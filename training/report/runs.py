@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,7 @@ class Workbench:
         if (found := self.store.get(key)) is not None:
             return found
         self.say(f"{name}, seed {seed}, {self.dataset.name}: training ({key})")
-        baseline = self.fitted_baseline(name, seed)
+        baseline = self.fitted_baseline(name, seed, self.store.checkpoint(key))
         valid, test = (self.baseline_ranks(baseline[0], cases, self.negatives) for cases in self._evaluated)
         notes = dict(baseline[1])
         curve = notes.pop("curve", [])
@@ -130,14 +131,16 @@ class Workbench:
         self.store.put(result, rank_arrays(test))
         return result
 
-    def fitted_baseline(self, name: str, seed: int) -> tuple[Baseline, dict[str, Any], float]:
-        """A trained baseline, its notes, and the seconds that it took."""
+    def fitted_baseline(
+        self, name: str, seed: int, checkpoint: Path | None = None
+    ) -> tuple[Baseline, dict[str, Any], float]:
+        """A trained baseline, its notes, and the seconds that it took; it goes on from a checkpoint that is there."""
         baseline = self.baselines[name]()
         if self.max_epochs is not None:
             cap_epochs(baseline, self.max_epochs)
         started = time.perf_counter()
         with self.display("validation") as progress:
-            notes = baseline.fit(self.dataset, self.split, seed, progress)
+            notes = baseline.fit(self.dataset, self.split, seed, progress, checkpoint)
         return baseline, notes, time.perf_counter() - started
 
     @property

@@ -67,7 +67,7 @@ def section(plan: Plan, fraction: float = FRACTION) -> Section:
         "Exposure ε = .1: of ten places one is reserved for the best held-out item, the others go "
         "to the best known items. All users: those with a held-out target count, and are misses before.",
         f"Recipe {plan.default.name}, seed {plan.seed}. Best ID half for a cold item by R@10 on cold targets: "
-        f"{best.removeprefix('ours, ')}.",
+        f"{best.removeprefix('ours, ')}. These are test targets: the intervals say how much that choice is worth.",
     ]
     tables = [_table(runs), *_marks(plan), _never_trained(plan)]
     return Section(
@@ -132,7 +132,7 @@ def _baseline(
                 world, bench.baseline_ranks, lambda cases, rows: scores(cases, rows)[:, : world.n_known], scores
             )
         else:
-            model, notes, _ = bench.fitted_baseline(sequential, plan.seed)
+            model, notes, _ = bench.fitted_baseline(sequential, plan.seed, bench.store.checkpoint(key))
             after = nearest_in_the_last_place(world, model.scores, scores)
             places = measure(world, bench.baseline_ranks, model.scores, after, comparable=False)
         return cold_values(world, places), {key: value for key, value in notes.items() if key != "curve"}

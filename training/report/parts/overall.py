@@ -31,8 +31,8 @@ def section(plan: Plan) -> Section:
         f"Baselines: seed {plan.seed}.",
         "With one target a user, HIT@k is Recall@k. Ties are not broken by luck: a figure is its expectation over all "
         "orders of tied candidates.",
-        "Every method has the same split, the same negatives and the same metric code; validation chose, test was read "
-        "once.",
+        "Every method has the same split, the same negatives and the same metric code. Validation chose the "
+        "epoch of every run and the settings of every baseline.",
     ]
     if plan.bench.negatives is None:
         notes.append("The sampled protocol is left out: some user leaves fewer than 99 items untouched.")
