@@ -66,7 +66,7 @@ lock: $(STAMP) ## new requirements/*.lock after a change of pyproject.toml
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --excludes "$$in/excluded" -o requirements/$$name.lock \
 		pyproject.toml "$$in/torch.in" "$$@" >/dev/null; }; \
-	compile dev --extra training --extra dev; \
+	compile dev --extra training --extra report --extra dev; \
 	compile run --extra training -c requirements/dev.lock; \
 	compile sentence --all-extras -c requirements/dev.lock
 

@@ -1,4 +1,4 @@
-"""The command line: python -m training demo | validate | train | evaluate | inspect."""
+"""The command line: python -m training demo | validate | train | evaluate | inspect | report."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ from training.options import (
     first_error,
     read_data,
 )
+from training.report.command import report
 from training.trainer import Trainer
 
 app = typer.Typer(
@@ -217,6 +218,9 @@ def inspect(artifact: ArtifactOption) -> None:
     typer.echo("## Files\n")
     for name, entry in sorted(loaded.manifest.files.items()):
         typer.echo(f"- {name}: {entry.size / 2**20:.2f} MiB")
+
+
+app.command()(report)
 
 
 def main() -> None:

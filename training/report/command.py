@@ -1,0 +1,123 @@
+"""The command `python -m training report`: options in, a report out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from training.options import (
+    DEMO,
+    ColumnOption,
+    CoreOption,
+    DataOption,
+    FormatOption,
+    ItemsOption,
+    OnError,
+    OnErrorOption,
+    TimeUnitOption,
+    build_device,
+    build_recipe,
+    read_data,
+)
+
+
+class Part(StrEnum):
+    overall = "overall"
+    tokens = "tokens"
+    distances = "distances"
+    sweeps = "sweeps"
+    figures = "figures"
+    cold = "cold"
+    honesty = "honesty"
+
+
+def report(
+    data: DataOption,
+    output: Annotated[Path, typer.Option("--output", help="folder of the report; its runs are kept in runs/")],
+    items: ItemsOption = None,
+    format: FormatOption = "auto",
+    column: ColumnOption = None,
+    time_unit: TimeUnitOption = "s",
+    core: CoreOption = 0,
+    on_error: OnErrorOption = OnError.fail,
+    part: Annotated[list[Part] | None, typer.Option("--part", help="one part, may be repeated; all by default")] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="of ours; what is run once has the first")] = "0,1,2",
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help="a baseline to compare with, may be repeated; all by default")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="any field of both recipes, for trials: field=value")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="of any training at most, for trials")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; a GPU where there is one")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")
+    ] = None,
+) -> None:
+    """Regenerate the paper's tables and figures on a data set: index.html, figures/*.png and report.json.
+
+    Finished runs are read from runs/, an interrupted one goes on from its last epoch. Parts of an earlier report stay.
+    """
+    # Here, so that the other commands do not wait for what the report alone needs.
+    from threadpoolctl import threadpool_limits
+
+    from training.report.make import make_report, report_display
+    from training.report.methods import load_baselines
+    from training.report.page import read_report
+    from training.report.plan import Plan
+    from training.report.plots import require_extra
+    from training.report.runs import Workbench
+    from training.report.store import RunStore
+
+    require_extra()
+    if threads:
+        torch.set_num_threads(threads)
+    paper, default = (
+        build_recipe(name, {}, settings or []) for name in ("paper", "demo" if data == DEMO else "default")
+    )
+    dataset = read_data(data, items, format, column, time_unit, core, on_error)
+    baselines, baseline_ranks = load_baselines()
+    if unknown := [name for name in method or () if name not in baselines]:
+        raise typer.BadParameter(f"{unknown[0]!r}: known are {', '.join(baselines)}", param_hint="--method")
+    bench = Workbench(
+        dataset=dataset,
+        store=RunStore(output / "runs"),
+        baselines=baselines,
+        baseline_ranks=baseline_ranks,
+        command="python -m training " + shlex.join(sys.argv[1:]),
+        display=report_display,
+        say=lambda text: typer.echo(text, err=True),
+        max_epochs=epochs,
+        device=build_device(device),
+    )
+    if not len(bench.split.test):
+        raise typer.BadParameter("no user has three interactions, so nothing can be measured", param_hint="--data")
+    read_report(output / "report.json", bench.fingerprint)  # refuses another data set's before hours of runs
+    plan = Plan(
+        bench=bench,
+        figures=output / "figures",
+        paper=paper,
+        default=default,
+        seeds=read_seeds(seeds),
+        methods=tuple(method or baselines),
+    )
+    with threadpool_limits(threads):
+        made = make_report(plan, output, [entry.value for entry in part or Part])
+    typer.echo(f"{output / 'index.html'}  ({len(made.sections)} parts, {len(made.runs)} runs)")
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Distinct seeds, "0,1,2"; raises typer.BadParameter for anything else."""
+    try:
+        found = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: expected numbers with commas, as 0,1,2", param_hint="--seeds") from error
+    if min(found) < 0 or len(set(found)) < len(found):
+        raise typer.BadParameter(f"{text!r}: expected distinct seeds, zero or more", param_hint="--seeds")
+    return found

@@ -1,0 +1,182 @@
+"""The cold hold-out as a world of its own: places of warm and cold targets before and after the cold items joined.
+
+Of ten recommended places, a share ε (the exposure) is reserved for items that training never saw; the best of the known
+items take the others. ε = .1 leaves nine to the known ones. TIGER (arXiv 2305.05065, section 4.4) calls it the greatest
+share of unseen items among those recommended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.tokenizer import COLD
+from training.datasets.base import Dataset
+from training.datasets.splits import EvaluationCases, Split, cold_holdout
+from training.evaluation import queries
+from training.metrics import Ranks, hit
+from training.report.methods import RankBaseline
+from training.trainer import Progress, Trainer
+
+PLACES = 10
+RESERVED = 1  # ε = .1
+
+Scores = Callable[[EvaluationCases, slice], Tensor]
+"""Cases and rows → scores [rows, items]; histories and items numbered as the scores' columns."""
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """known: what training sees. extended: the same interactions, with the held-out items behind the known ones.
+
+    cases: every user with three interactions, whose history holds a known item, in the numbering of `extended`.
+    cold: [cases] whether the target is held out. left_out: users without a known item in their history.
+    """
+
+    known: Dataset
+    extended: Dataset
+    cases: EvaluationCases
+    cold: NDArray[np.bool_]
+    left_out: int
+
+    @property
+    def n_known(self) -> int:
+        return self.known.n_items
+
+    def known_only(self, cases: EvaluationCases) -> EvaluationCases:
+        """The cases as they were before the held-out items joined."""
+        kept = [history[history < self.n_known] for history in cases.histories]
+        return EvaluationCases(cases.users, kept, cases.targets)
+
+
+def cold_world(dataset: Dataset, fraction: float, seed: int) -> World:
+    """Hold out a share of the distinct test targets; raises ValueError where nothing can be held out."""
+    holdout = cold_holdout(dataset, fraction, seed)
+    extended = replace(
+        holdout.train, name=f"{holdout.train.name}, listed", items=[*holdout.train.items, *holdout.held_out]
+    )
+    index_of = {item.item_id: index for index, item in enumerate(extended.items)}
+    n_known = holdout.train.n_items
+    histories, targets, left_out = [], [], 0
+    for case in (*holdout.cases, *holdout.warm_cases):
+        history = np.array([index_of[item] for item in case.history], dtype=np.int32)
+        if not (history < n_known).any():
+            left_out += 1
+            continue
+        histories.append(history)
+        targets.append(index_of[case.target])
+    goal = np.array(targets, dtype=np.int32)
+    cases = EvaluationCases(np.arange(len(goal), dtype=np.int32), histories, goal)
+    return World(holdout.train, extended, cases, goal >= n_known, left_out)
+
+
+class Places(NamedTuple):
+    """before, after: of warm targets among the known items. cold: of cold targets among the cold items.
+
+    free: of all targets (the cold ones first) among all items, no place reserved; None where the scores of known and
+    cold items do not compare.
+    """
+
+    before: Ranks
+    after: Ranks
+    cold: Ranks
+    free: Ranks | None
+
+
+def measure(world: World, rank: RankBaseline, before: Scores, after: Scores, *, comparable: bool = True) -> Places:
+    """Places of every target. before: scores [rows, known] of histories of known items. after: scores [rows, all]."""
+    warm, cold = _rows(world.cases, ~world.cold), _rows(world.cases, world.cold)
+    everything = world.extended.n_items
+    return Places(
+        before=_ranks(rank, before, world.known_only(warm), 0, world.n_known),
+        after=_ranks(rank, after, warm, 0, world.n_known),
+        cold=_ranks(rank, after, cold, world.n_known, everything),
+        free=_ranks(rank, after, world.cases, 0, everything) if comparable else None,
+    )
+
+
+def cold_values(world: World, places: Places) -> dict[str, NDArray[np.float64]]:
+    """Recall@10 per user: of cold targets, and of all users before and after, with reserved places and without."""
+    n_cold = int(world.cold.sum())
+    found_cold = hit(places.cold, RESERVED)
+    missed = np.zeros(n_cold)  # before they join, cold items cannot be recommended
+    values = {
+        "cold, reserved": found_cold,
+        "all users, before": np.concatenate([missed, hit(places.before, PLACES)]),
+        "all users, reserved": np.concatenate([found_cold, hit(places.after, PLACES - RESERVED)]),
+        "warm users, before": hit(places.before, PLACES),
+        "warm users, reserved": hit(places.after, PLACES - RESERVED),
+    }
+    if places.free is not None:
+        free = hit(places.free, PLACES)
+        values |= {"cold, free": free[:n_cold], "all users, free": free}
+    return values
+
+
+def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores]:
+    """Scores of a trained model before the held-out items joined, and after they did, by their texts alone."""
+    model = trainer.model
+    known = model.catalogue()
+    tokenizer = model.tokenizer
+    held_out = world.extended.items[world.n_known :]
+    text = torch.from_numpy(trainer.text_encoder.encode([item.to_text() for item in held_out])).to(known.device)
+    index = torch.full((len(held_out),), COLD, device=known.device)
+    semantic = None
+    with torch.no_grad():
+        if tokenizer.config.has_semantic:
+            semantic = tokenizer.semantic_embeddings(tokenizer.tokenize(text).codes)
+            trained = tokenizer.trained_items(tokenizer.semantic_embeddings(model.codes), model.trained)
+            index = tokenizer.borrow(semantic, index, trained)
+        everything = torch.cat([known, tokenizer.embed_items(semantic, index)])
+
+    def scores(catalogue: Tensor) -> Scores:
+        return lambda cases, rows: queries(model.recommender, catalogue, cases.histories[rows]) @ catalogue.T
+
+    return scores(known), scores(everything)
+
+
+def nearest_in_the_last_place(world: World, sequential: Scores, nearest: Scores) -> Scores:
+    """Known items by a model that knows nothing else, cold items by their text: scores that do not compare."""
+
+    def scores(cases: EvaluationCases, rows: slice) -> Tensor:
+        known = sequential(world.known_only(cases), rows)
+        return torch.cat([known, nearest(cases, rows)[:, world.n_known :].to(known.device)], dim=1)
+
+    return scores
+
+
+def _rows(cases: EvaluationCases, mask: NDArray[np.bool_]) -> EvaluationCases:
+    rows = np.flatnonzero(mask)
+    return EvaluationCases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
+
+
+class _View:
+    """Some columns of a method's scores, as a baseline: so that the one code that ranks baselines ranks these."""
+
+    name = "view"
+
+    def __init__(self, scores: Scores, cases: EvaluationCases, columns: slice) -> None:
+        self._scores, self._cases, self._columns = scores, cases, columns
+
+    def fit(
+        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
+    ) -> dict[str, Any]:
+        raise NotImplementedError("a view is of a fitted method")
+
+    def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
+        return self._scores(self._cases, rows)[:, self._columns].clone()
+
+
+def _ranks(rank: RankBaseline, scores: Scores, cases: EvaluationCases, start: int, stop: int) -> Ranks:
+    """Places of the targets among the items start … stop − 1."""
+    seen = [history[(history >= start) & (history < stop)] - start for history in cases.histories]
+    inside = EvaluationCases(cases.users, seen, cases.targets - start)
+    found: Mapping[str, Ranks] = rank(_View(scores, cases, slice(start, stop)), inside, None)
+    return found["full"]

@@ -1,0 +1,236 @@
+"""Runs: train and measure one method once, or read what an earlier report kept of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.config import Recipe
+from training.datasets.base import Dataset
+from training.datasets.splits import EvaluationCases, Split, leave_one_out
+from training.evaluation import NEGATIVES_SEED, can_sample, draw_negatives, full_ranks, queries
+from training.health import token_parameters, tokenizer_health
+from training.metrics import Ranks
+from training.report.methods import Baseline, RankBaseline, cap_epochs
+from training.report.result import RunResult, figures_of, intervals_of, machine, run_key
+from training.report.store import Arrays, RunStore, rank_arrays
+from training.trainer import Progress, Trainer, training_popularity
+
+OURS = "kindred"
+
+
+@dataclass(eq=False)
+class Workbench:
+    """Everything that a run needs beside its settings. One data set; `shuffled` and held-out variants get their own.
+
+    baselines: by name, how to make one. baseline_ranks: scores to ranks (training.baselines). max_epochs: caps every
+    training, for trials; part of a run's settings, so capped runs are never taken for whole ones. display: the
+    progress of one training, by its monitored metric.
+    """
+
+    dataset: Dataset
+    store: RunStore
+    baselines: Mapping[str, Callable[[], Baseline]]
+    baseline_ranks: RankBaseline
+    command: str
+    display: Callable[[str], AbstractContextManager[Progress]]
+    say: Callable[[str], None]
+    max_epochs: int | None = None
+    device: torch.device | None = None
+
+    @cached_property
+    def split(self) -> Split:
+        return leave_one_out(self.dataset)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return self.dataset.fingerprint()
+
+    @cached_property
+    def negatives(self) -> NDArray[np.int64] | None:
+        """[users, 99], the same for every method; None where some user leaves too few items untouched."""
+        sequences = [self.dataset.sequences[user] for user in self.split.test.users]
+        if not can_sample(sequences, self.dataset.n_items):
+            return None
+        return draw_negatives(sequences, self.dataset.n_items, NEGATIVES_SEED)
+
+    @cached_property
+    def popularity(self) -> NDArray[np.int64]:
+        """Interactions of each item in training, [n_items]."""
+        return training_popularity(self.split, self.dataset.n_items)
+
+    def with_dataset(self, dataset: Dataset) -> Workbench:
+        """The same bench over another data set."""
+        return Workbench(
+            dataset,
+            self.store,
+            self.baselines,
+            self.baseline_ranks,
+            self.command,
+            self.display,
+            self.say,
+            self.max_epochs,
+            self.device,
+        )
+
+    def capped(self, recipe: Recipe) -> Recipe:
+        """The recipe as it is trained: under a name that is the same for equal settings, epochs capped."""
+        changes: dict[str, Any] = {"name": OURS}
+        if self.max_epochs is not None:
+            changes["epochs"] = min(recipe.epochs, self.max_epochs)
+            changes["warmup_epochs"] = min(recipe.warmup_epochs, self.max_epochs)
+        return recipe.override(changes)
+
+    def run_recipe(self, recipe: Recipe, seed: int, label: str = "") -> RunResult:
+        """Our model by a recipe. Runs that differ by the recipe's name alone are one."""
+        recipe = self.capped(recipe)
+        settings = recipe.model_dump(mode="json")
+        key = run_key(self.fingerprint, OURS, settings, seed)
+        if (found := self.store.get(key)) is not None:
+            return found
+        self.say(f"{label or OURS}, seed {seed}, {self.dataset.name}: training ({key})")
+        with self.display(recipe.monitor) as progress:
+            trainer = self.fit(recipe, seed, key, progress)
+            progress.message("measuring")
+            result, arrays = self._measure_ours(trainer, label, key)
+        self.store.put(result, arrays)
+        return result
+
+    def fit(self, recipe: Recipe, seed: int, key: str, progress: Progress) -> Trainer:
+        """A trainer that has trained; it goes on from the checkpoint of an interrupted run with the same key."""
+        trainer = Trainer(self.dataset, recipe, seed=seed, device=self.device)
+        trainer.fit(self.store.checkpoint(key), progress)
+        return trainer
+
+    def run_baseline(self, name: str, seed: int) -> RunResult:
+        """A baseline by its name. Raises ValueError for a name that is not known."""
+        if name not in self.baselines:
+            raise ValueError(f"method {name!r}: known are {', '.join(self.baselines)}")
+        settings = {} if self.max_epochs is None else {"epochs_at_most": self.max_epochs}
+        key = run_key(self.fingerprint, name, settings, seed)
+        if (found := self.store.get(key)) is not None:
+            return found
+        self.say(f"{name}, seed {seed}, {self.dataset.name}: training ({key})")
+        baseline = self.fitted_baseline(name, seed, self.store.checkpoint(key))
+        valid, test = (self.baseline_ranks(baseline[0], cases, self.negatives) for cases in self._evaluated)
+        notes = dict(baseline[1])
+        curve = notes.pop("curve", [])
+        result = self.result(
+            key, name, name, settings, seed, valid, test, baseline[2], curve=curve, epochs=notes.get("epochs")
+        ).model_copy(update={"notes": notes})
+        self.store.put(result, rank_arrays(test))
+        return result
+
+    def fitted_baseline(
+        self, name: str, seed: int, checkpoint: Path | None = None
+    ) -> tuple[Baseline, dict[str, Any], float]:
+        """A trained baseline, its notes, and the seconds that it took; it goes on from a checkpoint that is there."""
+        baseline = self.baselines[name]()
+        if self.max_epochs is not None:
+            cap_epochs(baseline, self.max_epochs)
+        started = time.perf_counter()
+        with self.display("validation") as progress:
+            notes = baseline.fit(self.dataset, self.split, seed, progress, checkpoint)
+        return baseline, notes, time.perf_counter() - started
+
+    @property
+    def _evaluated(self) -> tuple[EvaluationCases, EvaluationCases]:
+        return self.split.valid, self.split.test
+
+    def _measure_ours(self, trainer: Trainer, label: str, key: str) -> tuple[RunResult, Arrays]:
+        protocols = ("full",) if self.negatives is None else ("full", "sampled")
+        valid, test = ({name: trainer.ranks(cases, name) for name in protocols} for cases in self._evaluated)
+        config = trainer.model.tokenizer.config
+        codes = trainer.model.codes.cpu().numpy()
+        result = self.result(
+            key,
+            OURS,
+            label or OURS,
+            trainer.recipe.model_dump(mode="json"),
+            trainer.seed,
+            valid,
+            test,
+            sum(entry["seconds"] for entry in trainer.history),
+            curve=trainer.history,
+            epochs=len(trainer.history),
+        ).model_copy(
+            update={
+                "token_parameters": token_parameters(config, self.dataset.n_items),
+                "codebooks": tokenizer_health(codes, config) or None,
+            }
+        )
+        arrays = rank_arrays(test) | rank_arrays({"cold": self._cold_ranks(trainer)})
+        if config.has_semantic:
+            quantizer = trainer.model.tokenizer.quantizer
+            words = [quantizer.level(level).codewords.detach().cpu().numpy() for level in range(config.levels)]
+            arrays |= {"codes": codes.astype(np.int32), "codewords": np.stack(words)}
+        if config.has_id:
+            arrays["id_embeddings"] = trainer.model.tokenizer.id_embeddings.weight.detach().cpu().numpy()
+        return result, arrays
+
+    def _cold_ranks(self, trainer: Trainer) -> Ranks:
+        """Places of the test targets among the items never trained, for the users whose target is one of them."""
+        rows, cases = never_trained(self.split.test, self.popularity)
+        catalogue = trainer.model.catalogue()
+        cold = np.flatnonzero(self.popularity == 0)
+        if not len(rows):
+            return Ranks(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+        query = queries(trainer.model.recommender, catalogue, cases.histories)
+        place = np.full(self.dataset.n_items, -1, dtype=np.int64)
+        place[cold] = np.arange(len(cold))
+        seen = [_known(place[history]) for history in cases.histories]
+        return full_ranks(query, catalogue[torch.from_numpy(cold)], place[cases.targets], seen)
+
+    def result(
+        self,
+        key: str,
+        method: str,
+        label: str,
+        settings: dict[str, Any],
+        seed: int,
+        valid: Mapping[str, Ranks],
+        test: Mapping[str, Ranks],
+        seconds: float,
+        *,
+        curve: list[dict[str, float]],
+        epochs: int | None,
+    ) -> RunResult:
+        return RunResult(
+            key=key,
+            method=method,
+            label=label,
+            settings=settings,
+            seed=seed,
+            data=self.dataset.name,
+            fingerprint=self.fingerprint,
+            users=len(self.split.test),
+            items=self.dataset.n_items,
+            figures={"valid": figures_of(valid), "test": figures_of(test)},
+            intervals={"test": intervals_of(test)},
+            seconds=round(seconds, 2),
+            machine=machine(),
+            date=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=self.command,
+            curve=curve,
+            epochs=epochs,
+        )
+
+
+def never_trained(cases: EvaluationCases, popularity: NDArray[np.int64]) -> tuple[NDArray[np.int64], EvaluationCases]:
+    """Rows of the cases whose target no training sequence holds, and these cases alone."""
+    rows = np.flatnonzero(popularity[cases.targets] == 0)
+    return rows, EvaluationCases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
+
+
+def _known(places: NDArray[np.int64]) -> NDArray[np.int32]:
+    return places[places >= 0].astype(np.int32)

@@ -1,0 +1,113 @@
+"""The runs that are kept: one JSON of figures and one npz of arrays each, so that an interrupted report goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from training.metrics import Ranks
+from training.report.result import RunResult, run_key
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class StoreError(ValueError):
+    """A kept run that cannot be used; the message names the file and says what to do."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """`folder`/<key>.json and <key>.npz of each finished run, <key>.safetensors of each that was interrupted."""
+
+    folder: Path
+
+    def checkpoint(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+    def get(self, key: str) -> RunResult | None:
+        """The run of that key, None when it is not there; StoreError when it cannot be read or is another's."""
+        path = self.folder / f"{key}.json"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            result = RunResult.model_validate_json(data)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise StoreError(
+                f"{path}: no result of a run ({where}: {problem['msg']}); delete it to run it again"
+            ) from error
+        found = run_key(result.fingerprint, result.method, result.settings, result.seed)
+        if not result.key == found == key:
+            raise StoreError(f"{path}: holds the run {found}, made by other settings, data or code; delete it")
+        return result
+
+    def put(self, result: RunResult, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep a finished run and drop its checkpoint. The JSON comes last: while it is missing, so is the run."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        write_atomically(self.folder / f"{result.key}.npz", buffer.getvalue())
+        text = json.dumps(result.model_dump(mode="json"), indent=1, sort_keys=True, allow_nan=False) + "\n"
+        write_atomically(self.folder / f"{result.key}.json", text.encode())
+        self.checkpoint(result.key).unlink(missing_ok=True)
+
+    def arrays(self, result: RunResult) -> Arrays:
+        """The arrays of a kept run; StoreError when they are missing or damaged."""
+        path = self.folder / f"{result.key}.npz"
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise StoreError(
+                f"{path}: cannot be read ({error}); delete it and {result.key}.json to run it again"
+            ) from error
+
+    def ranks(self, result: RunResult, protocol: str) -> Ranks:
+        """Ranks of every test user of a kept run."""
+        arrays = self.arrays(result)
+        try:
+            ranks = Ranks(arrays[f"{protocol}_greater"], arrays[f"{protocol}_ties"])
+        except KeyError as error:
+            raise StoreError(f"{self.folder / result.key}.npz: has no {error.args[0]}; delete the run") from error
+        if not len(ranks.greater) == len(ranks.ties) == result.users:
+            raise StoreError(f"{self.folder / result.key}.npz: not the ranks of {result.users} users; delete the run")
+        return ranks
+
+    def finished(self) -> Iterator[RunResult]:
+        """All kept runs, in the order of their keys."""
+        for path in sorted(self.folder.glob("*.json")):
+            if (result := self.get(path.stem)) is not None:
+                yield result
+
+
+def rank_arrays(ranks: Mapping[str, Ranks]) -> Arrays:
+    """Ranks by protocol as the arrays that `RunStore.ranks` reads."""
+    out: Arrays = {}
+    for protocol, found in ranks.items():
+        out[f"{protocol}_greater"] = found.greater.astype(np.int32)
+        out[f"{protocol}_ties"] = found.ties.astype(np.int32)
+    return out

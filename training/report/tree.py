@@ -1,0 +1,74 @@
+"""What a prefix of a semantic ID means: the words that its items say more often than the rest of the catalogue."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.items import Item
+from training.report.content import Branch
+
+_WORD = re.compile(r"[^\W\d_]{3,}")
+_TITLE_LENGTH = 60
+
+
+def semantic_tree(
+    codes: NDArray[np.int32],
+    items: Sequence[Item],
+    *,
+    widths: Sequence[int] = (6, 3, 2),
+    words: int = 4,
+    examples: int = 6,
+) -> list[Branch]:
+    """The most crowded prefixes of the semantic IDs [n_items, levels], `widths[level]` of them below each other.
+
+    examples: titles in the whole tree, at most: they belong to others.
+    """
+    says = [frozenset(word.lower() for word in _WORD.findall(item.to_text())) for item in items]
+    everywhere = Counter(word for words_of in says for word in words_of)
+    titles = [0]
+
+    def grow(rows: NDArray[np.int64], prefix: list[int]) -> list[Branch]:
+        level = len(prefix)
+        if level >= min(codes.shape[1], len(widths)):
+            return []
+        found, counts = np.unique(codes[rows, level], return_counts=True)
+        branches = []
+        # A crowd of equal size stands in the order of the codes, so that the tree is the same every time.
+        for at in np.lexsort((found, -counts))[: widths[level]]:
+            code = int(found[at])
+            inside = rows[codes[rows, level] == code]
+            shown: list[str] = []
+            if level == 0 and titles[0] < examples:
+                title = next((title for row in inside if (title := items[row].title)), None)
+                if title is not None:
+                    shown.append(title if len(title) <= _TITLE_LENGTH else title[: _TITLE_LENGTH - 1] + "…")
+                    titles[0] += 1
+            branches.append(
+                Branch(
+                    code=[*prefix, code],
+                    items=len(inside),
+                    words=telling_words([says[row] for row in inside], everywhere, len(items), words),
+                    examples=shown,
+                    branches=grow(inside, [*prefix, code]),
+                )
+            )
+        return branches
+
+    return grow(np.arange(len(items)), [])
+
+
+def telling_words(says: Sequence[frozenset[str]], everywhere: Counter[str], n_items: int, count: int) -> list[str]:
+    """Words by p · log(p / q), of which p is their share of these items and q that of all: their part in KL(p ‖ q)."""
+    here = Counter(word for words_of in says for word in words_of)
+    gain = {
+        word: (found / len(says)) * math.log((found / len(says)) / (everywhere[word] / n_items))
+        for word, found in here.items()
+    }
+    ranked = sorted(gain, key=lambda word: (-gain[word], word))
+    return [word for word in ranked[:count] if gain[word] > 0]
