@@ -4,7 +4,7 @@ Sun, Liu, Wu, Pei, Lin, Ou and Jiang, "BERT4Rec: sequential recommendation with 
 from transformer", CIKM 2019 (arXiv 1904.06690): 2 layers, 2 heads, 64-d, GELU, 60 % of the items of a history masked
 (its value for Beauty), softmax over the catalogue; some histories with the last item alone masked, as in use.
 
-`paper.md` holds no published figure of it to check against.
+No published figure of it on this protocol is known here for certain.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Tang and Wang, "Personalized top-N sequential recommendation via convolutional s
 (arXiv 1809.07426): L = 5 items read, T = 3 items predicted, horizontal filters of every height and vertical ones,
 binary cross-entropy with 3 random negatives. Dimensions are 64 here, as those of all methods that are compared.
 
-`paper.md` holds no published figure of it to check against.
+No published figure of it on this protocol is known here for certain.
 """
 
 from __future__ import annotations

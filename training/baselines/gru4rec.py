@@ -5,7 +5,7 @@ Hidasi, Karatzoglou, Baltrunas and Tikk, "Session-based recommendations with rec
 embeddings. In place of session-parallel mini-batches whole histories are unrolled, as all later comparisons do; the
 loss is the binary cross-entropy with one random negative that SASRec is trained with, not BPR over the batch.
 
-`paper.md` holds no published figure of it to check against.
+No published figure of it on this protocol is known here for certain.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Ma, Kang and Liu, "Hierarchical gating networks for sequential recommendation", 
 gating, instance gating, average pooling, item-item products and a matrix factorization term; BPR; L = 5, T = 3.
 Dimensions are 64 here, as those of all methods that are compared.
 
-`paper.md` holds no published figure of it to check against.
+No published figure of it on this protocol is known here for certain.
 """
 
 from __future__ import annotations

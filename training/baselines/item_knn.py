@@ -2,7 +2,7 @@
 
 After Sarwar, Karypis, Konstan and Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001,
 and Deshpande and Karypis, "Item-based top-N recommendation algorithms", TOIS 2004 (binary cosine, k neighbours an
-item). `paper.md` holds no published figure to check against.
+item). No published figure to check against is known here for certain.
 """
 
 from __future__ import annotations

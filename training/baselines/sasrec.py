@@ -6,7 +6,7 @@ Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018 (arXiv 1
 Published, binary cross-entropy: sampled-99 HIT@10 / NDCG@10 Beauty .4696 / .3156, Sports .4622 / .2869, Toys
 .4663 / .3136 (the method paper's table); full ranking R@10 / NDCG@10 Beauty .0605 / .0318, Sports .0350 / .0192, Toys
 .0675 / .0374 (the S3-Rec paper). Sampled softmax with 256 negatives, full ranking: Beauty .0921 / .0531, Sports
-.0569 / .0314, Toys .0970 / .0580. All as `paper.md` has them.
+.0569 / .0314, Toys .0970 / .0580.
 """
 
 from __future__ import annotations
