@@ -2,10 +2,11 @@
 
 Rendle, "Factorization Machines", ICDM 2010: score(x) = w·x + ½ Σ_f [(Σ_i v_if x_i)² − Σ_i v_if² x_i²], with features
 as in its example (a user, the item, the other items of the user weighing 1 in all, the latest item); brand and
-categories of the candidate are added, as the method paper's FM reads attributes.
+categories of the candidate are added: features are what the model is for.
 
 Published (the method paper's table, sampled-99 HIT@10 / NDCG@10): Beauty .2311 / .1207, Sports .2491 / .1334,
-Toys .1715 / .0850. They are below popularity; which features and loss gave them is not written anywhere.
+Toys .1715 / .0850. They are below popularity; which features and loss gave them is not known here. This one comes out
+far above (Beauty, 25 epochs: .4850 / .2922): it reads the history and the attributes.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class Popularity:
     """Score of an item: its interactions in the training part of the sequences. Nothing is learned, nothing chosen.
 
     Published (the method paper's table, sampled-99 HIT@10 / NDCG@10): Beauty .3386 / .1803, Sports .3423 / .1902,
-    Toys .3008 / .1618. These count every interaction, the test targets included: so counted, Beauty comes out at
-    .3366 / .1788 here, and at .2872 / .1490 by what training may see.
+    Toys .3008 / .1618. They seem to count every interaction, the test targets included: so counted, Beauty comes
+    out at .3366 / .1788 here, and at .2872 / .1490 by what training may see.
     """
 
     name = "popularity"
