@@ -16,8 +16,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 KINDRED_ARTIFACTS ?= artifacts
 # One environment per content of these files: a second `make test` installs nothing.
-KEY := $(shell cat pyproject.toml scripts/install.sh requirements/$(LOCK).lock | cksum | cut -d ' ' -f 1)
-STAMP := .venv/setup-$(KEY)-$(LOCK)-$(notdir $(TORCH_INDEX:/=))
+stamp = .venv/setup-$(shell cat pyproject.toml scripts/install.sh requirements/$(1).lock | cksum | cut -d ' ' -f 1)-$(1)-$(notdir $(TORCH_INDEX:/=))
+STAMP := $(call stamp,$(LOCK))
+# To serve takes half the packages that to test takes; where the whole environment is there, it serves too.
+RUN_STAMP := $(or $(wildcard $(STAMP)),$(call stamp,$(patsubst dev,run,$(LOCK))))
 
 .PHONY: help setup demo serve test check format lock clean
 .DEFAULT_GOAL := help
@@ -25,16 +27,16 @@ STAMP := .venv/setup-$(KEY)-$(LOCK)-$(notdir $(TORCH_INDEX:/=))
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
-$(STAMP):
+$(sort $(STAMP) $(RUN_STAMP)):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (or name one: make PYTHON=/path/to/python3)"; exit 1; }
-	TORCH_INDEX='$(TORCH_INDEX)' PYTHON='$(PYTHON)' sh scripts/install.sh .venv $(LOCK)
+	TORCH_INDEX='$(TORCH_INDEX)' PYTHON='$(PYTHON)' sh scripts/install.sh .venv $(if $(filter $@,$(STAMP)),$(LOCK),run)
 	@rm -f .venv/setup-*
 	@printf 'TORCH_INDEX ?= %s\nLOCK ?= %s\n' '$(TORCH_INDEX)' '$(LOCK)' >.venv/setup.mk
 	@touch $@
 
 setup: $(STAMP) ## the virtual environment .venv
 
-demo: $(STAMP) ## an artifact trained on the synthetic demo data set, where there is none yet
+demo: $(RUN_STAMP) ## an artifact trained on the synthetic demo data set, where there is none yet
 	@test -e '$(KINDRED_ARTIFACTS)/current' || test -e '$(KINDRED_ARTIFACTS)/manifest.json' \
 		|| $(BIN)/python -m training train --data demo --output '$(KINDRED_ARTIFACTS)' --threads 1
 
