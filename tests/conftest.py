@@ -89,6 +89,7 @@ TINY: Recipe = DEFAULT.override(
         "id_dim": 8,
         "hidden": (32,),
         "text_dim": 24,
+        "cold_probability": 0.1,
         "max_length": 8,
         "loss": "softmax",
         "learning_rate": 5e-3,

@@ -56,4 +56,4 @@ def by_length(histories: Sequence[Items], device: torch.device) -> Iterator[tupl
         members = order[start : start + run.histories]
         start += run.histories
         items = np.stack([histories[member] for member in members]).astype(np.int64)
-        yield torch.from_numpy(members).to(device), torch.from_numpy(items).to(device)
+        yield torch.tensor(members, device=device), torch.from_numpy(items).to(device)
