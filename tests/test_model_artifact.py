@@ -230,7 +230,7 @@ def test_a_tensor_with_nan_is_named(folder: Path, file: str, tensor: str, value:
         ("tokenizer", {"cold_policy": "zero"}, ("'cold_vector' is unexpected",)),
         ("tokenizer", {"text_dim": 25}, ("decoder.2.bias", "expected torch.float32 [25]")),
         ("recommender", {"dim": 22}, ("recommender reads 22 dimensions, the tokenizer gives 24",)),
-        ("recommender", {"blocks": 2}, ("recommender.safetensors", "blocks.1", "is missing")),
+        ("recommender", {"blocks": 3}, ("recommender.safetensors", "blocks.2", "is missing")),
         ("recommender", {"max_length": 9}, ("recommender.safetensors", "positions.weight")),
         ("text_encoder", {"dim": 23}, ("text_encoder.safetensors", "the tokenizer reads 24")),
         ("text_encoder", {"fingerprint": "0" * 64}, ("is not the text encoder",)),
