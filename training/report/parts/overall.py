@@ -134,7 +134,13 @@ def _costs(groups: dict[str, list[RunResult]]) -> Table:
         [name, over_seeds(run.epochs for run in runs), over_seeds(run.seconds for run in runs), runs[0].machine]
         for name, runs in groups.items()
     ]
-    return table("Cost", heads, rows, "Median over seeds. Training alone, without the evaluation after each epoch.")
+    return table(
+        "Cost",
+        heads,
+        rows,
+        "Median over seeds. Ours: training alone, without the evaluation after each epoch. Baselines: all of fitting, "
+        "with evaluation and grid search, since it was last resumed.",
+    )
 
 
 def _keys(groups: Iterable[list[RunResult]]) -> list[str]:
