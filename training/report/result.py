@@ -30,8 +30,9 @@ class RunResult(BaseModel):
     """The figures of one run, JSON-ready.
 
     figures: {"valid" and "test": {"full" and "sampled": {metric: value}}}; "sampled" is missing where the catalogue
-    leaves too few items to draw. intervals: {"test": {protocol: {metric: [low, high]}}}, 95 % over users. seconds: ours,
-    of training alone; a baseline's, of all its fitting since it was last resumed. curve: losses and monitored metric by epoch. notes: what a method has to add, JSON-ready.
+    leaves too few items to draw. intervals: {"test": {protocol: {metric: [low, high]}}}, 95 % over users. seconds: of
+    training alone for ours; of all fitting since it was last resumed for a baseline. curve: losses and monitored metric
+    by epoch. notes: what a method has to add, JSON-ready.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
