@@ -114,8 +114,8 @@ DEFAULT = Recipe(
     id_dim=64,
     cold_policy="neighbour",
     cold_probability=0.1,
-    # Half of the weights that a request reads. On Beauty, validation, against the fourfold layer: full NDCG@10 .0594 and
-    # .0587, sampled HIT@10 .563 and .571. A single block, with a fifth of the ID halves masked: .0594 and .559.
+    # Half of the weights that a request reads. On Beauty, validation, against the fourfold layer: full NDCG@10 .0594
+    # and .0587, sampled HIT@10 .563 and .571. A single block with a fifth of the ID halves masked: .0594 and .559.
     feed_forward=1,
     loss="sampled_softmax",
     negatives=1024,
