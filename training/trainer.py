@@ -33,6 +33,7 @@ from training.datasets.splits import EvaluationCases, Split, leave_one_out
 from training.evaluation import NEGATIVES_SEED, draw_negatives, full_ranks, queries, sampled_ranks
 from training.metrics import Ranks, ndcg, reciprocal_rank
 from training.objective import JointModel, Losses
+from training.shrinkage import fold, shrink
 
 # Seeds of an epoch are far apart, so that runs of neighbouring seeds share no epoch's random numbers.
 _SEED_STRIDE = 100_003
@@ -95,6 +96,8 @@ class Trainer:
         torch.manual_seed(seed)
         text = torch.from_numpy(self.text_encoder.encode([item.to_text() for item in dataset.items]))
         tokenizer = HybridTokenizer(recipe.tokenizer_config(text.shape[1]), dataset.n_items)
+        if recipe.id_shrinkage:
+            shrink(tokenizer, torch.from_numpy(self.popularity), recipe.id_shrinkage)
         recommender = SequenceRecommender(recipe.recommender_config(tokenizer.dim))
         trained = torch.from_numpy(self.popularity > 0)
         self.model = JointModel(tokenizer, recommender, text, trained).to(self.device)
@@ -139,6 +142,7 @@ class Trainer:
                 self._save(checkpoint, best_weights, {"best": best, "best_epoch": best_epoch, "epoch": epoch})
             progress.epoch(report)
         self.model.load_state_dict(best_weights)
+        fold(self.model.tokenizer)
         self.model.eval()
 
     def _epoch(self, epoch: int, best: float, progress: Progress) -> EpochReport:
