@@ -59,7 +59,7 @@ class Recipe(FrozenConfig):
         gt=0,
         le=1,
         description="share of a step's items, drawn at random, that the decoder is trained on: as good an estimate of "
-        "the loss for less of the time",
+        "the loss for less of the time; .125 left fewer distinct semantic IDs (Beauty, paper: 81.8 % against 84.0 %)",
     )
     commitment_weight: float = Field(1.0, ge=0, description="λ of the paper")
     codebook_weight: float = Field(1.0, ge=0)
@@ -115,8 +115,7 @@ class Recipe(FrozenConfig):
         return Recipe.model_validate({**self.model_dump(), **changes})
 
 
-# The decoder sees an eighth of a step's items: each item of the catalogue still about twice an epoch on Beauty.
-PAPER = Recipe(name="paper", cold_probability=0.05, reconstruction_share=0.125)
+PAPER = Recipe(name="paper", cold_probability=0.05)
 
 DEFAULT = Recipe(
     name="default",
