@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from training.checkpoint import write_atomically
 from training.metrics import Ranks
 from training.report import result as result_module
 from training.report.result import METRICS, RunResult, figures_of, intervals_of, per_user, run_key
-from training.report.store import RunStore, StoreError, rank_arrays, write_atomically
+from training.report.store import RunStore, StoreError, rank_arrays
 
 RANKS = {
     "full": Ranks(np.array([0, 3, 40]), np.array([0, 1, 0])),

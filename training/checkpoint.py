@@ -27,11 +27,14 @@ class CheckpointError(Exception):
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
     """Replace `path` atomically. `state` is JSON-ready."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, safetensors.torch.save(plain, {_STATE: json.dumps(state)}))
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`, all of it or nothing; its folder is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {_STATE: json.dumps(state)}
-    )
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
         file.write(data)
         file.flush()

@@ -143,13 +143,18 @@ class JointModel(nn.Module):
         """bce: [positions, negatives], none equal to its target; sampled_softmax: [negatives]; softmax: [0]."""
         count, device = len(self.candidates), targets.device
         if recipe.loss == "bce":
-            # Uniform over the other count − 1 candidates: a shift by 1 … count − 1, modulo count.
-            shift = torch.randint(1, count, (len(targets), recipe.negatives), device=device)
-            place = torch.searchsorted(self.candidates, targets)
-            return self.candidates[(place.unsqueeze(-1) + shift) % count]
+            return draw_others(self.candidates, targets, recipe.negatives)
         if recipe.loss == "sampled_softmax":
             return self.candidates[torch.randint(count, (recipe.negatives,), device=device)]
         return targets.new_empty(0)
+
+
+def draw_others(candidates: Tensor, targets: Tensor, count: int) -> Tensor:
+    """Negatives [*, count] for targets [*], uniform over the sorted candidates [n] other than the target itself."""
+    # A shift by 1 … n − 1, modulo n.
+    shift = torch.randint(1, len(candidates), (*targets.shape, count), device=targets.device)
+    place = torch.searchsorted(candidates, targets)
+    return candidates[(place.unsqueeze(-1) + shift) % len(candidates)]
 
 
 def _recommendation_losses(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, recipe: Recipe) -> Tensor:

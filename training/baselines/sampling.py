@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from model.packing import pack
 from training.batches import Items
 from training.datasets.splits import Split
+from training.objective import draw_others
 from training.trainer import training_popularity
 
 
@@ -32,10 +33,7 @@ class Negatives(nn.Module):
 
     def draw(self, targets: Tensor, count: int) -> Tensor:
         """Negatives [*, count] for targets [*], none equal to its own target."""
-        candidates = self.candidates
-        place = torch.searchsorted(candidates, targets)
-        shift = torch.randint(1, len(candidates), (*targets.shape, count), device=targets.device)
-        return candidates[(place.unsqueeze(-1) + shift) % len(candidates)]
+        return draw_others(self.candidates, targets, count)
 
 
 def bce(positive: Tensor, negative: Tensor) -> Tensor:

@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from training.checkpoint import write_atomically
 from training.report.content import Section, cell_text
 from training.report.parts import PARTS
 from training.report.plots import require_extra
 from training.report.result import RunResult
 from training.report.runs import Workbench
-from training.report.store import StoreError, write_atomically
+from training.report.store import StoreError
 
 FORMAT = 1
 TEMPLATE = Path(__file__).with_name("page.html.j2")

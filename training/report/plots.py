@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.checkpoint import write_atomically
 from training.report.content import Figure
-from training.report.store import write_atomically
 
 # Okabe and Ito, Color Universal Design (2008): told apart by most people, whatever their colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from training.checkpoint import write_atomically
 from training.metrics import Ranks
 from training.report.result import RunResult, run_key
 
@@ -24,17 +24,6 @@ Arrays = dict[str, NDArray[Any]]
 
 class StoreError(ValueError):
     """A kept run that cannot be used; the message names the file and says what to do."""
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @dataclass(frozen=True)
