@@ -20,11 +20,12 @@ import torch
 import typer
 
 from model.artifact import Artifact
+from model.neighbours import Neighbours
 from training.config import RECIPES
 from training.console import progress_display
 from training.datasets import cold_holdout, load_dataset
 from training.datasets.splits import ColdCase
-from training.evaluation import full_ranks, queries
+from training.evaluation import boosts_of, full_ranks, queries
 from training.export import export
 from training.metrics import hit, summary
 from training.trainer import Trainer
@@ -50,12 +51,13 @@ def main(
         export(trainer, root)
         artifact = Artifact.load(root)
     known = torch.from_numpy(artifact.catalogue_embeddings())
-    added = torch.from_numpy(artifact.encode_new(holdout.held_out).embeddings)
+    added = artifact.encode_new(holdout.held_out)
     index_of = artifact.items.index_of | {item.item_id: len(known) + at for at, item in enumerate(holdout.held_out)}
-    everything = torch.cat([known, added])
-    cold = recall(artifact, holdout.cases, index_of, everything)
-    before = recall(artifact, holdout.warm_cases, artifact.items.index_of, known)
-    after = recall(artifact, holdout.warm_cases, index_of, everything)
+    everything = torch.cat([known, torch.from_numpy(added.embeddings)])
+    joined = artifact.neighbours.extended(added.near)
+    cold = recall(artifact, holdout.cases, index_of, everything, joined)
+    before = recall(artifact, holdout.warm_cases, artifact.items.index_of, known, artifact.neighbours)
+    after = recall(artifact, holdout.warm_cases, index_of, everything, joined)
     result = {
         "data": holdout.train.name,
         "recipe": recipe,
@@ -70,7 +72,11 @@ def main(
 
 
 def recall(
-    artifact: Artifact, cases: list[ColdCase], index_of: dict[str, int], catalogue: torch.Tensor
+    artifact: Artifact,
+    cases: list[ColdCase],
+    index_of: dict[str, int],
+    catalogue: torch.Tensor,
+    neighbours: Neighbours,
 ) -> dict[str, float]:
     """Full-ranking metrics of the cases whose history holds an item that `index_of` knows."""
     histories, targets = [], []
@@ -80,7 +86,8 @@ def recall(
             histories.append(history)
             targets.append(index_of[case.target])
     goal = np.array(targets, dtype=np.int64)
-    ranks = full_ranks(queries(artifact.recommender, catalogue, histories), catalogue, goal, histories)
+    boosts = boosts_of(neighbours, histories, artifact.recommender.config.max_length)
+    ranks = full_ranks(queries(artifact.recommender, catalogue, histories), catalogue, goal, histories, boosts)
     return {"users": len(cases), "ranked": len(goal), "hit@10_all": float(hit(ranks, 10).sum() / len(cases))} | summary(
         ranks
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
@@ -28,11 +29,14 @@ from model.manifest import (
     GOLDEN,
     ITEMS,
     MANIFEST,
+    NEIGHBOURS,
     RECOMMENDER,
     TEXT_ENCODER,
     TOKENIZER,
     Manifest,
 )
+from model.neighbour_file import neighbour_tensors, read_neighbours
+from model.neighbours import Near, Neighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
 from model.store import ArtifactError, read_version, resolve_current, set_current, write_version
@@ -46,11 +50,15 @@ _ERROR_QUANTILES = "error_quantiles"
 
 @dataclass(frozen=True, eq=False)
 class NewItems:
-    """Items tokenized from their text. codes [n, levels] int64, embeddings [n, D] float32, error [n] float32."""
+    """Items tokenized from their text. codes [n, levels] int64, embeddings [n, D] float32, error [n] float32.
+
+    near: for each item those of the catalogue with the nearest texts; none where the artifact scores without.
+    """
 
     codes: NDArray[np.int64]
     embeddings: NDArray[np.float32]
     error: NDArray[np.float32]
+    near: list[Near]
 
 
 @dataclass(eq=False)
@@ -61,6 +69,7 @@ class Artifact:
     tokenizer: HybridTokenizer
     recommender: SequenceRecommender
     text_encoder: TextEncoder
+    neighbours: Neighbours
     items: ItemTable
     error_quantiles: NDArray[np.float32]
     golden: bytes
@@ -91,11 +100,13 @@ class Artifact:
         config = self.manifest.tokenizer
         codes = np.zeros((len(items), config.levels if config.has_semantic else 0), dtype=np.int64)
         error = np.zeros(len(items), dtype=np.float32)
+        text = np.empty((len(items), 0), np.float32)
+        if (config.has_semantic or "alike" in self.neighbours.configs) and items:
+            text = self.text_encoder.encode([item.to_text() for item in items])
         if config.has_semantic and items:
-            text = torch.from_numpy(self.text_encoder.encode([item.to_text() for item in items]))
-            tokens = self.tokenizer.tokenize(text)
+            tokens = self.tokenizer.tokenize(torch.from_numpy(text))
             codes, error = tokens.codes.numpy(), tokens.error.numpy()
-        return NewItems(codes, self._embed(codes, index), error)
+        return NewItems(codes, self._embed(codes, index), error, self.neighbours.near(text))
 
     @torch.inference_mode()
     def query(self, histories: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -141,6 +152,7 @@ class Artifact:
             TOKENIZER: safetensors.torch.save(tokenizer),
             RECOMMENDER: safetensors.torch.save(_tensors(self.recommender)),
             TEXT_ENCODER: safetensors.torch.save(self.text_encoder.state()),
+            NEIGHBOURS: safetensors.numpy.save(neighbour_tensors(self.neighbours)),
             ITEMS: self.items.to_parquet(),
             GOLDEN: self.golden,
             CARD: card.encode(),
@@ -179,6 +191,7 @@ class Artifact:
             text_encoder=_load_text_encoder(
                 manifest, _read_tensors(folder / TEXT_ENCODER, files[TEXT_ENCODER]), folder
             ),
+            neighbours=read_neighbours(files[NEIGHBOURS], manifest, folder / NEIGHBOURS),
             items=ItemTable.from_parquet(
                 files[ITEMS],
                 where=str(folder / ITEMS),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Metric: TypeAlias = Literal["cosine", "euclidean"]
 TokenType: TypeAlias = Literal["hybrid", "id", "semantic"]
 ColdPolicy: TypeAlias = Literal["neighbour", "learned", "zero", "mean", "predicted"]
+NeighbourKind: TypeAlias = Literal["alike", "together"]
 
 
 class FrozenConfig(BaseModel):
@@ -77,3 +78,12 @@ class RecommenderConfig(FrozenConfig):
         if self.dim % self.heads:
             raise ValueError(f"heads: {self.heads} does not divide dim {self.dim}")
         return self
+
+
+class NeighbourConfig(FrozenConfig):
+    """How one kind of neighbours adds to a score: weight · log(1 + evidence / floor). See `model/neighbours.py`."""
+
+    weight: float = Field(gt=0, allow_inf_nan=False)
+    floor: float = Field(gt=0, allow_inf_nan=False, description="evidence that adds weight · log 2")
+    decay: float = Field(gt=0, le=1, description="what the evidence of a history item is worth, per later item")
+    count: int = Field(ge=1, le=65536, description="most neighbours of an item")

@@ -98,4 +98,6 @@ def _scores(artifact: Artifact, embeddings: NDArray[np.float32], history: list[i
     """Scores of the whole catalogue [n_items] for a history of item indices."""
     query = artifact.query([embeddings[history]])
     scores: NDArray[np.float32] = (query @ embeddings.T)[0]
+    if artifact.neighbours:
+        scores = scores + artifact.neighbours.boosts([np.array(history[-artifact.recommender.config.max_length :])])[0]
     return scores

@@ -7,20 +7,21 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from model.config import FrozenConfig, RecommenderConfig, TokenizerConfig
+from model.config import FrozenConfig, NeighbourConfig, NeighbourKind, RecommenderConfig, TokenizerConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.safetensors"
 RECOMMENDER = "recommender.safetensors"
 TEXT_ENCODER = "text_encoder.safetensors"
+NEIGHBOURS = "neighbours.safetensors"
 ITEMS = "items.parquet"
 GOLDEN = "golden.json"
 CARD = "README.md"
 EVALUATION = "evaluation.parquet"
 
-REQUIRED_FILES = (TOKENIZER, RECOMMENDER, TEXT_ENCODER, ITEMS, GOLDEN, CARD)
+REQUIRED_FILES = (TOKENIZER, RECOMMENDER, TEXT_ENCODER, NEIGHBOURS, ITEMS, GOLDEN, CARD)
 OPTIONAL_FILES = (EVALUATION,)
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -64,6 +65,7 @@ class Manifest(FrozenConfig):
     created: str = Field(description="UTC, ISO 8601")
     tokenizer: TokenizerConfig
     recommender: RecommenderConfig
+    neighbours: dict[NeighbourKind, NeighbourConfig] = Field(description="by kind; empty where scores have none")
     text_encoder: TextEncoderEntry
     dataset: DatasetEntry
     n_items: int = Field(ge=1)

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.items import AttributeValue, Item
+from model.neighbours import Neighbours
+from service.boosts import Boosts, Place, Placing
 from service.index import Doubles, Floats, ItemIndex, Mask, Rows, View, pack
 from service.schemas import FilterValue
 
@@ -34,6 +36,7 @@ class Record:
     popularity: int  # interactions in training
     revision: int  # 0: as the artifact has it
     attributes: Mapping[str, AttributeValue]
+    place: Place
     previous: int = -1  # the row this one replaced
 
     @property
@@ -44,7 +47,7 @@ class Record:
 class _Generation:
     """Records by row and what finds them. Grows by appending; starts anew when too many rows are dead."""
 
-    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex) -> None:
+    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex, neighbours: Neighbours) -> None:
         self.records: list[Record] = []
         self.row_of: dict[str, int] = {}
         self.postings: dict[str, dict[tuple[bool, FilterValue], list[int]]] = {}
@@ -55,6 +58,8 @@ class _Generation:
             self.append(record)
             self.row_of[record.item_id] = row
             self.count(record, 1)
+        places = [(row, record.place) for row, record in enumerate(records)]
+        self.placing = Placing(neighbours).changed(places, [])
 
     def append(self, record: Record) -> None:
         row = len(self.records)
@@ -80,6 +85,7 @@ class Moment:
     def __init__(self, view: View, generation: _Generation) -> None:
         self.view = view
         self._generation = generation
+        self._placing = generation.placing
 
     def row(self, item_id: str) -> int | None:
         """The row of an item, or None when it is not served."""
@@ -90,6 +96,11 @@ class Moment:
 
     def record(self, row: int) -> Record:
         return self._generation.records[row]
+
+    def boosts(self, history: Sequence[int]) -> Boosts | None:
+        """What the neighbours of a history of rows, oldest first, add to scores; None where they add nothing."""
+        records = self._generation.records
+        return self._placing.boosts([records[row].place for row in history], self.view.n)
 
     def shares(self, codes: tuple[int, ...]) -> int:
         """How many items have exactly these codes; none have no codes (an artifact of ID tokens alone)."""
@@ -185,9 +196,10 @@ def _lengths(vectors: Floats) -> Floats:
 class Catalogue:
     """Holds the current `moment`. One writer at a time (the caller's lock)."""
 
-    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex) -> None:
+    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex, neighbours: Neighbours) -> None:
         self._build = build
-        self._generation = _Generation(records, vectors, build)
+        self._neighbours = neighbours
+        self._generation = _Generation(records, vectors, build, neighbours)
         self.moment = Moment(self._generation.index.view, self._generation)
 
     @property
@@ -222,6 +234,8 @@ class Catalogue:
         orders = np.array([record.order for record, _ in fresh.values()], np.int64)
         rows = generation.index.update(vectors, orders, dead)
         generation.row_of.update(zip(fresh, rows, strict=True))
+        added = [(row, record.place) for row, (record, _) in zip(rows, fresh.values(), strict=True)]
+        generation.placing = generation.placing.changed(added, [generation.records[row].place for row in dead])
         self.moment = Moment(generation.index.view, generation)
         self._compact()
 
@@ -234,5 +248,5 @@ class Catalogue:
             return
         rows = self.moment._in_order
         records = [replace(self._generation.records[row], previous=-1) for row in rows]
-        self._generation = _Generation(records, view.vectors[rows], self._build)
+        self._generation = _Generation(records, view.vectors[rows], self._build, self._neighbours)
         self.moment = Moment(self._generation.index.view, self._generation)

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from model.artifact import Artifact
 from model.items import Item
+from model.neighbours import Near
 from model.tokenizer import COLD
+from service.boosts import Place
 from service.catalogue import Record
 from service.index import Floats
 
@@ -20,6 +22,7 @@ class Encoded(NamedTuple):
     item_index: int  # in the artifact's catalogue, or COLD
     error: float
     percentile: float
+    near: Near
 
 
 def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
@@ -34,6 +37,7 @@ def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
             item_index=index[position],
             error=float(new.error[position]),
             percentile=float(percentiles[position]),
+            near=new.near[position],
         )
         for position in range(len(items))
     ]
@@ -52,6 +56,7 @@ def catalogue_records(artifact: Artifact) -> list[Record]:
             popularity=popularity,
             revision=0,
             attributes=item.public_attributes(),
+            place=Place(index, None),
         )
         for index, (item, codes, popularity, cold) in enumerate(columns)
     ]
@@ -69,4 +74,5 @@ def registered_record(artifact: Artifact, item: Item, encoded: Encoded, seq: int
         popularity=0 if index == COLD else int(table.popularity[index]),
         revision=revision,
         attributes=item.public_attributes(),
+        place=Place(index, encoded.near),
     )

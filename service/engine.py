@@ -242,7 +242,7 @@ def load_catalogue(artifact: Artifact, registry: Registry, settings: Settings) -
         ef_search=settings.index_ef_search,
         probes=settings.index_probes,
     )
-    return Catalogue([*kept, *overlaid], every, build)
+    return Catalogue([*kept, *overlaid], every, build, artifact.neighbours)
 
 
 def served(moment: Moment, record: Record) -> Served:

@@ -15,14 +15,15 @@ scored anew in double precision, so equal embeddings have equal scores wherever 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.boosts import Boosts
+from service.coarse import Coarse, build_coarse
 from service.settings import IndexKind
 
 Floats = NDArray[np.float32]
@@ -31,15 +32,8 @@ Rows = NDArray[np.int64]
 Mask = NDArray[np.uint8]
 """Bit r & 7 of byte r >> 3 says whether row r may be found: the layout of FAISS's IDSelectorBitmap."""
 
-_faiss: Any = faiss  # its type stubs leave out or misname the search parameters
-
 _MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
 _REFINE = 8  # times k that an approximate kind fetches, to be scored exactly
-_MIN_IVFPQ = 1024  # below, product quantization has too little to learn from
-
-
-class BadIndex(ValueError):
-    """An index that cannot be built as asked."""
 
 
 def pack(flags: NDArray[np.bool_]) -> Mask:
@@ -58,20 +52,27 @@ class View:
     live_count: int
     norm: float  # the largest length of a row
     split: int  # columns of the semantic half
-    coarse: _Coarse | None
+    coarse: Coarse | None
 
     def search(
-        self, queries: Floats, k: int, allow: Mask | None = None, exclude: Iterable[int] = ()
+        self,
+        queries: Floats,
+        k: int,
+        allow: Mask | None = None,
+        exclude: Iterable[int] = (),
+        boosts: Sequence[Boosts | None] | None = None,
     ) -> tuple[Rows, Doubles]:
-        """The k best rows by inner product for each query: (rows, scores), each [b, k], best first.
+        """The k best rows by inner product and boost for each query: (rows, scores), each [b, k], best first.
 
-        queries: [b, D] float32. allow: only rows in this mask. exclude: rows never to be returned. Exact for
-        the kind "flat" and wherever `allow` is given. Fewer than k rows: filled up with row −1, score −inf.
+        queries: [b, D] float32. allow: only rows in this mask. exclude: rows never to be returned. boosts: what is
+        added to the scores of some rows, by query, nothing negative. Exact for the kind "flat" and wherever `allow`
+        is given. Fewer than k rows: filled up with row −1, score −inf.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         mask = self.live if allow is None else self.live & allow
         available = self.live_count if allow is None else int(np.bitwise_count(mask).sum())
         banned = frozenset(exclude)
+        boosted = [boost and boost.among(mask, banned) for boost in boosts or [None] * len(queries)]
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf)
         coarse = self.coarse if allow is None else None
@@ -81,39 +82,60 @@ class View:
             found, rough = self._fetch(queries[pending], fetch, mask, available, coarse)
             unsettled: list[int] = []
             for position, query in enumerate(pending):
-                best, exact = self._settle(queries[query], found[position], banned, k)
+                near = self._worth_scoring(queries[query], found[position], banned, boosted[query], k)
+                best, exact = self._settle(queries[query], near, boosted[query], k)
                 rows[query, : len(best)] = best
                 scores[query, : len(best)] = exact
                 # Rows that were not fetched score below the last one fetched, but for FAISS's rounding.
-                slack = 2 * queries.shape[1] * 2.0**-23 * self.norm * math.sqrt(queries[query] @ queries[query])
                 cut = float(exact[-1]) if len(best) == k else -math.inf
-                if coarse is None and fetch < available and not rough[position, -1] < cut - slack:
+                if coarse is None and fetch < available and not rough[position, -1] < cut - self._slack(queries[query]):
                     unsettled.append(query)
             pending = unsettled
             fetch = min(available, 4 * fetch)
         return rows, scores
 
-    def score_parts(self, query: Floats, rows: Rows) -> tuple[Doubles, Doubles]:
+    def score_parts(self, query: Floats, rows: Rows, boosts: Boosts | None = None) -> tuple[Doubles, Doubles]:
         """The semantic and the ID part of the scores of `rows` [n]; a score is their sum, exactly.
 
-        Each row is summed by itself in double precision, so a score depends on the embedding alone.
+        Each row is summed by itself in double precision, so a score depends on the embedding and the boost alone.
         """
         products = np.multiply(self.vectors[rows], query, dtype=np.float64)
-        return products[:, : self.split].sum(axis=1), products[:, self.split :].sum(axis=1)
+        semantic, own = products[:, : self.split].sum(axis=1), products[:, self.split :].sum(axis=1)
+        if boosts is not None:
+            more = boosts.of(rows)
+            semantic, own = semantic + more[0], own + more[1]
+        return semantic, own
 
     def ranked(self, scores: Doubles, rows: Rows, k: int) -> Rows:
         """Positions of the k best of `scores`, ties by the order of their rows."""
         return np.lexsort((self.orders[rows], -scores))[:k]
 
-    def _settle(self, query: Floats, found: Rows, banned: frozenset[int], k: int) -> tuple[Rows, Doubles]:
+    def _worth_scoring(self, query: Floats, found: Rows, banned: frozenset[int], boosts: Boosts | None, k: int) -> Rows:
+        """The rows that were found by dot product, less the banned, and those that their boost may have brought among
+        the k best.
+        """
         found = np.array([row for row in found.tolist() if row >= 0 and row not in banned], np.int64)
-        semantic, own = self.score_parts(query, found)
+        if boosts is None or not len(boosts.rows):
+            return found
+        rows = boosts.rows
+        if len(rows) > k:
+            rough = self.vectors[rows] @ query + boosts.semantic + boosts.own
+            rows = rows[rough >= np.partition(rough, -k)[-k] - 2 * self._slack(query)]
+        return np.union1d(found, rows)
+
+    def _settle(self, query: Floats, near: Rows, boosts: Boosts | None, k: int) -> tuple[Rows, Doubles]:
+        """The k best of some rows, and their scores."""
+        semantic, own = self.score_parts(query, near, boosts)
         total = semantic + own
-        best = self.ranked(total, found, k)
-        return found[best], total[best]
+        best = self.ranked(total, near, k)
+        return near[best], total[best]
+
+    def _slack(self, query: Floats) -> float:
+        """By how much a dot product in single precision may be off."""
+        return 2 * len(query) * 2.0**-23 * self.norm * math.sqrt(query @ query)
 
     def _fetch(
-        self, queries: Floats, fetch: int, mask: Mask, available: int, coarse: _Coarse | None
+        self, queries: Floats, fetch: int, mask: Mask, available: int, coarse: Coarse | None
     ) -> tuple[Rows, Floats]:
         full = available == self.n
         if coarse is None:
@@ -124,22 +146,6 @@ class View:
             # out.
             tail, more = _scan(queries, self.vectors, coarse.n, self.n, fetch, mask)
             rows, scores = np.hstack([rows, tail]), np.hstack([scores, more])
-        return rows, scores
-
-
-class _Coarse:
-    """An approximate index of the first n rows; immutable once built."""
-
-    def __init__(
-        self, n: int, index: faiss.Index, params: Callable[[faiss.IDSelector | None], faiss.SearchParameters]
-    ) -> None:
-        self.n = n
-        self._index = index
-        self._params = params
-
-    def search(self, queries: Floats, fetch: int, mask: Mask | None) -> tuple[Rows, Floats]:
-        selector = None if mask is None else faiss.IDSelectorBitmap(self.n, faiss.swig_ptr(mask))
-        scores, rows = self._index.search(queries, min(fetch, self.n), params=self._params(selector))
         return rows, scores
 
 
@@ -167,7 +173,7 @@ class ItemIndex:
         self._orders = np.zeros(capacity, np.int64)
         self._orders[:n] = orders
         self.kind = kind
-        coarse = _build(np.ascontiguousarray(vectors, np.float32), kind, ef_search, probes)
+        coarse = build_coarse(np.ascontiguousarray(vectors, np.float32), kind, ef_search, probes)
         flags = np.ones(n, np.bool_)
         norm = _largest_norm(vectors)
         self.view = View(n, self._buffer, self._orders, pack(flags), n, norm, split, coarse)
@@ -248,25 +254,3 @@ def _scan(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: 
     if start:
         rows[rows >= 0] += start
     return rows, scores
-
-
-def _build(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) -> _Coarse | None:
-    n, dim = vectors.shape
-    if kind == "flat":
-        return None
-    if kind == "hnsw":
-        graph = faiss.IndexHNSWFlat(dim, 32, faiss.METRIC_INNER_PRODUCT)
-        graph.hnsw.efConstruction = 200
-        graph.add(vectors)
-        return _Coarse(n, graph, lambda sel: _faiss.SearchParametersHNSW(efSearch=ef_search, sel=sel))
-    if n < _MIN_IVFPQ:
-        raise BadIndex(f"KINDRED_INDEX=ivfpq needs at least {_MIN_IVFPQ} items, the artifact has {n}: use flat")
-    cells = max(1, min(int(4 * math.sqrt(n)), n // 39))
-    parts = next(parts for parts in range(dim // 4 or 1, 0, -1) if dim % parts == 0)
-    inverted = faiss.IndexIVFPQ(
-        faiss.IndexFlatIP(dim), dim, cells, parts, 8 if n >= 39 * 256 else 4, faiss.METRIC_INNER_PRODUCT
-    )
-    inverted.cp.seed = 0
-    inverted.train(vectors)
-    inverted.add(vectors)
-    return _Coarse(n, inverted, lambda sel: _faiss.SearchParametersIVF(nprobe=probes, sel=sel))

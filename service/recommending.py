@@ -69,7 +69,8 @@ class Recommender:
         request = plan.request
         wanted = pool_size(request.k) if request.diversity else request.k
         wanted = min(wanted, moment.view.live_count)
-        found, totals = moment.view.search(query[None, :], wanted, plan.allow, plan.exclude)
+        boosts = moment.boosts(plan.history[-self._max_length :])
+        found, totals = moment.view.search(query[None, :], wanted, plan.allow, plan.exclude, [boosts])
         rows = found[0][found[0] >= 0]
         scores = totals[0][: len(rows)]
         if request.diversity:
@@ -77,7 +78,7 @@ class Recommender:
             rows, scores = rows[chosen], scores[chosen]
         reasons: Sequence[Why | None] = [None] * len(rows)
         if request.explain:
-            semantic, own = moment.view.score_parts(query, rows)
+            semantic, own = moment.view.score_parts(query, rows, boosts)
             read = plan.history[-self._max_length :]
             reasons = [
                 Why(float(a), float(b), [Shared(*pair) for pair in shared_codes(moment, int(row), read)])

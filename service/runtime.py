@@ -13,9 +13,9 @@ import anyio.to_thread
 from fastapi import Depends, Request
 
 from model.artifact import ArtifactError
+from service.coarse import BadIndex
 from service.engine import Engine
 from service.errors import NotReady, ServiceError
-from service.index import BadIndex
 from service.metrics import Metrics
 from service.settings import Settings
 

@@ -34,6 +34,8 @@ from service.results import Recommendation
 from service.schemas import RecommendRequest
 from service.server import Server, configuration
 from service.settings import Settings
+from training.config import RECIPES
+from training.neighbours import count_neighbours
 
 KINDS = ("soap", "lamp", "novel", "kettle", "scarf", "guitar")
 BRANDS = ("Alba", "Borea", "Corvo", "Dune")
@@ -67,6 +69,8 @@ def make_artifact(
     items: Sequence[Item] | None = None,
     tokens: TokenType = "hybrid",
     untrained: int = 4,
+    together: float = 1.5,
+    alike: float = 1.0,
 ) -> Artifact:
     """Write an artifact with random weights below `root` and make it current.
 
@@ -97,6 +101,12 @@ def make_artifact(
             tokenizer.cold_vector.normal_(std=0.3)
     popularity = np.arange(len(items), 0, -1, dtype=np.int64)
     popularity[len(items) - untrained :] = 0
+    rng = np.random.default_rng(seed)
+    sequences = [rng.choice(len(items) - untrained, 5, replace=False).astype(np.int32) for _ in range(len(items))]
+    recipe = RECIPES["paper"].override(
+        {"tokens": tokens, "together_weight": together, "alike_weight": alike, "neighbours": 6}
+    )
+    neighbours = count_neighbours(sequences, texts.numpy(), recipe)
     artifact = Artifact(
         manifest=Manifest(
             format_version=FORMAT_VERSION,
@@ -104,6 +114,7 @@ def make_artifact(
             created="2026-01-01T00:00:00+00:00",
             tokenizer=config,
             recommender=RecommenderConfig(dim=config.dim, max_length=8),
+            neighbours=dict(neighbours.configs),
             text_encoder=TextEncoderEntry(spec=encoder.spec(), dim=encoder.dim, fingerprint=encoder.fingerprint),
             dataset=DatasetEntry(name="made up", fingerprint="0", n_users=1, n_items=len(items), n_interactions=1),
             n_items=len(items),
@@ -118,6 +129,7 @@ def make_artifact(
         tokenizer=tokenizer.eval(),
         recommender=SequenceRecommender(RecommenderConfig(dim=config.dim, max_length=8)).eval(),
         text_encoder=encoder,
+        neighbours=neighbours,
         items=ItemTable(items, codes, popularity),
         error_quantiles=np.percentile(error, np.arange(101)).astype(np.float32),
         golden=b"",

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from model.items import Item
+from model.neighbours import Neighbours
+from service.boosts import Place
 from service.catalogue import Catalogue, Record
 from service.engine import Engine
 from service.errors import UnknownItem
@@ -29,6 +31,7 @@ def record(number: int, revision: int = 0, brand: str = "a") -> Record:
         popularity=10 - number % 10,
         revision=revision,
         attributes=item.public_attributes(),
+        place=Place(number, None),
     )
 
 
@@ -38,7 +41,7 @@ def vector(number: int) -> np.ndarray:
 
 def make(count: int = 10) -> Catalogue:
     vectors = np.array([vector(n) for n in range(count)])
-    return Catalogue([record(n) for n in range(count)], vectors, partial(ItemIndex, split=2))
+    return Catalogue([record(n) for n in range(count)], vectors, partial(ItemIndex, split=2), Neighbours(count))
 
 
 def listed(catalogue: Catalogue) -> list[str]:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.index import BadIndex, ItemIndex, pack
+from service.coarse import BadIndex
+from service.index import ItemIndex, pack
 from service.settings import IndexKind
 
 Floats = NDArray[np.float32]

@@ -13,7 +13,7 @@ from model.artifact import Artifact, ArtifactError
 from training.batches import Items
 from training.datasets.base import Dataset
 from training.datasets.splits import leave_one_out
-from training.evaluation import NEGATIVES_SEED, draw_negatives, full_ranks, queries, sampled_ranks
+from training.evaluation import NEGATIVES_SEED, boosts_of, draw_negatives, full_ranks, queries, sampled_ranks
 from training.metrics import Ranks
 
 PROTOCOLS = ("full", "sampled")
@@ -49,10 +49,11 @@ def evaluate_artifact(artifact: Artifact, sequences: list[Items], protocol: str)
     histories = [sequence[:-1] for sequence in sequences]
     targets: NDArray[np.int64] = np.array([sequence[-1] for sequence in sequences], dtype=np.int64)
     query = queries(artifact.recommender, catalogue, histories)
+    boosts = boosts_of(artifact.neighbours, histories, artifact.recommender.config.max_length)
     if protocol == "full":
-        return full_ranks(query, catalogue, targets, histories)
+        return full_ranks(query, catalogue, targets, histories, boosts)
     negatives = draw_negatives(sequences, len(artifact.items), NEGATIVES_SEED)
-    return sampled_ranks(query, catalogue, targets, negatives)
+    return sampled_ranks(query, catalogue, targets, negatives, boosts)
 
 
 def groups(artifact: Artifact, sequences: list[Items]) -> dict[str, NDArray[np.bool_]]:

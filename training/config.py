@@ -38,6 +38,13 @@ class Recipe(FrozenConfig):
         "vector",
     )
 
+    # Neighbours
+    together_weight: float = Field(
+        0.0, ge=0, description="how much items that follow each other in training add to a score; 0: nothing is counted"
+    )
+    alike_weight: float = Field(0.0, ge=0, description="how much items with near texts add to a score")
+    neighbours: int = Field(64, ge=1, description="neighbours kept of an item, of each kind")
+
     # Text
     text_encoder: str = Field("tfidf", description='"tfidf", or a sentence-transformers model by name or folder')
     text_dim: int = Field(384, ge=1, description="directions kept by the TF-IDF encoder")
@@ -122,6 +129,9 @@ DEFAULT = Recipe(
     id_dim=64,
     cold_policy="neighbour",
     cold_probability=0.1,
+    id_shrinkage=5,
+    together_weight=1.5,
+    alike_weight=1.0,
     # Half of the weights that a request reads. On Beauty, validation, against the fourfold layer: full NDCG@10 .0594
     # and .0587, sampled HIT@10 .563 and .571. A single block with a fifth of the ID halves masked: .0594 and .559.
     feed_forward=1,

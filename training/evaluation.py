@@ -6,13 +6,15 @@ Sampled-99 scores the target against 99 random items that the user never touched
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.neighbours import Neighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
 from training.batches import Items
@@ -20,6 +22,16 @@ from training.metrics import Ranks
 
 SAMPLED_NEGATIVES = 99
 NEGATIVES_SEED = 0
+
+Boosts: TypeAlias = Callable[[slice], Tensor]
+"""What neighbours add to the scores of some users, [users, items]."""
+
+
+def boosts_of(neighbours: Neighbours, histories: Sequence[Items], latest: int) -> Boosts | None:
+    """The boosts of users by the `latest` items of their histories; None where there are no neighbours."""
+    if not neighbours:
+        return None
+    return lambda users: torch.from_numpy(neighbours.boosts([history[-latest:] for history in histories[users]]))
 
 
 @torch.no_grad()
@@ -41,13 +53,21 @@ def queries(
 
 @torch.no_grad()
 def full_ranks(
-    query: Tensor, catalogue: Tensor, targets: NDArray[np.int64], histories: Sequence[Items], chunk: int = 512
+    query: Tensor,
+    catalogue: Tensor,
+    targets: NDArray[np.int64],
+    histories: Sequence[Items],
+    boosts: Boosts | None = None,
+    chunk: int = 512,
 ) -> Ranks:
     """Place of each target among all items, the user's history masked. query [users, D], catalogue [items, D]."""
     parts = []
     for start in range(0, len(query), chunk):
         part = slice(start, start + chunk)
-        parts.append(catalogue_ranks(query[part] @ catalogue.T, targets[part], histories[part]))
+        scores = query[part] @ catalogue.T
+        if boosts is not None:
+            scores += boosts(part).to(scores.device)
+        parts.append(catalogue_ranks(scores, targets[part], histories[part]))
     return join_ranks(parts)
 
 
@@ -57,6 +77,7 @@ def sampled_ranks(
     catalogue: Tensor,
     targets: NDArray[np.int64],
     negatives: NDArray[np.int64],
+    boosts: Boosts | None = None,
     chunk: int = 512,
 ) -> Ranks:
     """Place of each target among itself and its negatives [users, 99]."""
@@ -64,7 +85,10 @@ def sampled_ranks(
     candidates = torch.from_numpy(np.concatenate([targets[:, None], negatives], axis=1)).to(query.device)
     for start in range(0, len(query), chunk):
         part = slice(start, start + chunk)
-        parts.append(candidate_ranks(torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)))
+        scores = torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)
+        if boosts is not None:
+            scores += boosts(part).to(scores.device).gather(1, candidates[part])
+        parts.append(candidate_ranks(scores))
     return join_ranks(parts)
 
 

@@ -30,8 +30,9 @@ from training.codebooks import initialise_codebooks, replace_dead_codewords, sca
 from training.config import Recipe
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split, leave_one_out
-from training.evaluation import NEGATIVES_SEED, draw_negatives, full_ranks, queries, sampled_ranks
+from training.evaluation import NEGATIVES_SEED, boosts_of, draw_negatives, full_ranks, queries, sampled_ranks
 from training.metrics import Ranks, ndcg, reciprocal_rank
+from training.neighbours import count_neighbours
 from training.objective import JointModel, Losses
 from training.shrinkage import fold, shrink
 
@@ -99,6 +100,7 @@ class Trainer:
         if recipe.id_shrinkage:
             shrink(tokenizer, torch.from_numpy(self.popularity), recipe.id_shrinkage)
         recommender = SequenceRecommender(recipe.recommender_config(tokenizer.dim))
+        self.neighbours = count_neighbours(self.split.train, text.numpy(), recipe)
         trained = torch.from_numpy(self.popularity > 0)
         self.model = JointModel(tokenizer, recommender, text, trained).to(self.device)
         self.optimizer = optim.Adam(
@@ -241,11 +243,12 @@ class Trainer:
         catalogue = self.model.catalogue()
         query = queries(self.model.recommender, catalogue, cases.histories)
         targets = cases.targets.astype(np.int64)
+        boosts = boosts_of(self.neighbours, cases.histories, self.recipe.max_length)
         if protocol == "full":
-            return full_ranks(query, catalogue, targets, cases.histories)
+            return full_ranks(query, catalogue, targets, cases.histories, boosts)
         if self._negatives is None:
             self._negatives = draw_negatives(self.evaluated_sequences, self.dataset.n_items, NEGATIVES_SEED)
-        return sampled_ranks(query, catalogue, targets, self._negatives)
+        return sampled_ranks(query, catalogue, targets, self._negatives, boosts)
 
     def _save(self, path: Path, best_weights: dict[str, Tensor], loop: dict[str, Any]) -> None:
         tensors = {

@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.neighbours import Neighbours
 from model.tokenizer import COLD
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split, cold_holdout
-from training.evaluation import queries
+from training.evaluation import boosts_of, queries
 from training.metrics import Ranks, hit
 from training.report.methods import RankBaseline
 from training.trainer import Progress, Trainer
@@ -136,10 +137,18 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores]:
             index = tokenizer.borrow(semantic, index, trained)
         everything = torch.cat([known, tokenizer.embed_items(semantic, index)])
 
-    def scores(catalogue: Tensor) -> Scores:
-        return lambda cases, rows: queries(model.recommender, catalogue, cases.histories[rows]) @ catalogue.T
+    joined = trainer.neighbours.extended(trainer.neighbours.near(text.cpu().numpy()))
 
-    return scores(known), scores(everything)
+    def scores(catalogue: Tensor, neighbours: Neighbours) -> Scores:
+        def of(cases: EvaluationCases, rows: slice) -> Tensor:
+            histories = cases.histories[rows]
+            products = queries(model.recommender, catalogue, histories) @ catalogue.T
+            boosts = boosts_of(neighbours, histories, trainer.recipe.max_length)
+            return products if boosts is None else products + boosts(slice(None)).to(products.device)
+
+        return of
+
+    return scores(known, trainer.neighbours), scores(everything, joined)
 
 
 def nearest_in_the_last_place(world: World, sequential: Scores, nearest: Scores) -> Scores:

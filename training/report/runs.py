@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from training.config import Recipe
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split, leave_one_out
-from training.evaluation import NEGATIVES_SEED, can_sample, draw_negatives, full_ranks, queries
+from training.evaluation import NEGATIVES_SEED, boosts_of, can_sample, draw_negatives, full_ranks, queries
 from training.health import token_parameters, tokenizer_health
 from training.metrics import Ranks
 from training.report.methods import Baseline, RankBaseline, cap_epochs
@@ -189,7 +189,10 @@ class Workbench:
         place = np.full(self.dataset.n_items, -1, dtype=np.int64)
         place[cold] = np.arange(len(cold))
         seen = [_known(place[history]) for history in cases.histories]
-        return full_ranks(query, catalogue[torch.from_numpy(cold)], place[cases.targets], seen)
+        boosts = boosts_of(trainer.neighbours, cases.histories, trainer.recipe.max_length)
+        columns = torch.from_numpy(cold)
+        among = None if boosts is None else lambda users: boosts(users)[:, columns]
+        return full_ranks(query, catalogue[columns], place[cases.targets], seen, among)
 
     def result(
         self,

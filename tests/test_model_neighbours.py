@@ -1,0 +1,137 @@
+"""Neighbours: scores by hand, nearest texts, new items, and the tensors of an artifact, whole and damaged."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from model.artifact import Artifact, ArtifactError
+from model.config import NeighbourConfig, NeighbourKind
+from model.manifest import NEIGHBOURS
+from model.neighbours import Near, Neighbours, make_lists, nearest, unit
+from tests.artifact_support import copy_of, edit_manifest, rewrite
+from tests.service_support import make_artifact
+
+CONFIG = NeighbourConfig(weight=2.0, floor=0.5, decay=0.5, count=3)
+
+
+def lists(*neighbours: dict[int, float]) -> Any:
+    return make_lists(
+        [np.array(list(each), np.int32) for each in neighbours],
+        [np.array(list(each.values()), np.float32) for each in neighbours],
+    )
+
+
+def test_a_boost_is_the_decayed_evidence_of_the_history_on_a_logarithmic_scale() -> None:
+    neighbours = Neighbours(4, {"together": CONFIG}, {"together": lists({1: 0.5, 2: 1.0}, {2: 0.25}, {}, {0: 1.0})})
+    found = neighbours.boosts([np.array([0, 1]), np.array([2]), np.array([0, 0])])
+    # Item 0 is the older of the two, so it counts half.
+    expected = [
+        [0, 2 * math.log1p(0.25 / 0.5), 2 * math.log1p((0.5 + 0.25) / 0.5), 0],
+        [0, 0, 0, 0],
+        [0, 2 * math.log1p(0.75 / 0.5), 2 * math.log1p(1.5 / 0.5), 0],
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_boosts_of_the_kinds_add_up() -> None:
+    kinds: dict[NeighbourKind, Any] = {"together": lists({1: 0.5}, {}), "alike": lists({1: 1.0}, {})}
+    other = NeighbourConfig(weight=1.0, floor=0.1, decay=1.0, count=3)
+    found = Neighbours(2, {"together": CONFIG, "alike": other}, kinds).boosts([np.array([0])])
+    np.testing.assert_allclose(found, [[0, 2 * math.log1p(1.0) + math.log1p(10.0)]], rtol=1e-6)
+
+
+def test_without_kinds_there_is_nothing_to_add() -> None:
+    none = Neighbours(3)
+    assert not none
+    assert not none.boosts([np.array([0, 1])]).any()
+    assert [len(near.items) for near in none.near(np.ones((2, 0), np.float32))] == [0, 0]
+
+
+def test_nearest_texts_come_best_first_and_only_above_zero() -> None:
+    texts = unit(np.array([[1, 0], [1, 1], [0, 1], [-1, 0], [0, 0]], np.float32))
+    (near,) = nearest(unit(np.array([[3, 0.3]], np.float32)), texts, 4)
+    assert near.items.tolist() == [0, 1, 2]
+    assert near.weights == pytest.approx([0.995, 0.774, 0.0995], abs=1e-3)
+    (one,) = nearest(texts[2:3], texts, 1)
+    assert one.items.tolist() == [2]
+
+
+def test_new_items_stand_in_the_lists_of_those_they_are_near_to() -> None:
+    base = Neighbours(2, {"alike": CONFIG}, {"alike": lists({1: 0.5}, {0: 0.5})}, np.eye(2, dtype=np.float32))
+    joined = base.extended([Near(np.array([1]), np.array([0.8], np.float32)), Near(np.array([0, 1]), np.ones(2))])
+    assert joined.n_items == 4
+    boosts = joined.boosts([np.array([1]), np.array([2]), np.array([3])])
+    evidence = [[0.5, 0, 0.8, 1], [0, 0.8, 0, 0], [1, 1, 0, 0]]
+    np.testing.assert_allclose(boosts, 2 * np.log1p(np.array(evidence) / 0.5), rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("neighbours")
+    make_artifact(root)
+    return root
+
+
+def test_an_artifact_gives_back_what_it_was_given(root: Path, tmp_path: Path) -> None:
+    artifact = make_artifact(tmp_path, seed=3)  # comes back through the file
+    again = Artifact.load(tmp_path)
+    history = [np.array([1, 5, 9])]
+    assert artifact.neighbours.boosts(history).any()
+    np.testing.assert_array_equal(again.neighbours.boosts(history), artifact.neighbours.boosts(history))
+    own = again.encode_new([artifact.items.items[7]]).near[0]
+    assert own.items[0] == 7
+    assert own.weights[0] == pytest.approx(1, abs=2e-3)  # texts are kept in half precision
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("together.items", None, "'together.items' is missing"),
+        ("alike.texts", None, "'alike.texts' is missing"),
+        ("together.items", lambda t: t.astype(np.int64), "'together.items' is int64"),
+        ("together.weights", lambda t: t[:-1], "'together.weights' is float32"),
+        ("together.items", lambda t: t + 10_000, "beyond the catalogue"),
+        ("alike.items", lambda t: -t - 1, "beyond the catalogue"),
+        ("alike.weights", lambda t: t * np.float32("nan"), "not positive numbers"),
+        ("together.weights", lambda t: t - t, "not positive numbers"),
+        ("alike.offsets", lambda t: t[::-1].copy(), "does not rise from 0"),
+        ("alike.offsets", lambda t: t + 1, "does not rise from 0"),
+        ("alike.texts", lambda t: t * np.float16("inf"), "NaN or infinity"),
+        ("alike.texts", lambda t: t[:, 1:].copy(), "'alike.texts' is float16"),
+        ("strange", lambda t: np.zeros(3), "'strange' is unexpected"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(root: Path, tmp_path: Path, name: str, damage: Any, message: str) -> None:
+    folder = copy_of(root, tmp_path / "copy")
+    tensors = safetensors.numpy.load((folder / NEIGHBOURS).read_bytes())
+    if damage is None:
+        del tensors[name]
+    else:
+        tensors[name] = damage(tensors.get(name))
+    rewrite(folder, NEIGHBOURS, safetensors.numpy.save(tensors))
+    with pytest.raises(ArtifactError, match=message) as caught:
+        Artifact.load(folder)
+    assert NEIGHBOURS in str(caught.value)
+
+
+def test_a_file_that_is_no_safetensors_is_refused(root: Path, tmp_path: Path) -> None:
+    folder = copy_of(root, tmp_path / "copy")
+    rewrite(folder, NEIGHBOURS, b"nothing")
+    with pytest.raises(ArtifactError, match="is not a safetensors file"):
+        Artifact.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("weight", 0), ("weight", -1), ("floor", 0), ("decay", 1.5), ("decay", 0), ("count", 0)]
+)
+def test_a_configuration_that_cannot_be_is_refused(root: Path, tmp_path: Path, field: str, value: float) -> None:
+    folder = copy_of(root, tmp_path / "copy")
+    edit_manifest(folder, lambda manifest: manifest["neighbours"]["alike"].__setitem__(field, value))
+    with pytest.raises(ArtifactError, match=f"neighbours.alike.{field}"):
+        Artifact.load(folder)

@@ -1,0 +1,146 @@
+"""Neighbours in the service: as the model scores them, whatever was registered, replaced or removed meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.artifact import Artifact
+from model.items import Item
+from service.boosts import Boosts
+from service.engine import Engine
+from service.index import ItemIndex, pack
+from service.schemas import RecommendRequest
+from tests.service_support import Starter, ids, make_artifact
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    return make_artifact(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def engine(artifact: Artifact, tmp_path: Path) -> Engine:
+    return Starter(tmp_path / "artifacts", tmp_path)()
+
+
+def added(engine: Engine, history: list[str]) -> dict[str, float]:
+    """What neighbours add to the score of each item that is served, those that get nothing left out."""
+    moment = engine.catalogue.moment
+    rows = [row for item in history if (row := moment.row(item)) is not None]
+    boosts = moment.boosts(rows)
+    assert boosts is not None
+    inside = boosts.among(moment.view.live, ())
+    total = inside.semantic + inside.own
+    return {moment.record(int(row)).item_id: value for row, value in zip(inside.rows, total, strict=True) if value}
+
+
+def by_model(artifact: Artifact, history: list[int], new: list[Item]) -> dict[str, float]:
+    neighbours = artifact.neighbours.extended(artifact.encode_new(new).near)
+    names = [*artifact.items.item_ids, *(item.item_id for item in new)]
+    (boosts,) = neighbours.boosts([np.array(history)])
+    return {names[index]: float(boosts[index]) for index in np.flatnonzero(boosts)}
+
+
+def fresh(number: int, like: int) -> Item:
+    """A new item whose text is close to one of the catalogue's."""
+    return Item(f"new-{number}", text=f"soft red soap lamp novel {like} Alba Home")
+
+
+def test_the_catalogue_s_own_items_are_boosted_as_the_model_says(engine: Engine, artifact: Artifact) -> None:
+    assert added(engine, ["item-3", "item-9"]) == pytest.approx(by_model(artifact, [3, 9], []), rel=1e-5)
+
+
+def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, artifact: Artifact) -> None:
+    new = [fresh(0, 3), fresh(1, 4)]
+    engine.add_batch(new)
+    count = len(artifact.items)
+    near = int(artifact.encode_new(new).near[0].items[0])
+    for history in ([near, count], [count + 1, 3], [near]):
+        names = [*artifact.items.item_ids, "new-0", "new-1"]
+        expected = by_model(artifact, history, new)
+        assert added(engine, [names[index] for index in history]) == pytest.approx(expected, rel=1e-5)
+    assert "new-0" in added(engine, [f"item-{near}"])
+
+
+def test_what_is_removed_is_boosted_no_more(engine: Engine, artifact: Artifact) -> None:
+    engine.add(fresh(0, 3))
+    near = f"item-{artifact.encode_new([fresh(0, 3)]).near[0].items[0]}"
+    before = added(engine, [near])
+    engine.delete("new-0")
+    gone = next(item for item in before if item.startswith("item-"))
+    engine.delete(gone)
+    assert added(engine, [near]) == {item: value for item, value in before.items() if item not in ("new-0", gone)}
+
+
+def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine: Engine, artifact: Artifact) -> None:
+    neighbours = artifact.neighbours
+    together = neighbours.lists["together"]
+    # An item that follows another, so that both kinds are seen.
+    follower = int(together.items[0])
+    leader = int(np.searchsorted(together.offsets, 0, side="right") - 1)
+    other = artifact.items.items[50]
+    engine.put(Item(f"item-{follower}", text=other.to_text()))
+    moment = engine.catalogue.moment
+    row = moment.row(f"item-{follower}")
+    boosts = moment.boosts([moment.row(f"item-{leader}") or 0])
+    assert row is not None
+    assert boosts is not None
+    semantic, own = boosts.of(np.array([row]))
+    assert own[0] > 0
+    # As a history item it now speaks for what is near to the new text, the item it was copied from before all.
+    assert "item-50" in added(engine, [f"item-{follower}"])
+    expected = artifact.encode_new([Item("x", text=other.to_text())]).near[0].items
+    is_near = leader in expected.tolist()
+    assert (semantic[0] > 0) == is_near
+
+
+def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifact: Artifact) -> None:
+    near = int(artifact.encode_new([fresh(0, 3)]).near[0].items[0])
+    before = engine.catalogue.moment
+    engine.add(fresh(0, 3))
+    boosts = before.boosts([near])
+    assert boosts is not None
+    assert boosts.rows.max() < before.view.n
+
+
+def test_answers_are_the_same_after_a_restart(engine: Engine, tmp_path: Path) -> None:
+    for number in range(5):
+        engine.add(fresh(number, number))
+    engine.put(Item("item-7", text="a wholly other text about soap"))
+    engine.delete("item-8")
+    request = RecommendRequest(history=["item-3", "new-2", "item-7"], k=20, explain=True)
+    before = engine.recommend(request)
+    engine.close()
+    after = Starter(tmp_path / "artifacts", tmp_path)().recommend(request)
+    assert ids(after) == ids(before)
+    # Texts are compared one at a time or many at once, which rounds otherwise.
+    assert [item.score for item in after.items] == pytest.approx([item.score for item in before.items], rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+@pytest.mark.parametrize("seed", range(6))
+def test_search_with_boosts_is_exact(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((500, 8)).astype(np.float32)
+    index = ItemIndex(vectors, np.arange(500), split=5, kind=kind)  # type: ignore[arg-type]
+    index.update(np.empty((0, 8), np.float32), np.empty(0, np.int64), removed=[3, 4])
+    for _ in range(20):
+        query = rng.standard_normal(8).astype(np.float32)
+        rows = np.sort(rng.choice(500, rng.integers(0, 120), replace=False))
+        boosts = Boosts(rows, rng.exponential(2, len(rows)), rng.exponential(1, len(rows)))
+        banned = set(rng.choice(500, 20, replace=False).tolist())
+        flags = rng.random(500) < 0.7
+        for allow in (None, pack(flags)):
+            scores = vectors.astype(np.float64) @ query.astype(np.float64)
+            scores[rows] += boosts.semantic + boosts.own
+            out = sorted({*banned, 3, 4} | (set() if allow is None else set(np.flatnonzero(~flags).tolist())))
+            scores[out] = -np.inf
+            expected = np.argsort(-scores, kind="stable")[:10]
+            found, totals = index.view.search(query[None], 10, allow, banned, [boosts])
+            np.testing.assert_allclose(totals[0], scores[expected], rtol=1e-9)
+            assert found[0].tolist() == expected.tolist()
+            semantic, own = index.view.score_parts(query, found[0], boosts)
+            assert (semantic + own).tolist() == totals[0].tolist()
