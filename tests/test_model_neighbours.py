@@ -31,7 +31,7 @@ def test_a_boost_is_the_decayed_evidence_of_the_history_on_a_logarithmic_scale()
     neighbours = Neighbours(4, {"together": CONFIG}, {"together": lists({1: 0.5, 2: 1.0}, {2: 0.25}, {}, {0: 1.0})})
     found = neighbours.boosts([np.array([0, 1]), np.array([2]), np.array([0, 0])])
     # Item 0 is the older of the two, so it counts half.
-    expected = [
+    expected: list[list[float]] = [
         [0, 2 * math.log1p(0.25 / 0.5), 2 * math.log1p((0.5 + 0.25) / 0.5), 0],
         [0, 0, 0, 0],
         [0, 2 * math.log1p(0.75 / 0.5), 2 * math.log1p(1.5 / 0.5), 0],
@@ -64,7 +64,7 @@ def test_nearest_texts_come_best_first_and_only_above_zero() -> None:
 
 def test_new_items_stand_in_the_lists_of_those_they_are_near_to() -> None:
     base = Neighbours(2, {"alike": CONFIG}, {"alike": lists({1: 0.5}, {0: 0.5})}, np.eye(2, dtype=np.float32))
-    joined = base.extended([Near(np.array([1]), np.array([0.8], np.float32)), Near(np.array([0, 1]), np.ones(2))])
+    joined = base.extended([Near(np.array([1]), np.array([0.8], np.float32)), Near(np.array([0, 1]), np.ones(2, np.float32))])
     assert joined.n_items == 4
     boosts = joined.boosts([np.array([1]), np.array([2]), np.array([3])])
     evidence = [[0.5, 0, 0.8, 1], [0, 0.8, 0, 0], [1, 1, 0, 0]]
