@@ -39,6 +39,7 @@ from model.neighbour_file import neighbour_tensors, read_neighbours
 from model.neighbours import Near, Neighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
+from model.single import SingleQuery
 from model.store import ArtifactError, read_version, resolve_current, set_current, write_version
 from model.text import TextEncoder, build_text_encoder
 from model.tokenizer import COLD, HybridTokenizer, TrainedItems
@@ -115,6 +116,8 @@ class Artifact:
         Of a history longer than the recommender reads, the latest items count.
         """
         kept = [history[-self.recommender.config.max_length :] for history in histories]
+        if len(kept) == 1 and len(kept[0]):
+            return self._single(kept[0])[None]
         order, runs = pack([len(history) for history in kept])
         tokens = np.concatenate([kept[place] for place in order])
         out = np.empty((len(kept), tokens.shape[1]), np.float32)
@@ -129,6 +132,10 @@ class Artifact:
     def check_golden(self) -> None:
         """Replay the samples made at export; raises ArtifactError when codes or scores disagree."""
         check_golden(self, self.golden)
+
+    @cached_property
+    def _single(self) -> SingleQuery:
+        return SingleQuery(self.recommender)
 
     @cached_property
     def _trained(self) -> TrainedItems | None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.config import RecommenderConfig
 from model.dropout import dropout
-from model.packing import Runs
+from model.packing import Run, Runs
 
 
 class Block(nn.Module):
@@ -81,12 +81,16 @@ class SequenceRecommender(nn.Module):
         """Query vectors [histories, dim] of packed histories [tokens, dim]: `forward` at the last token of each."""
         return self._states(history, runs, last=True)
 
+    def _places(self, run: Run) -> Tensor:
+        """Position embeddings of a run, [tokens, dim]."""
+        first = self.positions.weight[: run.length]
+        return first if run.histories == 1 else first.repeat(run.histories, 1)
+
     def _states(self, history: Tensor, runs: Runs, last: bool) -> Tensor:
         longest = max(run.length for run in runs)
         if longest > self.config.max_length:
             raise ValueError(f"history: {longest} items, at most {self.config.max_length} are read; keep the latest")
-        places = [self.positions.weight[: run.length].repeat(run.histories, 1) for run in runs]
-        hidden: Tensor = self.norm(history + _join(places))
+        hidden: Tensor = self.norm(history + _join([self._places(run) for run in runs]))
         if self.training:
             hidden = dropout(hidden, self.config.dropout)
         *early, final = self.blocks

@@ -6,9 +6,10 @@ stands in the lists of those. Its identity counts under `together` as before, wh
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,7 @@ Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.uint8]
 
-_NO_ROWS = np.empty(0, np.int64)
-_NO_WEIGHTS = np.empty(0)
+_DENSE = 100_000  # rows up to which a counter for each is quicker than sorting
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,10 @@ class Boosts:
     semantic: Doubles
     own: Doubles
 
+    @property
+    def total(self) -> Doubles:
+        return self.semantic + self.own
+
     def of(self, rows: Rows) -> tuple[Doubles, Doubles]:
         """The two parts for rows [n], zero for those without."""
         if not len(self.rows):
@@ -49,45 +53,38 @@ class Boosts:
         there = self.rows[places] == rows
         return np.where(there, self.semantic[places], 0.0), np.where(there, self.own[places], 0.0)
 
-    def among(self, mask: Mask, banned: Collection[int]) -> Boosts:
-        """Those whose rows are in the mask and not banned."""
-        kept = (mask[self.rows >> 3] >> (self.rows & 7).astype(np.uint8) & 1).view(np.bool_)
-        if banned:
-            places = self.rows.searchsorted(np.fromiter(banned, np.int64, len(banned)))
-            places = places[places < len(self.rows)]
-            kept[places[[row in banned for row in self.rows[places].tolist()]]] = False
-        return Boosts(self.rows[kept], self.semantic[kept], self.own[kept])
-
 
 class Placing:
     """Rows of the artifact's items. Immutable but for `extra`, which only grows: a reader skips rows beyond its view.
 
-    together, alike [n_items]: the row that an item's index stands for, −1 where it is not served or, under `alike`, has
-    another text now. extra: by index, the rows with texts of their own that are near to it, and how near.
+    rows [n_items]: the row that an item's index stands for, −1 where it is not served. retexted: indices whose text is
+    another now, so that the artifact's `alike` lists are no longer true of them. extra: by index, the rows with texts
+    of their own that are near to it, and how near.
     """
 
     def __init__(self, neighbours: Neighbours) -> None:
-        self._neighbours = neighbours
-        self._together = np.full(neighbours.n_items, -1, np.int64)
-        self._alike = self._together.copy()
+        self._configs = neighbours.configs
+        self._lists = _merge(neighbours)
+        self._rows = np.full(neighbours.n_items, -1, np.int64)
+        self._retexted: frozenset[int] = frozenset()
         self._extra: dict[int, list[tuple[int, float]]] = {}
 
     def changed(self, added: Sequence[tuple[int, Place]], removed: Sequence[Place]) -> Placing:
         """With rows added and others gone. A reader of the old one is not disturbed."""
-        if not self._neighbours:
+        if not self._configs:
             return self
-        out = object.__new__(Placing)
-        out._neighbours, out._extra = self._neighbours, self._extra
-        out._together, out._alike = self._together, self._alike
-        if any(place.index != COLD for place in removed) or any(place.index != COLD for _, place in added):
-            out._together, out._alike = self._together.copy(), self._alike.copy()
-        for place in removed:
-            if place.index != COLD:
-                out._together[place.index] = out._alike[place.index] = -1
+        out: Placing = copy(self)
+        gone = [place.index for place in removed if place.index != COLD]
+        come = [(place.index, row) for row, place in added if place.index != COLD]
+        if gone or come:
+            out._rows = self._rows.copy()
+            out._rows[gone] = -1
+            for index, row in come:
+                out._rows[index] = row
+        now = {place.index for _, place in added if place.index != COLD and place.near is not None}
+        if gone or now:
+            out._retexted = self._retexted.difference(gone) | now
         for row, place in added:
-            if place.index != COLD:
-                out._together[place.index] = row
-                out._alike[place.index] = row if place.near is None else -1
             if place.near is not None:
                 for index, weight in zip(place.near.items.tolist(), place.near.weights.tolist(), strict=True):
                     out._extra.setdefault(index, []).append((row, weight))
@@ -95,47 +92,94 @@ class Placing:
 
     def boosts(self, history: Sequence[Place], n_rows: int) -> Boosts | None:
         """What the neighbours of a history, oldest first, add to the first `n_rows` rows; None where nothing is."""
-        if not self._neighbours:
+        if not self._configs:
             return None
-        own_rows, own = self._evidence_together(history)
-        semantic_rows, semantic = self._evidence_alike(history, n_rows)
-        distinct, place = np.unique(np.concatenate([own_rows, semantic_rows]), return_inverse=True)
-        served = slice(int(np.searchsorted(distinct, 0)), None)  # from the first row that is not −1
-        return Boosts(
-            distinct[served],
-            self._strength("alike", np.bincount(place[len(own_rows) :], semantic, minlength=len(distinct))[served]),
-            self._strength("together", np.bincount(place[: len(own_rows)], own, minlength=len(distinct))[served]),
-        )
+        listed = [at for at, place in enumerate(history) if place.index != COLD]
+        index = np.array([history[at].index for at in listed], np.int64)
+        near, company = self._factors("alike", len(history)), self._factors("together", len(history))
+        of, places = self._lists.places(index)
+        at = np.array(listed, np.int64)[of]
+        items = self._lists.items[places]
+        rows = self._rows[items]
+        semantic, own = self._lists.alike[places] * near[at], self._lists.together[places] * company[at]
+        if self._retexted:
+            stale = np.isin(items, list(self._retexted))
+            stale |= np.array([place.near is not None for place in history])[at]
+            semantic[stale] = 0
+        more = self._near(history, near, n_rows)
+        if more:
+            rows = np.concatenate([rows, np.array([row for row, _ in more], np.int64)])
+            semantic = np.concatenate([semantic, np.array([weight for _, weight in more])])
+            own = np.concatenate([own, np.zeros(len(more))])
+        distinct, parts = _add_up(rows, (semantic, own), n_rows)
+        return Boosts(distinct, self._strength("alike", parts[0]), self._strength("together", parts[1]))
+
+    def _near(self, history: Sequence[Place], factors: Doubles, n_rows: int) -> list[tuple[int, float]]:
+        """Rows and evidence that texts which are not the artifact's bring, in the history and among the candidates."""
+        out: list[tuple[int, float]] = []
+        if "alike" not in self._configs:
+            return out
+        for place, factor in zip(history, factors.tolist(), strict=True):
+            if place.near is not None:
+                near = zip(place.near.items.tolist(), place.near.weights.tolist(), strict=True)
+                out += [
+                    (int(self._rows[index]), weight * factor) for index, weight in near if index not in self._retexted
+                ]
+            elif self._extra:
+                extra = self._extra.get(place.index, ())
+                out += [(row, weight * factor) for row, weight in extra if row < n_rows]
+        return out
+
+    def _factors(self, kind: NeighbourKind, length: int) -> Doubles:
+        config = self._configs.get(kind)
+        return decays(config, length) if config else np.zeros(length)
 
     def _strength(self, kind: NeighbourKind, evidence: NDArray[Any]) -> Doubles:
-        config = self._neighbours.configs.get(kind)
+        config = self._configs.get(kind)
         return strength(config, evidence) if config else np.zeros(len(evidence))
 
-    def _evidence_together(self, history: Sequence[Place]) -> tuple[Rows, Doubles]:
-        config = self._neighbours.configs.get("together")
-        if config is None:
-            return _NO_ROWS, _NO_WEIGHTS
-        index = np.array([place.index for place in history], np.int64)
-        known = index != COLD
-        _, items, weights = self._neighbours.lists["together"].gather(index[known], decays(config, len(history))[known])
-        return self._together[items], weights
 
-    def _evidence_alike(self, history: Sequence[Place], n_rows: int) -> tuple[Rows, Doubles]:
-        config = self._neighbours.configs.get("alike")
-        if config is None:
-            return _NO_ROWS, _NO_WEIGHTS
-        factors = decays(config, len(history))
-        listed = [at for at, place in enumerate(history) if place.near is None]
-        index = np.array([history[at].index for at in listed], np.int64)
-        _, items, weights = self._neighbours.lists["alike"].gather(index, factors[listed])
-        rows, worth = [self._alike[items]], [weights]
-        for at in listed if self._extra else ():
-            found = [pair for pair in self._extra.get(history[at].index, ()) if pair[0] < n_rows]
-            if found:
-                rows.append(np.array([row for row, _ in found], np.int64))
-                worth.append(np.array([weight for _, weight in found]) * factors[at])
-        for place, factor in zip(history, factors, strict=True):
-            if place.near is not None:
-                rows.append(self._alike[place.near.items])
-                worth.append(place.near.weights * factor)
-        return np.concatenate(rows), np.concatenate(worth)
+def _add_up(rows: Rows, amounts: tuple[Doubles, Doubles], n_rows: int) -> tuple[Rows, list[NDArray[Any]]]:
+    """The distinct rows from 0 on, ascending, and the sums of both amounts over each."""
+    if n_rows <= _DENSE:
+        dense = [np.bincount(rows + 1, amount, minlength=n_rows + 1)[1:] for amount in amounts]
+        distinct = np.flatnonzero(dense[0] + dense[1])
+        return distinct, [column[distinct] for column in dense]
+    distinct, place = np.unique(rows, return_inverse=True)
+    served = slice(int(np.searchsorted(distinct, 0)), None)  # from the first row that is not −1
+    return distinct[served], [np.bincount(place, amount, minlength=len(distinct))[served] for amount in amounts]
+
+
+class _Both(NamedTuple):
+    """Lists of both kinds as one, so that a request walks them once; the weight of a kind without the item is 0."""
+
+    offsets: Rows
+    items: Rows
+    alike: NDArray[np.float32]
+    together: NDArray[np.float32]
+
+    def places(self, index: Rows) -> tuple[Rows, Rows]:
+        """Where the lists of `index` lie, one behind another: (place in index, place in the lists)."""
+        starts = self.offsets[index]
+        lengths = self.offsets[index + 1] - starts
+        ends = lengths.cumsum()
+        of = np.repeat(np.arange(len(index)), lengths)
+        return of, np.arange(len(of)) + (starts - ends + lengths)[of]
+
+
+def _merge(neighbours: Neighbours) -> _Both:
+    n = neighbours.n_items
+    keys, weights = {}, {}
+    for kind in ("alike", "together"):
+        lists = neighbours.lists.get(kind)
+        owners = np.repeat(np.arange(n), np.diff(lists.offsets)) if lists else np.empty(0, np.int64)
+        keys[kind] = owners * n + lists.items if lists else owners
+        weights[kind] = lists.weights if lists else np.empty(0, np.float32)
+    every = np.union1d(keys["alike"], keys["together"])
+    columns = []
+    for kind in ("alike", "together"):
+        column = np.zeros(len(every), np.float32)
+        column[every.searchsorted(keys[kind])] = weights[kind]
+        columns.append(column)
+    offsets = every.searchsorted(np.arange(n + 1) * n)
+    return _Both(offsets.astype(np.int64), every % n if n else every, *columns)

@@ -1,4 +1,9 @@
-"""The approximate kinds of index: HNSW and IVF-PQ, by FAISS, over the rows that were there when they were built."""
+"""FAISS indexes that find candidates among the rows that were there when they were built.
+
+"hnsw" and "ivfpq" are approximate. "flat" reads every row, rounded to a byte a dimension: a quarter of the memory, and
+reading memory is what a scan takes its time for. How far rounding moved a row at most is known, so a search can tell
+when it is exact.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,13 @@ from numpy.typing import NDArray
 from service.settings import IndexKind
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.uint8]
 
 _faiss: Any = faiss  # its type stubs leave out or misname the search parameters
 
+_MIN_ROUNDED = 2048  # below, the whole matrix stays in the processor's cache
 _MIN_IVFPQ = 1024  # below, product quantization has too little to learn from
 
 
@@ -26,26 +33,44 @@ class BadIndex(ValueError):
 
 
 class Coarse:
-    """An approximate index of the first n rows; immutable once built."""
+    """An index of the first n rows; immutable once built.
+
+    error: the largest distance of a row to what the index holds of it; zero for an approximate kind, which is taken at
+    its word. scale [D]: what a dimension of the index is worth.
+    """
 
     def __init__(
-        self, n: int, index: faiss.Index, params: Callable[[faiss.IDSelector | None], faiss.SearchParameters]
+        self,
+        n: int,
+        index: faiss.Index,
+        params: Callable[[faiss.IDSelector | None], faiss.SearchParameters],
+        error: float = 0.0,
+        scale: Floats | None = None,
     ) -> None:
         self.n = n
+        self.error = error
         self._index = index
         self._params = params
+        self._scale = scale
 
-    def search(self, queries: Floats, fetch: int, mask: Mask | None) -> tuple[Rows, Floats]:
+    def search(self, queries: Floats, fetch: int, mask: Mask | None) -> tuple[Rows, Doubles]:
+        """Rows [b, min(fetch, n)], −1 filling up, and what the scores of the others lie below, [b]."""
+        scaled = queries if self._scale is None else queries * self._scale
         selector = None if mask is None else faiss.IDSelectorBitmap(self.n, faiss.swig_ptr(mask))
-        scores, rows = self._index.search(queries, min(fetch, self.n), params=self._params(selector))
-        return rows, scores
+        scores, rows = self._index.search(scaled, min(fetch, self.n), params=self._params(selector))
+        if fetch >= self.n:
+            return rows, np.full(len(queries), -np.inf)
+        return rows, scores[:, -1] + self.error * _lengths(queries)
 
 
 def build_coarse(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) -> Coarse | None:
-    """The index of a kind over vectors [n, D]; None for "flat". Raises BadIndex for a kind that does not fit."""
+    """The index of a kind over vectors [n, D]; None for "flat" with so few rows that it does not pay.
+
+    Raises BadIndex for a kind that does not fit.
+    """
     n, dim = vectors.shape
     if kind == "flat":
-        return None
+        return None if n < _MIN_ROUNDED else _rounded(vectors)
     if kind == "hnsw":
         graph = faiss.IndexHNSWFlat(dim, 32, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = 200
@@ -62,3 +87,29 @@ def build_coarse(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) 
     inverted.train(vectors)
     inverted.add(vectors)
     return Coarse(n, inverted, lambda sel: _faiss.SearchParametersIVF(nprobe=probes, sel=sel))
+
+
+def _rounded(vectors: Floats) -> Coarse:
+    """Every row with a byte a dimension, each dimension by its own largest value."""
+    n, dim = vectors.shape
+    scale = np.maximum(np.abs(vectors).max(axis=0), np.finfo(np.float32).tiny).astype(np.float32)
+    index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
+    scaled = np.ascontiguousarray(vectors / scale)
+    index.train(scaled)
+    index.add(scaled)
+    held = index.reconstruct_n(0, n) * scale
+    error = float(_lengths(vectors - held).max() + _rounding_of_unit(dim) * _lengths(vectors).max())
+    return Coarse(n, index, lambda sel: _faiss.SearchParameters(sel=sel), error, scale)
+
+
+def rounding(queries: Floats, norm: float) -> Doubles:
+    """By how much dot products of queries [b, D] with rows up to `norm` long may be off in single precision, [b]."""
+    return _rounding_of_unit(queries.shape[1]) * norm * _lengths(queries)
+
+
+def _rounding_of_unit(dim: int) -> float:
+    return 2 * dim * 2.0**-23
+
+
+def _lengths(vectors: Floats) -> Doubles:
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)))

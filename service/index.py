@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.boosts import Boosts
-from service.coarse import Coarse, build_coarse
+from service.coarse import Coarse, build_coarse, rounding
 from service.settings import IndexKind
 
 Floats = NDArray[np.float32]
@@ -72,23 +72,24 @@ class View:
         mask = self.live if allow is None else self.live & allow
         available = self.live_count if allow is None else int(np.bitwise_count(mask).sum())
         banned = frozenset(exclude)
-        boosted = [boost and boost.among(mask, banned) for boost in boosts or [None] * len(queries)]
+        boosted = boosts or [None] * len(queries)
+        full = available == self.n
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf)
         coarse = self.coarse if allow is None else None
         fetch = min(available, k * (_REFINE if coarse else 1) + len(banned) + _MARGIN)
         pending = list(range(len(queries)))
         while pending and fetch:
-            found, rough = self._fetch(queries[pending], fetch, mask, available, coarse)
+            found, rest = self._fetch(queries[pending], fetch, mask, available, coarse)
             unsettled: list[int] = []
             for position, query in enumerate(pending):
-                near = self._worth_scoring(queries[query], found[position], banned, boosted[query], k)
-                best, exact = self._settle(queries[query], near, boosted[query], k)
+                best, exact = self._best(
+                    queries[query], found[position], rest[position], boosted[query], k, None if full else mask, banned
+                )
                 rows[query, : len(best)] = best
                 scores[query, : len(best)] = exact
-                # Rows that were not fetched score below the last one fetched, but for FAISS's rounding.
                 cut = float(exact[-1]) if len(best) == k else -math.inf
-                if coarse is None and fetch < available and not rough[position, -1] < cut - self._slack(queries[query]):
+                if fetch < available and not rest[position] < cut:
                     unsettled.append(query)
             pending = unsettled
             fetch = min(available, 4 * fetch)
@@ -110,43 +111,58 @@ class View:
         """Positions of the k best of `scores`, ties by the order of their rows."""
         return np.lexsort((self.orders[rows], -scores))[:k]
 
-    def _worth_scoring(self, query: Floats, found: Rows, banned: frozenset[int], boosts: Boosts | None, k: int) -> Rows:
-        """The rows that were found by dot product, less the banned, and those that their boost may have brought among
-        the k best.
+    def _best(
+        self,
+        query: Floats,
+        found: Rows,
+        rest: float,
+        boosts: Boosts | None,
+        k: int,
+        mask: Mask | None,
+        banned: frozenset[int],
+    ) -> tuple[Rows, Doubles]:
+        """The k best rows and their scores, of those that were found by dot product and those with a boost.
+
+        rest: what the dot products of rows that were not found lie below.
         """
-        found = np.array([row for row in found.tolist() if row >= 0 and row not in banned], np.int64)
-        if boosts is None or not len(boosts.rows):
-            return found
-        rows = boosts.rows
-        if len(rows) > k:
-            rough = self.vectors[rows] @ query + boosts.semantic + boosts.own
-            rows = rows[rough >= np.partition(rough, -k)[-k] - 2 * self._slack(query)]
-        return np.union1d(found, rows)
+        rows = np.array([row for row in found.tolist() if row >= 0 and row not in banned], np.int64)
+        totals = self._totals(query, rows, boosts)
+        if boosts is not None:
+            # A row that was not found needs a boost that takes it from below `rest` to the k-th of those that were.
+            cut = float(np.partition(totals, -k)[-k]) if len(totals) >= k else -math.inf
+            raised = boosts.rows[boosts.total >= cut - rest]
+            if mask is not None:
+                raised = raised[(mask[raised >> 3] >> (raised & 7).astype(np.uint8) & 1).view(np.bool_)]
+            known = banned.union(rows.tolist())
+            more = np.array([row for row in raised.tolist() if row not in known], np.int64)
+            if len(more):
+                totals = np.concatenate([totals, self._totals(query, more, boosts)])
+                rows = np.concatenate([rows, more])
+        best = self.ranked(totals, rows, k)
+        return rows[best], totals[best]
 
-    def _settle(self, query: Floats, near: Rows, boosts: Boosts | None, k: int) -> tuple[Rows, Doubles]:
-        """The k best of some rows, and their scores."""
-        semantic, own = self.score_parts(query, near, boosts)
-        total = semantic + own
-        best = self.ranked(total, near, k)
-        return near[best], total[best]
-
-    def _slack(self, query: Floats) -> float:
-        """By how much a dot product in single precision may be off."""
-        return 2 * len(query) * 2.0**-23 * self.norm * math.sqrt(query @ query)
+    def _totals(self, query: Floats, rows: Rows, boosts: Boosts | None) -> Doubles:
+        semantic, own = self.score_parts(query, rows, boosts)
+        return semantic + own
 
     def _fetch(
         self, queries: Floats, fetch: int, mask: Mask, available: int, coarse: Coarse | None
-    ) -> tuple[Rows, Floats]:
-        full = available == self.n
+    ) -> tuple[Rows, Doubles]:
+        """Candidates [b, m] by dot product, and what the scores of all other rows lie below, [b]."""
+        full = None if available == self.n else mask
         if coarse is None:
-            return _scan(queries, self.vectors, 0, self.n, fetch, None if full else mask)
-        rows, scores = coarse.search(queries, fetch, None if full else mask)
+            rows, rough = _scan(queries, self.vectors, 0, self.n, fetch, full)
+            return rows, self._at_most(rough, queries)
+        rows, rest = coarse.search(queries, fetch, full)
         if coarse.n < self.n:
-            # The rows added since: the mask is cut at a byte, and the few bits before `coarse.n` are masked
-            # out.
-            tail, more = _scan(queries, self.vectors, coarse.n, self.n, fetch, mask)
-            rows, scores = np.hstack([rows, tail]), np.hstack([scores, more])
-        return rows, scores
+            # The rows added since: the mask is cut at a byte, and the few bits before `coarse.n` are masked out.
+            tail, rough = _scan(queries, self.vectors, coarse.n, self.n, fetch, mask)
+            rows, rest = np.hstack([rows, tail]), np.maximum(rest, self._at_most(rough, queries))
+        return rows, rest
+
+    def _at_most(self, rough: Floats, queries: Floats) -> Doubles:
+        """What the scores of rows that a scan did not return lie below: its last one, but for rounding."""
+        return rough[:, -1] + rounding(queries, self.norm)
 
 
 class ItemIndex:
@@ -209,7 +225,7 @@ class ItemIndex:
 
     def recall(self, queries: Floats, k: int = 10) -> float:
         """Share of the exact k best that this kind finds, over sample queries [b, D]; 1.0 for flat."""
-        if self.view.coarse is None:
+        if self.kind == "flat":
             return 1.0
         rows, _ = self.view.search(queries, k)
         exact, _ = self.view.search(queries, k, allow=self.view.live)

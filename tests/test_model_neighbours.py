@@ -64,7 +64,9 @@ def test_nearest_texts_come_best_first_and_only_above_zero() -> None:
 
 def test_new_items_stand_in_the_lists_of_those_they_are_near_to() -> None:
     base = Neighbours(2, {"alike": CONFIG}, {"alike": lists({1: 0.5}, {0: 0.5})}, np.eye(2, dtype=np.float32))
-    joined = base.extended([Near(np.array([1]), np.array([0.8], np.float32)), Near(np.array([0, 1]), np.ones(2, np.float32))])
+    joined = base.extended(
+        [Near(np.array([1]), np.array([0.8], np.float32)), Near(np.array([0, 1]), np.ones(2, np.float32))]
+    )
     assert joined.n_items == 4
     boosts = joined.boosts([np.array([1]), np.array([2]), np.array([3])])
     evidence = [[0.5, 0, 0.8, 1], [0, 0.8, 0, 0], [1, 1, 0, 0]]

@@ -32,9 +32,9 @@ def added(engine: Engine, history: list[str]) -> dict[str, float]:
     rows = [row for item in history if (row := moment.row(item)) is not None]
     boosts = moment.boosts(rows)
     assert boosts is not None
-    inside = boosts.among(moment.view.live, ())
-    total = inside.semantic + inside.own
-    return {moment.record(int(row)).item_id: value for row, value in zip(inside.rows, total, strict=True) if value}
+    served = {record.item_id for record in moment.listing()}
+    found = {moment.record(int(row)).item_id: value for row, value in zip(boosts.rows, boosts.total, strict=True)}
+    return {item: value for item, value in found.items() if value and item in served}
 
 
 def by_model(artifact: Artifact, history: list[int], new: list[Item]) -> dict[str, float]:
@@ -144,3 +144,30 @@ def test_search_with_boosts_is_exact(kind: str, seed: int) -> None:
             assert found[0].tolist() == expected.tolist()
             semantic, own = index.view.score_parts(query, found[0], boosts)
             assert (semantic + own).tolist() == totals[0].tolist()
+
+
+@pytest.mark.parametrize("dim", [5, 16, 72, 80, 128])
+def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int) -> None:
+    rng = np.random.default_rng(dim)
+    vectors = (rng.standard_normal((3000, dim)) * rng.uniform(0.01, 2, dim)).astype(np.float32)
+    vectors[100:140] = vectors[100]  # ties
+    index = ItemIndex(vectors, np.arange(3000)[::-1].copy(), split=3)
+    assert index.view.coarse is not None
+    assert 0 < index.view.coarse.error < 1
+    more = rng.standard_normal((50, dim)).astype(np.float32)
+    index.update(more, np.arange(3000, 3050), removed=[7, 8])
+    everything = np.concatenate([vectors, more]).astype(np.float64)
+    orders = np.concatenate([np.arange(3000)[::-1], np.arange(3000, 3050)])
+    for _ in range(30):
+        query = rng.standard_normal(dim).astype(np.float32)
+        rows = np.sort(rng.choice(3050, 60, replace=False))
+        boosts = Boosts(rows, rng.exponential(1, len(rows)), rng.exponential(1, len(rows)))
+        scores = everything @ query.astype(np.float64)
+        plain = scores.copy()
+        scores[rows] += boosts.semantic + boosts.own
+        for totals, added in ((plain, None), (scores, boosts)):
+            totals[[7, 8, 9]] = -np.inf
+            expected = np.lexsort((orders, -totals))[:12]
+            found, _ = index.view.search(query[None], 12, None, [9], [added])
+            np.testing.assert_allclose(totals[found[0]], totals[expected], rtol=1e-9)
+            assert set(found[0].tolist()) == set(expected.tolist())
