@@ -151,6 +151,11 @@ def unit(vectors: Floats) -> Floats:
     return scaled
 
 
+def kept(texts: Floats) -> Floats:
+    """Text embeddings [n, T] as an artifact keeps them: of length 1, in half precision."""
+    return unit(unit(texts).astype(np.float16).astype(np.float32))
+
+
 def nearest(queries: Floats, texts: Floats, count: int, chunk: int = 512) -> list[Near]:
     """The `count` rows of texts [n, T] with the largest cosine to each query [q, T], those above zero, best first.
 

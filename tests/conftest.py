@@ -87,6 +87,8 @@ TINY: Recipe = DEFAULT.override(
         "codebook_size": 8,
         "semantic_dim": 16,
         "id_dim": 8,
+        "id_shrinkage": 0,
+        "blocks": 2,
         "hidden": (32,),
         "text_dim": 24,
         "cold_probability": 0.1,

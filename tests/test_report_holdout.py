@@ -140,8 +140,11 @@ def test_cold_items_are_embedded_as_the_service_would(policy: str, tmp_path: Pat
     export(trainer, tmp_path)
     artifact = Artifact.load(tmp_path)
     held_out = world.extended.items[world.n_known :]
-    served = np.concatenate([artifact.catalogue_embeddings(), artifact.encode_new(held_out).embeddings])
-    expected = artifact.query([served[history] for history in world.cases.histories]) @ served.T
+    new = artifact.encode_new(held_out)
+    served = np.concatenate([artifact.catalogue_embeddings(), new.embeddings])
+    latest = [history[-recipe.max_length :] for history in world.cases.histories]
+    expected = artifact.query([served[history] for history in latest]) @ served.T
+    expected += artifact.neighbours.extended(new.near).boosts(latest)
     _, after = our_scores(trainer, world)
     assert after(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-4)
 

@@ -87,7 +87,20 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     assert torch.equal(again.model.catalogue(), whole.model.catalogue())
 
 
-@pytest.mark.parametrize("changes", [{"tokens": "semantic"}, {"cold_policy": "zero"}, {"id_shrinkage": -1.0}])
-def test_a_recipe_that_does_not_fit_is_refused(changes: dict[str, Any]) -> None:
+def test_without_a_cold_vector_they_are_drawn_to_zero() -> None:
+    config = TokenizerConfig(text_dim=6, hidden=(8,), semantic_dim=4, id_dim=3, codebook_size=4, cold_policy="zero")
+    made = HybridTokenizer(config, 2)
+    own = made.id_embeddings.weight.detach().clone()
+    shrink(made, torch.tensor([0, 4]), 4.0)
+    torch.testing.assert_close(made.id_embeddings.weight.detach(), torch.stack([0 * own[0], own[1] / 2]))
+
+
+@pytest.mark.parametrize("changes", [{"tokens": "semantic"}, {"cold_policy": "predicted"}, {"cold_policy": "mean"}])
+def test_every_kind_of_token_and_policy_trains_with_it(changes: dict[str, Any]) -> None:
+    recipe = TINY.override({"id_shrinkage": 5.0, "epochs": 1} | changes)
+    Trainer(checkerboard(), recipe, seed=0, device=torch.device("cpu")).fit()
+
+
+def test_a_negative_strength_is_refused() -> None:
     with pytest.raises(ValidationError, match="id_shrinkage"):
-        TINY.override({"id_shrinkage": 5.0} | changes)
+        TINY.override({"id_shrinkage": -1.0})

@@ -35,7 +35,7 @@ class Recipe(FrozenConfig):
         0.0,
         ge=0,
         description="κ: the ID half of an item with n training interactions is n / (n + κ) its own, the rest the cold "
-        "vector",
+        "vector, or zero under a cold_policy without one",
     )
 
     # Neighbours
@@ -88,8 +88,6 @@ class Recipe(FrozenConfig):
     @model_validator(mode="after")
     def _check(self) -> Recipe:
         self.recommender_config(self.tokenizer_config(self.text_dim).dim)  # refuses widths that do not fit together
-        if self.id_shrinkage and (self.tokens == "semantic" or self.cold_policy not in ("learned", "neighbour")):
-            raise ValueError("id_shrinkage: needs ID embeddings and a cold_policy with a cold vector")
         if not self.joint and not self.warmup_epochs:
             raise ValueError("joint: without joint training the tokenizer learns in warmup_epochs alone; set them")
         return self

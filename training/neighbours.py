@@ -12,7 +12,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from model.config import NeighbourConfig, NeighbourKind
-from model.neighbours import Floats, Lists, Neighbours, make_lists, nearest, unit
+from model.neighbours import Floats, Lists, Neighbours, kept, make_lists, nearest
 from training.batches import Items
 from training.config import Recipe
 
@@ -50,7 +50,7 @@ def count_neighbours(sequences: Sequence[Items], text: Floats, recipe: Recipe) -
     if "together" in configs:
         lists["together"] = together(sequences, len(text), recipe.neighbours)
     if "alike" in configs:
-        texts = unit(text)
+        texts = kept(text)
         lists["alike"] = alike(texts, recipe.neighbours)
     return Neighbours(len(text), configs, lists, texts)
 

@@ -1,4 +1,4 @@
-"""ID embeddings that say as much as training knows: drawn to the cold vector where an item was met a few times only.
+"""ID embeddings that say as much as training knows: drawn to the cold vector where an item was met but a few times.
 
 An item that was a target twice is a negative a thousand times, and its ID embedding learns little else; in the sampled
 protocol such items fared worse than items training never saw. Shrunk by n / (n + κ), the estimate of a mean from n
@@ -17,11 +17,11 @@ from model.tokenizer import HybridTokenizer
 
 
 class Shrunk(nn.Module):
-    """Parametrization of ID embeddings [n_items, D1]: share · own + (1 − share) · cold vector."""
+    """Parametrization of ID embeddings [n_items, D1]: share · own + (1 − share) · cold vector, or zero for None."""
 
     share: Tensor
 
-    def __init__(self, popularity: Tensor, strength: float, cold: nn.Parameter) -> None:
+    def __init__(self, popularity: Tensor, strength: float, cold: nn.Parameter | None) -> None:
         super().__init__()
         known = popularity.float()
         self.register_buffer("share", (known / (known + strength)).unsqueeze(-1), persistent=False)
@@ -29,17 +29,14 @@ class Shrunk(nn.Module):
         self._cold = (cold,)
 
     def forward(self, own: Tensor) -> Tensor:
-        return torch.lerp(self._cold[0].expand_as(own), own, self.share.expand_as(own))
+        cold = self._cold[0]
+        return own * self.share if cold is None else torch.lerp(cold.expand_as(own), own, self.share.expand_as(own))
 
 
 def shrink(tokenizer: HybridTokenizer, popularity: Tensor, strength: float) -> None:
-    """Shrink the ID embeddings of items with `popularity` [n_items] training interactions by κ = `strength` > 0.
-
-    The tokenizer has a cold vector; `Recipe` sees to it.
-    """
-    parametrize.register_parametrization(
-        tokenizer.id_embeddings, "weight", Shrunk(popularity, strength, tokenizer.cold_vector)
-    )
+    """Shrink the ID embeddings of items with `popularity` [n_items] training interactions by κ = `strength` > 0."""
+    cold = tokenizer.cold_vector if "cold_vector" in tokenizer._parameters else None
+    parametrize.register_parametrization(tokenizer.id_embeddings, "weight", Shrunk(popularity, strength, cold))
 
 
 def fold(tokenizer: HybridTokenizer) -> None:

@@ -97,7 +97,7 @@ class Trainer:
         torch.manual_seed(seed)
         text = torch.from_numpy(self.text_encoder.encode([item.to_text() for item in dataset.items]))
         tokenizer = HybridTokenizer(recipe.tokenizer_config(text.shape[1]), dataset.n_items)
-        if recipe.id_shrinkage:
+        if recipe.id_shrinkage and tokenizer.config.has_id:
             shrink(tokenizer, torch.from_numpy(self.popularity), recipe.id_shrinkage)
         recommender = SequenceRecommender(recipe.recommender_config(tokenizer.dim))
         self.neighbours = count_neighbours(self.split.train, text.numpy(), recipe)
