@@ -33,6 +33,10 @@ def model_card(manifest: Manifest) -> str:
         ]
     if config.has_id:
         lines.append(f"- ID embedding: {config.id_dim} dimensions; cold items: {config.cold_policy}")
+    lines += [
+        f"- neighbours, {kind}: up to {each.count} of an item, weight {each.weight:g}"
+        for kind, each in manifest.neighbours.items()
+    ]
     parameters = tokens["parameters"]
     lines += [
         f"- token parameters: {parameters['total']:,} against {parameters['id_only_64']:,} of a full 64-d ID table "

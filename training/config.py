@@ -149,6 +149,10 @@ DEMO = DEFAULT.override(
         "cold_probability": 0.2,
         "codebook_size": 64,
         "semantic_dim": 32,
+        # Its items are few and met often, so they can have more of their own.
+        "id_dim": 32,
+        "id_shrinkage": 0,
+        "blocks": 2,
         "hidden": (256,),
         "text_dim": 128,
         "negatives": 512,
