@@ -54,7 +54,7 @@ def main(
     added = artifact.encode_new(holdout.held_out)
     index_of = artifact.items.index_of | {item.item_id: len(known) + at for at, item in enumerate(holdout.held_out)}
     everything = torch.cat([known, torch.from_numpy(added.embeddings)])
-    joined = artifact.neighbours.extended(added.near)
+    joined = artifact.neighbours.extended(added.joining)
     cold = recall(artifact, holdout.cases, index_of, everything, joined)
     before = recall(artifact, holdout.warm_cases, artifact.items.index_of, known, artifact.neighbours)
     after = recall(artifact, holdout.warm_cases, index_of, everything, joined)

@@ -36,7 +36,7 @@ from model.manifest import (
     Manifest,
 )
 from model.neighbour_file import neighbour_tensors, read_neighbours
-from model.neighbours import Near, Neighbours
+from model.neighbours import Joining, Neighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
 from model.single import SingleQuery
@@ -53,13 +53,13 @@ _ERROR_QUANTILES = "error_quantiles"
 class NewItems:
     """Items tokenized from their text. codes [n, levels] int64, embeddings [n, D] float32, error [n] float32.
 
-    near: for each item those of the catalogue with the nearest texts; none where the artifact scores without.
+    joining: for each item the neighbours that it joins; none where the artifact scores without.
     """
 
     codes: NDArray[np.int64]
     embeddings: NDArray[np.float32]
     error: NDArray[np.float32]
-    near: list[Near]
+    joining: list[Joining]
 
 
 @dataclass(eq=False)
@@ -107,7 +107,7 @@ class Artifact:
         if config.has_semantic and items:
             tokens = self.tokenizer.tokenize(torch.from_numpy(text))
             codes, error = tokens.codes.numpy(), tokens.error.numpy()
-        return NewItems(codes, self._embed(codes, index), error, self.neighbours.near(text))
+        return NewItems(codes, self._embed(codes, index), error, self.neighbours.join(text))
 
     @torch.inference_mode()
     def query(self, histories: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -7,8 +7,9 @@ same, is lost in it. So the score of an item j after a history is
 
 over the items i of the history, age 0 the latest. Two kinds: `together`, items that follow each other in training
 (item-based collaborative filtering, Sarwar et al., WWW 2001, with order), a part of what identity knows; and `alike`,
-items with near texts by cosine, a part of what semantics knows, which a cold item has from its first minute. The
-logarithm makes each kind an expert beside the softmax over dot products: their probabilities multiply.
+items with near texts by cosine, a part of what semantics knows, which a cold item has from its first minute. Nobody has
+had a cold item beside another, so it joins the company of the items with the nearest texts. The logarithm makes each
+kind an expert beside the softmax over dot products: their probabilities multiply.
 
 Without a neighbour an item's boost is zero, so a search stays exact: what is not among the best by dot product and has
 no neighbour in the history cannot be among the best.
@@ -16,8 +17,9 @@ no neighbour in the history cannot be among the best.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -25,6 +27,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import NeighbourConfig, NeighbourKind
+
+_LENDERS = 5
+"""Items whose company a cold item joins; their weights are averaged, by how near they are."""
+_LENT = 2.0
+"""What that average is multiplied by: a few lenders know less than their number says. See docs/results/tried.md."""
+_LOOKED_THROUGH = 128  # nearest texts among which lenders are looked for
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -55,17 +63,32 @@ class Lists(NamedTuple):
 
 
 class Near(NamedTuple):
-    """The items nearest to a text. items [m] int64, weights [m] float32, above zero."""
+    """Items and how near they are. items [m] int64, weights [m] float32, above zero."""
 
     items: Integers
     weights: Floats
+
+
+class Joining(NamedTuple):
+    """How an item with nothing but a text joins a catalogue.
+
+    alike: the items with the nearest texts. after: those that follow it, as far as can be told, and before: those that
+    it follows.
+    """
+
+    alike: Near
+    after: Near
+    before: Near
+
+
+NOTHING = Near(np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """Kinds of neighbours of one catalogue of `n_items`; none at all is allowed.
 
-    texts [n_items, T] float32: text embeddings of length 1 (or 0), for `near`; [0, 0] without the kind `alike`.
+    texts [n_items, T] float32: text embeddings of length 1 (or 0), for `join`; [0, 0] without the kind `alike`.
     """
 
     n_items: int
@@ -90,31 +113,71 @@ class Neighbours:
             flat[cells] += strength(config, evidence).astype(np.float32)
         return out
 
-    def near(self, texts: Floats) -> list[Near]:
-        """For each text embedding [n, T] the catalogue's items with the nearest texts, at most `alike.count`."""
-        config = self.configs.get("alike")
-        if config is None or not len(texts):
-            return [Near(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in texts]
-        return nearest(unit(texts), self.texts, config.count)
+    def join(self, texts: Floats) -> list[Joining]:
+        """How items with the text embeddings [n, T] join; lists of at most `count` neighbours."""
+        like, company = self.configs.get("alike"), self.configs.get("together")
+        if like is None or not len(texts):
+            return [Joining(NOTHING, NOTHING, NOTHING) for _ in texts]
+        joining = []
+        for near in nearest(unit(texts), self.texts, max(like.count, _LOOKED_THROUGH)):
+            alike = Near(near.items[: like.count], near.weights[: like.count])
+            after = before = NOTHING
+            if company is not None:
+                known = np.flatnonzero(self._has_company[near.items])[:_LENDERS]
+                lenders, shares = near.items[known], _LENT * near.weights[known].astype(np.float64) / _LENDERS
+                after = _heaviest(self.lists["together"].gather(lenders, shares), company.count)
+                before = _heaviest(self._followed.gather(lenders, shares), company.count)
+            joining.append(Joining(alike, after, before))
+        return joining
 
-    def extended(self, near: Sequence[Near]) -> Neighbours:
-        """With new items behind the catalogue's, each known by the items `near` to it alone.
-
-        A new item's list holds the items near to it, and theirs hold it; new items are not held against each other.
+    def extended(self, joining: Sequence[Joining]) -> Neighbours:
+        """With new items behind the catalogue's. A new item's lists hold what it joins, and theirs hold it; new items
+        are not held against each other.
         """
-        lists = {}
+        places = range(self.n_items, self.n_items + len(joining))
+        grown = self.with_lists(places, joining, self.n_items + len(joining))
+        return Neighbours(self.n_items + len(joining), self.configs, grown)
+
+    def with_lists(self, places: Sequence[int], joining: Sequence[Joining], n_items: int) -> dict[NeighbourKind, Lists]:
+        """The lists of `n_items` items when those at `places`, which had none, join."""
+        lists: dict[NeighbourKind, Lists] = {}
         for kind, own in self.lists.items():
-            pairs = list(pairwise(own.offsets.tolist()))
-            items = [own.items[a:b] for a, b in pairs]
-            weights = [own.weights[a:b] for a, b in pairs]
-            if kind == "alike":
-                for new, (close, worth) in enumerate(near, start=self.n_items):
-                    for item, value in zip(close.tolist(), worth, strict=True):
-                        items[item] = np.append(items[item], np.int32(new))
-                        weights[item] = np.append(weights[item], value)
-            more = near if kind == "alike" else [Near(np.empty(0, np.int64), np.empty(0, np.float32))] * len(near)
-            lists[kind] = make_lists([*items, *(n.items for n in more)], [*weights, *(n.weights for n in more)])
-        return Neighbours(self.n_items + len(near), self.configs, lists)
+            rows = {row: [Near(own.items[a:b].astype(np.int64), own.weights[a:b])] for row, (a, b) in _ranges(own)}
+            for place, each in zip(places, joining, strict=True):
+                outward, inward = (each.alike, each.alike) if kind == "alike" else (each.after, each.before)
+                rows.setdefault(place, []).append(outward)
+                for item, weight in zip(inward.items.tolist(), inward.weights, strict=True):
+                    rows[item].append(Near(np.array([place]), np.array([weight], np.float32)))
+            merged = [rows.get(row, [NOTHING]) for row in range(n_items)]
+            lists[kind] = make_lists(
+                [np.concatenate([part.items for part in parts]) for parts in merged],
+                [np.concatenate([part.weights for part in parts]) for parts in merged],
+            )
+        return lists
+
+    @cached_property
+    def _has_company(self) -> NDArray[np.bool_]:
+        return np.diff(self.lists["together"].offsets) > 0
+
+    @cached_property
+    def _followed(self) -> Lists:
+        """The lists of `together` the other way round: for each item those whose lists hold it."""
+        lists = self.lists["together"]
+        owners = np.repeat(np.arange(self.n_items), np.diff(lists.offsets))
+        order = np.argsort(lists.items, kind="stable")
+        offsets = np.searchsorted(lists.items[order], np.arange(self.n_items + 1))
+        return Lists(offsets.astype(np.int64), owners[order].astype(np.int32), lists.weights[order])
+
+
+def _ranges(lists: Lists) -> Iterator[tuple[int, tuple[int, int]]]:
+    return enumerate(pairwise(lists.offsets.tolist()))
+
+
+def _heaviest(gathered: tuple[Integers, Integers, Doubles], count: int) -> Near:
+    """Of gathered lists the `count` items with the largest sums of weights."""
+    items, weights = add_up(gathered[1], gathered[2])
+    best = np.argsort(-weights, kind="stable")[:count]
+    return Near(items[best], weights[best].astype(np.float32))
 
 
 def decays(config: NeighbourConfig, length: int) -> Doubles:

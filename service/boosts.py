@@ -6,7 +6,7 @@ stands in the lists of those. Its identity counts under `together` as before, wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import NeighbourKind
-from model.neighbours import Near, Neighbours, decays, strength
+from model.neighbours import Joining, Near, Neighbours, decays, strength
 from model.tokenizer import COLD
 
 Doubles = NDArray[np.float64]
@@ -27,10 +27,18 @@ _DENSE = 100_000  # rows up to which a counter for each is quicker than sorting
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an item stands among the artifact's: its index there, or COLD; `near`: None where its text is theirs."""
+    """Where an item stands among the artifact's: its index there, or COLD; `joining`: None where its text is theirs."""
 
     index: int
-    near: Near | None
+    joining: Joining | None
+
+
+class Gain(NamedTuple):
+    """Evidence of both kinds for a row."""
+
+    row: int
+    alike: float
+    together: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +66,8 @@ class Placing:
     """Rows of the artifact's items. Immutable but for `extra`, which only grows: a reader skips rows beyond its view.
 
     rows [n_items]: the row that an item's index stands for, −1 where it is not served. retexted: indices whose text is
-    another now, so that the artifact's `alike` lists are no longer true of them. extra: by index, the rows with texts
-    of their own that are near to it, and how near.
+    another now, so that the artifact's `alike` lists are no longer true of them. extra: by index, the rows that joined
+    its lists, with the weights of both kinds.
     """
 
     def __init__(self, neighbours: Neighbours) -> None:
@@ -67,7 +75,7 @@ class Placing:
         self._lists = _merge(neighbours)
         self._rows = np.full(neighbours.n_items, -1, np.int64)
         self._retexted: frozenset[int] = frozenset()
-        self._extra: dict[int, list[tuple[int, float]]] = {}
+        self._extra: dict[int, list[Gain]] = {}
 
     def changed(self, added: Sequence[tuple[int, Place]], removed: Sequence[Place]) -> Placing:
         """With rows added and others gone. A reader of the old one is not disturbed."""
@@ -81,13 +89,15 @@ class Placing:
             out._rows[gone] = -1
             for index, row in come:
                 out._rows[index] = row
-        now = {place.index for _, place in added if place.index != COLD and place.near is not None}
+        now = {place.index for _, place in added if place.index != COLD and place.joining is not None}
         if gone or now:
             out._retexted = self._retexted.difference(gone) | now
         for row, place in added:
-            if place.near is not None:
-                for index, weight in zip(place.near.items.tolist(), place.near.weights.tolist(), strict=True):
-                    out._extra.setdefault(index, []).append((row, weight))
+            if place.joining is not None:
+                for index, weight in _pairs(place.joining.alike):
+                    out._extra.setdefault(index, []).append(Gain(row, weight, 0.0))
+                for index, weight in _pairs(place.joining.before) if place.index == COLD else ():
+                    out._extra.setdefault(index, []).append(Gain(row, 0.0, weight))
         return out
 
     def boosts(self, history: Sequence[Place], n_rows: int) -> Boosts | None:
@@ -104,30 +114,36 @@ class Placing:
         semantic, own = self._lists.alike[places] * near[at], self._lists.together[places] * company[at]
         if self._retexted:
             stale = np.isin(items, list(self._retexted))
-            stale |= np.array([place.near is not None for place in history])[at]
+            stale |= np.array([place.joining is not None for place in history])[at]
             semantic[stale] = 0
-        more = self._near(history, near, n_rows)
+        more = self._joined(history, near, company, n_rows)
         if more:
-            rows = np.concatenate([rows, np.array([row for row, _ in more], np.int64)])
-            semantic = np.concatenate([semantic, np.array([weight for _, weight in more])])
-            own = np.concatenate([own, np.zeros(len(more))])
+            added = np.array(more)
+            rows = np.concatenate([rows, added[:, 0].astype(np.int64)])
+            semantic, own = np.concatenate([semantic, added[:, 1]]), np.concatenate([own, added[:, 2]])
         distinct, parts = _add_up(rows, (semantic, own), n_rows)
         return Boosts(distinct, self._strength("alike", parts[0]), self._strength("together", parts[1]))
 
-    def _near(self, history: Sequence[Place], factors: Doubles, n_rows: int) -> list[tuple[int, float]]:
-        """Rows and evidence that texts which are not the artifact's bring, in the history and among the candidates."""
-        out: list[tuple[int, float]] = []
-        if "alike" not in self._configs:
-            return out
-        for place, factor in zip(history, factors.tolist(), strict=True):
-            if place.near is not None:
-                near = zip(place.near.items.tolist(), place.near.weights.tolist(), strict=True)
+    def _joined(self, history: Sequence[Place], near: Doubles, company: Doubles, n_rows: int) -> list[Gain]:
+        """What items whose texts are not the artifact's bring, in the history and among the candidates."""
+        out: list[Gain] = []
+        for place, like, with_ in zip(history, near.tolist(), company.tolist(), strict=True):
+            if place.index != COLD and self._extra:
                 out += [
-                    (int(self._rows[index]), weight * factor) for index, weight in near if index not in self._retexted
+                    Gain(row, alike * like if place.joining is None else 0.0, together * with_)
+                    for row, alike, together in self._extra.get(place.index, ())
+                    if row < n_rows
                 ]
-            elif self._extra:
-                extra = self._extra.get(place.index, ())
-                out += [(row, weight * factor) for row, weight in extra if row < n_rows]
+            if place.joining is not None:
+                out += [
+                    Gain(int(self._rows[index]), weight * like, 0.0)
+                    for index, weight in _pairs(place.joining.alike)
+                    if index not in self._retexted
+                ]
+            if place.joining is not None and place.index == COLD:
+                out += [
+                    Gain(int(self._rows[index]), 0.0, weight * with_) for index, weight in _pairs(place.joining.after)
+                ]
         return out
 
     def _factors(self, kind: NeighbourKind, length: int) -> Doubles:
@@ -183,3 +199,7 @@ def _merge(neighbours: Neighbours) -> _Both:
         columns.append(column)
     offsets = every.searchsorted(np.arange(n + 1) * n)
     return _Both(offsets.astype(np.int64), every % n if n else every, *columns)
+
+
+def _pairs(near: Near) -> Iterator[tuple[int, float]]:
+    return zip(near.items.tolist(), near.weights.tolist(), strict=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from model.artifact import Artifact
 from model.items import Item
-from model.neighbours import Near
+from model.neighbours import Joining
 from model.tokenizer import COLD
 from service.boosts import Place
 from service.catalogue import Record
@@ -22,7 +22,7 @@ class Encoded(NamedTuple):
     item_index: int  # in the artifact's catalogue, or COLD
     error: float
     percentile: float
-    near: Near
+    joining: Joining
 
 
 def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
@@ -37,7 +37,7 @@ def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
             item_index=index[position],
             error=float(new.error[position]),
             percentile=float(percentiles[position]),
-            near=new.near[position],
+            joining=new.joining[position],
         )
         for position in range(len(items))
     ]
@@ -74,5 +74,5 @@ def registered_record(artifact: Artifact, item: Item, encoded: Encoded, seq: int
         popularity=0 if index == COLD else int(table.popularity[index]),
         revision=revision,
         attributes=item.public_attributes(),
-        place=Place(index, encoded.near),
+        place=Place(index, encoded.joining),
     )

@@ -13,7 +13,7 @@ import safetensors.numpy
 from model.artifact import Artifact, ArtifactError
 from model.config import NeighbourConfig, NeighbourKind
 from model.manifest import NEIGHBOURS
-from model.neighbours import Near, Neighbours, make_lists, nearest, unit
+from model.neighbours import Joining, Near, Neighbours, make_lists, nearest, unit
 from tests.artifact_support import copy_of, edit_manifest, rewrite
 from tests.service_support import make_artifact
 
@@ -50,7 +50,7 @@ def test_without_kinds_there_is_nothing_to_add() -> None:
     none = Neighbours(3)
     assert not none
     assert not none.boosts([np.array([0, 1])]).any()
-    assert [len(near.items) for near in none.near(np.ones((2, 0), np.float32))] == [0, 0]
+    assert [len(each.alike.items) for each in none.join(np.ones((2, 0), np.float32))] == [0, 0]
 
 
 def test_nearest_texts_come_best_first_and_only_above_zero() -> None:
@@ -62,15 +62,46 @@ def test_nearest_texts_come_best_first_and_only_above_zero() -> None:
     assert one.items.tolist() == [2]
 
 
-def test_new_items_stand_in_the_lists_of_those_they_are_near_to() -> None:
-    base = Neighbours(2, {"alike": CONFIG}, {"alike": lists({1: 0.5}, {0: 0.5})}, np.eye(2, dtype=np.float32))
+def near(pairs: dict[int, float]) -> Near:
+    return Near(np.array(list(pairs), np.int64), np.array(list(pairs.values()), np.float32))
+
+
+def test_new_items_stand_in_the_lists_of_those_they_join() -> None:
+    kinds: dict[NeighbourKind, Any] = {"alike": lists({1: 0.5}, {0: 0.5}), "together": lists({1: 1.0}, {})}
+    base = Neighbours(2, {"alike": CONFIG, "together": CONFIG}, kinds, np.eye(2, dtype=np.float32))
     joined = base.extended(
-        [Near(np.array([1]), np.array([0.8], np.float32)), Near(np.array([0, 1]), np.ones(2, np.float32))]
+        [Joining(near({1: 0.8}), near({}), near({0: 0.3})), Joining(near({0: 1.0, 1: 1.0}), near({1: 0.7}), near({}))]
     )
     assert joined.n_items == 4
-    boosts = joined.boosts([np.array([1]), np.array([2]), np.array([3])])
-    evidence = [[0.5, 0, 0.8, 1], [0, 0.8, 0, 0], [1, 1, 0, 0]]
-    np.testing.assert_allclose(boosts, 2 * np.log1p(np.array(evidence) / 0.5), rtol=1e-6)
+    boosts = joined.boosts([np.array([0]), np.array([1]), np.array([2]), np.array([3])])
+    alike = np.array([[0, 0.5, 0, 1], [0.5, 0, 0.8, 1], [0, 0.8, 0, 0], [1, 1, 0, 0]])
+    together = np.array([[0, 1, 0.3, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0.7, 0, 0]])
+    np.testing.assert_allclose(boosts, 2 * np.log1p(alike / 0.5) + 2 * np.log1p(together / 0.5), rtol=1e-6)
+
+
+def test_a_cold_item_joins_the_company_of_the_items_with_the_nearest_texts() -> None:
+    # 0 is followed by 1, and 1 by 2; 3 has no company.
+    kinds: dict[NeighbourKind, Any] = {"alike": lists({}, {}, {}, {}), "together": lists({1: 1.0}, {2: 0.5}, {}, {})}
+    texts = unit(np.array([[1, 0], [0, 1], [-1, 0], [0.1, 1]], np.float32))
+    base = Neighbours(4, {"alike": CONFIG, "together": CONFIG}, kinds, texts)
+    (found,) = base.join(np.array([[0, 2]], np.float32))  # the text of 1
+    assert found.alike.items.tolist() == [1, 3]
+    # One lender of five at full nearness, doubled: two fifths of what item 1 has. Item 3 has nothing to lend.
+    assert found.after.items.tolist() == [2]
+    assert found.after.weights == pytest.approx([0.5 * 0.4])
+    assert found.before.items.tolist() == [0]
+    assert found.before.weights == pytest.approx([0.4])
+
+
+def test_a_text_like_no_other_joins_nothing() -> None:
+    base = Neighbours(
+        1,
+        {"alike": CONFIG, "together": CONFIG},
+        {"alike": lists({}), "together": lists({})},
+        np.eye(1, dtype=np.float32),
+    )
+    (found,) = base.join(np.zeros((1, 1), np.float32))
+    assert [len(each.items) for each in found] == [0, 0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +117,7 @@ def test_an_artifact_gives_back_what_it_was_given(root: Path, tmp_path: Path) ->
     history = [np.array([1, 5, 9])]
     assert artifact.neighbours.boosts(history).any()
     np.testing.assert_array_equal(again.neighbours.boosts(history), artifact.neighbours.boosts(history))
-    own = again.encode_new([artifact.items.items[7]]).near[0]
+    own = again.encode_new([artifact.items.items[7]]).joining[0].alike
     assert own.items[0] == 7
     assert own.weights[0] == pytest.approx(1, abs=2e-3)  # texts are kept in half precision
 

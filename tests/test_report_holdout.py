@@ -144,7 +144,7 @@ def test_cold_items_are_embedded_as_the_service_would(policy: str, tmp_path: Pat
     served = np.concatenate([artifact.catalogue_embeddings(), new.embeddings])
     latest = [history[-recipe.max_length :] for history in world.cases.histories]
     expected = artifact.query([served[history] for history in latest]) @ served.T
-    expected += artifact.neighbours.extended(new.near).boosts(latest)
+    expected += artifact.neighbours.extended(new.joining).boosts(latest)
     _, after = our_scores(trainer, world)
     assert after(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-4)
 

@@ -38,7 +38,7 @@ def added(engine: Engine, history: list[str]) -> dict[str, float]:
 
 
 def by_model(artifact: Artifact, history: list[int], new: list[Item]) -> dict[str, float]:
-    neighbours = artifact.neighbours.extended(artifact.encode_new(new).near)
+    neighbours = artifact.neighbours.extended(artifact.encode_new(new).joining)
     names = [*artifact.items.item_ids, *(item.item_id for item in new)]
     (boosts,) = neighbours.boosts([np.array(history)])
     return {names[index]: float(boosts[index]) for index in np.flatnonzero(boosts)}
@@ -57,7 +57,7 @@ def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, a
     new = [fresh(0, 3), fresh(1, 4)]
     engine.add_batch(new)
     count = len(artifact.items)
-    near = int(artifact.encode_new(new).near[0].items[0])
+    near = int(artifact.encode_new(new).joining[0].alike.items[0])
     for history in ([near, count], [count + 1, 3], [near]):
         names = [*artifact.items.item_ids, "new-0", "new-1"]
         expected = by_model(artifact, history, new)
@@ -67,7 +67,7 @@ def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, a
 
 def test_what_is_removed_is_boosted_no_more(engine: Engine, artifact: Artifact) -> None:
     engine.add(fresh(0, 3))
-    near = f"item-{artifact.encode_new([fresh(0, 3)]).near[0].items[0]}"
+    near = f"item-{artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0]}"
     before = added(engine, [near])
     engine.delete("new-0")
     gone = next(item for item in before if item.startswith("item-"))
@@ -92,13 +92,13 @@ def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine:
     assert own[0] > 0
     # As a history item it now speaks for what is near to the new text, the item it was copied from before all.
     assert "item-50" in added(engine, [f"item-{follower}"])
-    expected = artifact.encode_new([Item("x", text=other.to_text())]).near[0].items
+    expected = artifact.encode_new([Item("x", text=other.to_text())]).joining[0].alike.items
     is_near = leader in expected.tolist()
     assert (semantic[0] > 0) == is_near
 
 
 def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifact: Artifact) -> None:
-    near = int(artifact.encode_new([fresh(0, 3)]).near[0].items[0])
+    near = int(artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0])
     before = engine.catalogue.moment
     engine.add(fresh(0, 3))
     boosts = before.boosts([near])

@@ -6,13 +6,14 @@ The constants were chosen on Beauty's validation split (2026-11-21, seed 0): doc
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from model.config import NeighbourConfig, NeighbourKind
-from model.neighbours import Floats, Lists, Neighbours, kept, make_lists, nearest
+from model.neighbours import NOTHING, Floats, Joining, Lists, Neighbours, kept, make_lists, nearest
 from training.batches import Items
 from training.config import Recipe
 
@@ -52,7 +53,15 @@ def count_neighbours(sequences: Sequence[Items], text: Floats, recipe: Recipe) -
     if "alike" in configs:
         texts = kept(text)
         lists["alike"] = alike(texts, recipe.neighbours)
-    return Neighbours(len(text), configs, lists, texts)
+    counted = Neighbours(len(text), configs, lists, texts)
+    if len(configs) < 2:
+        return counted
+    # An item of the catalogue that no training sequence holds joins the company of others, as a registered one does.
+    met = np.zeros(len(text), np.bool_)
+    met[np.concatenate(sequences)] = True
+    never = np.flatnonzero(~met)
+    joining = [Joining(NOTHING, each.after, each.before) for each in counted.join(texts[never])]
+    return replace(counted, lists=counted.with_lists(never.tolist(), joining, len(text)))
 
 
 def together(sequences: Sequence[Items], n_items: int, count: int) -> Lists:

@@ -137,7 +137,7 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores]:
             index = tokenizer.borrow(semantic, index, trained)
         everything = torch.cat([known, tokenizer.embed_items(semantic, index)])
 
-    joined = trainer.neighbours.extended(trainer.neighbours.near(text.cpu().numpy()))
+    joined = trainer.neighbours.extended(trainer.neighbours.join(text.cpu().numpy()))
 
     def scores(catalogue: Tensor, neighbours: Neighbours) -> Scores:
         def of(cases: EvaluationCases, rows: slice) -> Tensor:
