@@ -32,6 +32,7 @@ _LENDERS = 5
 """Items whose company a cold item joins; their weights are averaged, by how near they are."""
 _LENT = 2.0
 """What that average is multiplied by: a few lenders know less than their number says. See docs/results/tried.md."""
+_CELLS = 8_000_000  # cosines computed at once, to bound memory
 _LOOKED_THROUGH = 128  # nearest texts among which lenders are looked for
 
 Floats = NDArray[np.float32]
@@ -219,16 +220,17 @@ def kept(texts: Floats) -> Floats:
     return unit(unit(texts).astype(np.float16).astype(np.float32))
 
 
-def nearest(queries: Floats, texts: Floats, count: int, chunk: int = 512) -> list[Near]:
+def nearest(queries: Floats, texts: Floats, count: int) -> list[Near]:
     """The `count` rows of texts [n, T] with the largest cosine to each query [q, T], those above zero, best first.
 
     All vectors have length 1, or 0.
     """
     out = []
+    chunk = max(1, _CELLS // max(1, len(texts)))
     for start in range(0, len(queries), chunk):
         cosines = queries[start : start + chunk] @ texts.T
-        kept = min(count, cosines.shape[1])
-        best = np.argpartition(-cosines, kept - 1, axis=1)[:, :kept]
+        size = min(count, cosines.shape[1])
+        best = np.argpartition(-cosines, size - 1, axis=1)[:, :size]
         for row, places in zip(cosines, best, strict=True):
             places = places[row[places] > 0]
             places = places[np.lexsort((places, -row[places]))]
