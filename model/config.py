@@ -1,4 +1,4 @@
-"""The two configurations that describe a trained model. Frozen; each refuses a bad value by the name of its field."""
+"""The configurations that describe a trained model. Frozen; each refuses a bad value by the name of its field."""
 
 from __future__ import annotations
 

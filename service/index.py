@@ -6,8 +6,9 @@ waits for a reader, and every step of a request sees the same items. A readers-w
 the length of a batch, and HNSW cannot be added to while it is searched; this costs a copy of the mask (one
 bit a row) a write.
 
-The kinds differ in what finds the candidates among the rows that were there when the index was built; rows
-added since are always scanned exactly, and so is everything when a filter is given. Candidates are then
+The kinds differ in what finds the candidates among the rows that were there when the index was built
+(`service/coarse.py`); rows added since are always scanned exactly, and so is everything when a filter is given.
+What neighbours raise (`service/boosts.py`) joins the candidates where it could reach the best. Candidates are then
 scored anew in double precision, so equal embeddings have equal scores wherever they lie, and ties follow
 `order`.
 """
@@ -33,7 +34,7 @@ Mask = NDArray[np.uint8]
 """Bit r & 7 of byte r >> 3 says whether row r may be found: the layout of FAISS's IDSelectorBitmap."""
 
 _MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
-_REFINE = 8  # times k that an approximate kind fetches, to be scored exactly
+_REFINE = 8  # times k that are fetched from an index that is rounded or approximate, to be scored in full
 
 
 def pack(flags: NDArray[np.bool_]) -> Mask:
