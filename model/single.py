@@ -35,8 +35,9 @@ class _Norm(NamedTuple):
     eps: float
 
     def __call__(self, value: Floats) -> Floats:
-        centred = value - value.mean(-1, keepdims=True)
-        variance = np.square(centred).mean(-1, keepdims=True)
+        share = np.float32(1 / value.shape[-1])  # `mean` is Python, and takes longer than the sum
+        centred = value - np.add.reduce(value, axis=-1, keepdims=True) * share
+        variance = np.add.reduce(np.square(centred), axis=-1, keepdims=True) * share
         centred /= np.sqrt(variance + np.float32(self.eps))
         centred *= self.weight
         centred += self.bias

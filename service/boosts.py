@@ -159,7 +159,7 @@ def _add_up(rows: Rows, amounts: tuple[Doubles, Doubles], n_rows: int) -> tuple[
     """The distinct rows from 0 on, ascending, and the sums of both amounts over each."""
     if n_rows <= _DENSE:
         dense = [np.bincount(rows + 1, amount, minlength=n_rows + 1)[1:] for amount in amounts]
-        distinct = np.flatnonzero(dense[0] + dense[1])
+        distinct = np.flatnonzero(dense[0] + dense[1] > 0)
         return distinct, [column[distinct] for column in dense]
     distinct, place = np.unique(rows, return_inverse=True)
     served = slice(int(np.searchsorted(distinct, 0)), None)  # from the first row that is not −1
