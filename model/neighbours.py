@@ -55,11 +55,7 @@ class Lists(NamedTuple):
         """The lists of `rows` [r] one behind another, their weights times factors [r]: (place in rows, items, weights),
         each [m'].
         """
-        starts = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - starts
-        ends = lengths.cumsum()
-        of = np.repeat(np.arange(len(rows)), lengths)
-        places = np.arange(ends[-1] if len(ends) else 0) + (starts - ends + lengths)[of]
+        of, places = spread(self.offsets, rows)
         return of, self.items[places].astype(np.int64), self.weights[places] * factors[of]
 
 
@@ -179,6 +175,14 @@ def _heaviest(gathered: tuple[Integers, Integers, Doubles], count: int) -> Near:
     items, weights = add_up(gathered[1], gathered[2])
     best = np.argsort(-weights, kind="stable")[:count]
     return Near(items[best], weights[best].astype(np.float32))
+
+
+def spread(offsets: Integers, rows: Integers) -> tuple[Integers, Integers]:
+    """Where the lists of `rows` [r] lie, one behind another: (place in rows, place in the lists), each [m]."""
+    starts = offsets[rows]
+    lengths = offsets[rows + 1] - starts
+    of = np.repeat(np.arange(len(rows)), lengths)
+    return of, np.arange(len(of)) + (starts - lengths.cumsum() + lengths)[of]
 
 
 def decays(config: NeighbourConfig, length: int) -> Doubles:

@@ -1,8 +1,7 @@
 """One history through the recommender in NumPy: what a request of the service needs.
 
-For a single short history torch spends its time on finding its kernels, not in them: NumPy takes a third of it (Beauty,
-`default`, ten items: .21 against .58 ms; benchmarks/single_query.py). The arithmetic is `model.recommender`'s, and a
-test holds the two together.
+For a single short history torch spends its time on finding its kernels, not in them; NumPy takes less than half of it.
+The arithmetic is `model.recommender`'s, and a test holds the two together.
 """
 
 from __future__ import annotations

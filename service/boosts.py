@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import NeighbourKind
-from model.neighbours import Joining, Near, Neighbours, decays, strength
+from model.neighbours import Joining, Near, Neighbours, decays, spread, strength
 from model.tokenizer import COLD
 
 Doubles = NDArray[np.float64]
@@ -107,7 +107,7 @@ class Placing:
         listed = [at for at, place in enumerate(history) if place.index != COLD]
         index = np.array([history[at].index for at in listed], np.int64)
         near, company = self._factors("alike", len(history)), self._factors("together", len(history))
-        of, places = self._lists.places(index)
+        of, places = spread(self._lists.offsets, index)
         at = np.array(listed, np.int64)[of]
         items = self._lists.items[places]
         rows = self._rows[items]
@@ -173,14 +173,6 @@ class _Both(NamedTuple):
     items: Rows
     alike: NDArray[np.float32]
     together: NDArray[np.float32]
-
-    def places(self, index: Rows) -> tuple[Rows, Rows]:
-        """Where the lists of `index` lie, one behind another: (place in index, place in the lists)."""
-        starts = self.offsets[index]
-        lengths = self.offsets[index + 1] - starts
-        ends = lengths.cumsum()
-        of = np.repeat(np.arange(len(index)), lengths)
-        return of, np.arange(len(of)) + (starts - ends + lengths)[of]
 
 
 def _merge(neighbours: Neighbours) -> _Both:
