@@ -1,10 +1,13 @@
 """The sequence recommender: a history of hybrid embeddings → one query vector; score = query · item embedding.
 
 Self-attention after SASRec (arXiv 1808.09781) in the form S3-Rec gave it: post-norm blocks with GELU. Histories come
-packed (`model.packing`): no padding, and no mask but the causal one.
+packed (`model.packing`): hardly any padding, and no mask but the causal one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +15,7 @@ from torch.nn import functional as F
 
 from model.config import RecommenderConfig
 from model.dropout import dropout
-from model.packing import Run, Runs
+from model.packing import Panel, Run, Runs, panels_of
 
 
 class Block(nn.Module):
@@ -30,30 +33,51 @@ class Block(nn.Module):
         self.narrow = nn.Linear(config.feed_forward * config.dim, config.dim)
         self.feed_forward_norm = nn.LayerNorm(config.dim, eps=1e-12)
 
-    def forward(self, hidden: Tensor, runs: Runs, last: bool = False) -> Tensor:
-        """hidden [tokens, dim] → [tokens, dim], or [histories, dim]: the `last` token of each history alone.
+    def forward(self, hidden: Tensor, panels: Sequence[Panel]) -> Tensor:
+        """hidden [tokens, dim] → [tokens, dim]; a token reads itself and those before it in its history."""
+        return self._rest(hidden, self._attend(self.query(hidden), self.key_value(hidden), panels))
 
-        Of the other tokens, keys and values are all that is needed then.
+    def last(self, hidden: Tensor, runs: Runs) -> Tensor:
+        """hidden [tokens, dim] → [histories, dim]: `forward` for the last token of each history alone.
+
+        Of the other tokens, keys and values are all that is needed.
         """
-        reading = _last_tokens(hidden, runs) if last else hidden
-        mixed = self.out(self._attend(self.query(reading), self.key_value(hidden), runs, causal=not last))
-        hidden = self.attention_norm(reading + self._drop(mixed))
+        reading = _last_tokens(hidden, runs)
+        return self._rest(reading, self._attend_last(self.query(reading), self.key_value(hidden), runs))
+
+    def _rest(self, reading: Tensor, read: Tensor) -> Tensor:
+        """What follows attention: `read` is what the tokens `reading` found, both [n, dim]."""
+        hidden = self.attention_norm(reading + self._drop(self.out(read)))
         wide = self.narrow(F.gelu(self.widen(hidden)))
         normed: Tensor = self.feed_forward_norm(hidden + self._drop(wide))
         return normed
 
-    def _attend(self, query: Tensor, key_value: Tensor, runs: Runs, causal: bool) -> Tensor:
-        """What each query reads of its own history. query: [tokens, dim] if causal, else [histories, dim]."""
-        dropout = self.dropout if self.training else 0.0
-        queries = torch.split(query, [run.tokens if causal else run.histories for run in runs])
+    def _attend(self, query: Tensor, key_value: Tensor, panels: Sequence[Panel]) -> Tensor:
+        """What each token reads of its own history up to itself, [tokens, dim]."""
+        sizes = [panel.tokens for panel in panels]
         out = []
-        memories = torch.split(key_value, [run.tokens for run in runs])
-        for asked, read, run in zip(queries, memories, runs, strict=True):
-            heads = asked.view(run.histories, -1, self.heads, query.shape[-1] // self.heads).transpose(1, 2)
-            key, value = read.view(run.histories, run.length, 2, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-            mixed = F.scaled_dot_product_attention(heads, key, value, dropout_p=dropout, is_causal=causal)
-            out.append(mixed.transpose(1, 2).reshape(asked.shape))
+        for asked, read, panel in zip(torch.split(query, sizes), torch.split(key_value, sizes), panels, strict=True):
+            if panel.spread is not None:
+                # index_select rather than [ ]: its gradient adds up in parallel.
+                asked, read = asked.index_select(0, panel.spread), read.index_select(0, panel.spread)
+            mixed = self._mix(asked, read, panel.histories, causal=True)
+            out.append(mixed if panel.kept is None else mixed.index_select(0, panel.kept))
         return _join(out)
+
+    def _attend_last(self, query: Tensor, key_value: Tensor, runs: Runs) -> Tensor:
+        """What one query a history, [histories, dim], reads of all its tokens."""
+        asked = torch.split(query, [run.histories for run in runs])
+        memories = torch.split(key_value, [run.tokens for run in runs])
+        pairs = zip(asked, memories, runs, strict=True)
+        return _join([self._mix(one, read, run.histories, causal=False) for one, read, run in pairs])
+
+    def _mix(self, asked: Tensor, read: Tensor, histories: int, causal: bool) -> Tensor:
+        """Attention of `asked` [histories · queries, dim] to `read` [histories · length, 2 · dim], like `asked`."""
+        query = asked.view(histories, -1, self.heads, asked.shape[-1] // self.heads).transpose(1, 2)
+        key, value = read.view(histories, -1, 2, self.heads, query.shape[-1]).permute(2, 0, 3, 1, 4).unbind(0)
+        rate = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=causal)
+        return mixed.transpose(1, 2).reshape(asked.shape)
 
     def _drop(self, value: Tensor) -> Tensor:
         return dropout(value, self.dropout) if self.training else value
@@ -93,11 +117,11 @@ class SequenceRecommender(nn.Module):
         hidden: Tensor = self.norm(history + _join([self._places(run) for run in runs]))
         if self.training:
             hidden = dropout(hidden, self.config.dropout)
-        *early, final = self.blocks
+        early = self.blocks[: -1 if last else None]
+        panels = panels_of(runs, hidden.device) if len(early) else []
         for block in early:
-            hidden = block(hidden, runs)
-        states: Tensor = final(hidden, runs, last)
-        return states
+            hidden = block(hidden, panels)
+        return cast(Block, self.blocks[-1]).last(hidden, runs) if last else hidden
 
 
 def _last_tokens(tokens: Tensor, runs: Runs) -> Tensor:

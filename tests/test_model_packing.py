@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from model.packing import Run, pack
+from model.packing import Run, pack, panels_of
+
+CPU = torch.device("cpu")
 
 
 def test_histories_of_one_length_form_a_run() -> None:
@@ -21,3 +24,25 @@ def test_nothing_to_pack() -> None:
 def test_an_empty_history_is_an_error() -> None:
     with pytest.raises(ValueError, match="an empty history has no query vector"):
         pack([2, 0])
+
+
+def test_runs_of_similar_length_form_a_panel() -> None:
+    first, second = panels_of((Run(1, 2), Run(2, 3), Run(1, 20)), CPU)
+    assert (first.histories, first.length, first.tokens) == (3, 3, 8)
+    assert first.spread is not None
+    assert first.kept is not None
+    assert first.spread.view(3, 3).tolist() == [[0, 1, 1], [2, 3, 4], [5, 6, 7]]  # the first is padded with its last
+    assert first.kept.tolist() == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert second == (1, 20, 20, None, None)  # alone, so nothing is padded
+
+
+def test_panels_hold_every_token_once() -> None:
+    runs = pack(torch.randint(1, 51, (300,), generator=torch.Generator().manual_seed(4)).tolist()).runs
+    found = panels_of(runs, CPU)
+    assert 1 < len(found) < len(runs)
+    assert sum(panel.histories for panel in found) == 300
+    for panel in found:
+        assert panel.spread is not None
+        assert panel.kept is not None
+        assert torch.equal(panel.spread[panel.kept], torch.arange(panel.tokens))
+    assert sum(panel.histories * panel.length for panel in found) < 1.5 * sum(run.tokens for run in runs)

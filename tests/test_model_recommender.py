@@ -81,6 +81,23 @@ def test_packed_histories_are_read_as_if_each_were_alone(changes: dict[str, Any]
     assert start == len(tokens)
 
 
+def test_gradients_of_packed_histories_are_those_of_each_alone() -> None:
+    module = recommender(max_length=9)
+    lengths = [2, 3, 3, 4, 9]
+    every = [histories(length) * (place + 1) for place, length in enumerate(lengths)]
+    together = torch.cat(every).requires_grad_()
+    weight = histories(len(together))
+    (module(together, pack(lengths).runs) * weight).sum().backward()
+    assert together.grad is not None
+    for one, part, gradient in zip(
+        every, *(torch.split(each, lengths) for each in (weight, together.grad)), strict=True
+    ):
+        alone = one.unsqueeze(0).requires_grad_()
+        (states(module, alone)[0] * part).sum().backward()
+        assert alone.grad is not None
+        torch.testing.assert_close(gradient, alone.grad[0], rtol=1e-4, atol=1e-5)
+
+
 def test_the_order_of_the_history_matters() -> None:
     module = recommender()
     history = histories(1, 4)

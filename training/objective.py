@@ -91,7 +91,7 @@ class JointModel(nn.Module):
         row_of = torch.zeros(len(self.text), dtype=torch.int64, device=inputs.device)
         row_of[rows] = torch.arange(len(rows), device=inputs.device)
         table = self.tokenizer.embed_items(semantic, self._with_cold(rows, recipe))
-        hidden = self.recommender(table[row_of[inputs]], batch.runs)
+        hidden = self.recommender(table.index_select(0, row_of[inputs]), batch.runs)
         each = _recommendation_losses(hidden, table, row_of[targets], row_of[negatives], recipe)
         recommendation = each.mean()
         if batch.weights is not None:
@@ -128,7 +128,7 @@ class JointModel(nn.Module):
             reconstruction = zero
             if recipe.reconstruction:
                 some = torch.randperm(len(items), device=text.device)[: ceil(recipe.reconstruction_share * len(items))]
-                error = self.tokenizer.decode(quantized.semantic[some]) - text[some]
+                error = self.tokenizer.decode(quantized.semantic.index_select(0, some)) - text[some]
                 reconstruction = error.square().sum(-1).mean()
         return quantized.semantic, (quantized.commitment, quantized.codebook, reconstruction)
 
@@ -143,18 +143,20 @@ class JointModel(nn.Module):
         """bce: [positions, negatives], none equal to its target; sampled_softmax: [negatives]; softmax: [0]."""
         count, device = len(self.candidates), targets.device
         if recipe.loss == "bce":
-            return draw_others(self.candidates, targets, recipe.negatives)
+            pool = torch.randperm(count, device=device)[: recipe.negative_pool]
+            return draw_others(self.candidates[pool], targets, recipe.negatives)
         if recipe.loss == "sampled_softmax":
             return self.candidates[torch.randint(count, (recipe.negatives,), device=device)]
         return targets.new_empty(0)
 
 
 def draw_others(candidates: Tensor, targets: Tensor, count: int) -> Tensor:
-    """Negatives [*, count] for targets [*], uniform over the sorted candidates [n] other than the target itself."""
-    # A shift by 1 … n − 1, modulo n.
-    shift = torch.randint(1, len(candidates), (*targets.shape, count), device=targets.device)
-    place = torch.searchsorted(candidates, targets)
-    return candidates[(place.unsqueeze(-1) + shift) % len(candidates)]
+    """Negatives [*, count] for targets [*], uniform over the distinct candidates [n ≥ 2] other than the target."""
+    n, shape = len(candidates), (*targets.shape, count)
+    pick = torch.randint(n, shape, device=targets.device)
+    # Where the target itself was picked: a step of 1 … n − 1 on, so that each of the others is as likely.
+    step = torch.randint(1, n, shape, device=targets.device)
+    return candidates[torch.where(candidates[pick] == targets.unsqueeze(-1), (pick + step) % n, pick)]
 
 
 def _recommendation_losses(hidden: Tensor, table: Tensor, targets: Tensor, negatives: Tensor, recipe: Recipe) -> Tensor:
@@ -164,11 +166,13 @@ def _recommendation_losses(hidden: Tensor, table: Tensor, targets: Tensor, negat
     """
     if recipe.loss == "softmax":
         return F.cross_entropy(hidden @ table.T, targets, reduction="none")
-    positive = (hidden * table[targets]).sum(-1)
+    # index_select rather than [ ]: its gradient adds up in parallel.
+    positive = (hidden * table.index_select(0, targets)).sum(-1)
     if recipe.loss == "bce":
-        negative = torch.einsum("pd,pnd->pn", hidden, table[negatives])
+        others = table.index_select(0, negatives.flatten()).view(*negatives.shape, -1)
+        negative = torch.einsum("pd,pnd->pn", hidden, others)
         return F.softplus(-positive) + F.softplus(negative).mean(dim=-1)
-    logits = hidden @ table[negatives].T
+    logits = hidden @ table.index_select(0, negatives).T
     # A negative that is the target itself would be pushed down where it should be pulled up.
     logits = logits.masked_fill(negatives == targets.unsqueeze(-1), float("-inf"))
     return torch.logsumexp(torch.cat([positive.unsqueeze(-1), logits], dim=-1), dim=-1) - positive

@@ -19,7 +19,7 @@ from training.trainer import training_popularity
 class Negatives(nn.Module):
     """Draws items of the training sequences uniformly; one never trained on would only learn to be unwanted.
 
-    candidates: [n] item indices, sorted.
+    candidates: [n] item indices.
     """
 
     candidates: Tensor
