@@ -60,7 +60,7 @@ class Recipe(FrozenConfig):
     loss: Literal["bce", "softmax", "sampled_softmax"] = "bce"
     negatives: int = Field(1, ge=1, description="negatives of a position (bce) or of a step (sampled_softmax)")
     negative_pool: int = Field(
-        512,
+        1024,
         ge=2,
         description="bce: items, drawn anew for each step, among which its positions draw their negatives; a negative "
         "is as likely to be any item as without a pool, but the step has fewer items to tokenize",
@@ -136,8 +136,7 @@ DEFAULT = Recipe(
     cold_probability=0.1,
     id_shrinkage=5,
     together_weight=2.0,
-    alike_weight=1.0,
-    blocks=1,
+    alike_weight=0.75,
     feed_forward=1,
     loss="sampled_softmax",
     negatives=1024,
@@ -158,7 +157,6 @@ DEMO = DEFAULT.override(
         # Its items are few and met often, so they can have more of their own.
         "id_dim": 32,
         "id_shrinkage": 0,
-        "blocks": 2,
         "hidden": (256,),
         "text_dim": 128,
         "negatives": 512,
