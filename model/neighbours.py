@@ -69,23 +69,26 @@ class Near(NamedTuple):
 class Joining(NamedTuple):
     """How an item with nothing but a text joins a catalogue.
 
-    alike: the items with the nearest texts. after: those that follow it, as far as can be told, and before: those that
-    it follows.
+    text [T]: its text embedding, of length 1 (or 0). alike: the items with the nearest texts. after: those that follow
+    it, as far as can be told, and before: those that it follows.
     """
 
+    text: Floats
     alike: Near
     after: Near
     before: Near
 
 
 NOTHING = Near(np.empty(0, np.int64), np.empty(0, np.float32))
+_NO_TEXT: Floats = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """Kinds of neighbours of one catalogue of `n_items`; none at all is allowed.
 
-    texts [n_items, T] float32: text embeddings of length 1 (or 0), for `join`; [0, 0] without the kind `alike`.
+    texts [n_items, T] float32: text embeddings of length 1 (or 0), for `join` and for places
+    reserved for cold items (`model.exposure`); [0, 0] without the kind `alike`.
     """
 
     n_items: int
@@ -114,9 +117,10 @@ class Neighbours:
         """How items with the text embeddings [n, T] join; lists of at most `count` neighbours."""
         like, company = self.configs.get("alike"), self.configs.get("together")
         if like is None or not len(texts):
-            return [Joining(NOTHING, NOTHING, NOTHING) for _ in texts]
+            return [Joining(_NO_TEXT, NOTHING, NOTHING, NOTHING) for _ in texts]
         joining = []
-        for near in nearest(unit(texts), self.texts, max(like.count, _LOOKED_THROUGH)):
+        scaled = unit(texts)
+        for text, near in zip(scaled, nearest(scaled, self.texts, max(like.count, _LOOKED_THROUGH)), strict=True):
             alike = Near(near.items[: like.count], near.weights[: like.count])
             after = before = NOTHING
             if company is not None:
@@ -124,7 +128,7 @@ class Neighbours:
                 lenders, shares = near.items[known], _LENT * near.weights[known].astype(np.float64) / _LENDERS
                 after = _heaviest(self.lists["together"].gather(lenders, shares), company.count)
                 before = _heaviest(self._followed.gather(lenders, shares), company.count)
-            joining.append(Joining(alike, after, before))
+            joining.append(Joining(text, alike, after, before))
         return joining
 
     def extended(self, joining: Sequence[Joining]) -> Neighbours:
@@ -133,7 +137,10 @@ class Neighbours:
         """
         places = range(self.n_items, self.n_items + len(joining))
         grown = self.with_lists(places, joining, self.n_items + len(joining))
-        return Neighbours(self.n_items + len(joining), self.configs, grown)
+        texts = self.texts
+        if "alike" in self.configs:
+            texts = np.concatenate([texts, *(each.text[None] for each in joining)])
+        return Neighbours(self.n_items + len(joining), self.configs, grown, texts)
 
     def with_lists(self, places: Sequence[int], joining: Sequence[Joining], n_items: int) -> dict[NeighbourKind, Lists]:
         """The lists of `n_items` items when those at `places`, which had none, join."""

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from model.items import AttributeValue, Item
 from model.neighbours import Neighbours
 from service.boosts import Boosts, Place, Placing
+from service.cold_items import ColdItems
 from service.index import Doubles, Floats, ItemIndex, Mask, Rows, View, pack
 from service.schemas import FilterValue
 
@@ -53,6 +54,7 @@ class _Generation:
         self.postings: dict[str, dict[tuple[bool, FilterValue], list[int]]] = {}
         self.sharing: Counter[tuple[int, ...]] = Counter()
         self.cold = 0
+        self.cold_items = ColdItems(neighbours)
         self.index = build(vectors, np.array([record.order for record in records], np.int64))
         for row, record in enumerate(records):
             self.append(record)
@@ -64,6 +66,8 @@ class _Generation:
     def append(self, record: Record) -> None:
         row = len(self.records)
         self.records.append(record)
+        if record.cold:
+            self.cold_items.append(row, record.place)
         for name, value in record.attributes.items():
             values = self.postings.setdefault(name, {})
             for entry in value if isinstance(value, list) else (value,):
@@ -101,6 +105,26 @@ class Moment:
         """What the neighbours of a history of rows, oldest first, add to scores; None where they add nothing."""
         records = self._generation.records
         return self._placing.boosts([records[row].place for row in history], self.view.n)
+
+    def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, Floats]:
+        """Rows [c] of the cold items that may be returned, and their text embeddings [c, T]."""
+        rows, texts = self._generation.cold_items.below(self.view.n)
+        mask = self.view.live if allow is None else self.view.live & allow
+        kept = (mask[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).view(np.bool_)
+        kept &= ~np.isin(rows, list(exclude))
+        return rows[kept], texts[kept]
+
+    def texts(self, rows: Sequence[int]) -> Floats:
+        """Text embeddings [n, T] of rows, of length 1 or 0; [n, 0] where the artifact keeps none."""
+        generation = self._generation
+        return np.stack([generation.cold_items.text(generation.records[row].place) for row in rows])
+
+    def trained(self, allow: Mask | None) -> Mask:
+        """The rows of items that are not cold, of those allowed."""
+        rows, _ = self._generation.cold_items.below(self.view.n)
+        flags = np.ones(self.view.n, np.bool_)
+        flags[rows] = False
+        return pack(flags) & (self.view.live if allow is None else allow)
 
     def shares(self, codes: tuple[int, ...]) -> int:
         """How many items have exactly these codes; none have no codes (an artifact of ID tokens alone)."""

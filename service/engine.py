@@ -42,7 +42,7 @@ class Engine:
         self.started_seconds = 0.0
         self._registry = registry
         self._settings = settings
-        self._recommender = Recommender(artifact)
+        self._recommender = Recommender(artifact, settings.cold_share)
         self._writer = threading.Lock()
 
     @classmethod

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from model.artifact import Artifact
+from model.exposure import by_text, reserved_places
+from service.boosts import Boosts
 from service.catalogue import Moment
-from service.index import Floats, Mask
+from service.index import Doubles, Floats, Mask, Rows
 from service.ranking import diversify, pool_size, shared_codes
 from service.results import Recommendation, Recommended, Shared, Why
 from service.schemas import RecommendRequest
@@ -19,25 +21,40 @@ _SAMPLE_LENGTH = 5
 
 
 class _Plan(NamedTuple):
-    """A request with its ids looked up. `history`: rows of the known items, oldest first."""
+    """A request with its ids looked up.
+
+    history: rows of the known items, oldest first. reserved: places for cold items.
+    """
 
     request: RecommendRequest
     history: list[int]
     unknown: list[str]
     exclude: set[int]
     allow: Mask | None
+    reserved: int
+
+
+class _Chosen(NamedTuple):
+    """rows [n] and their scores [n], as they are answered; the last `reserved` are in reserved places."""
+
+    rows: Rows
+    scores: Doubles
+    reserved: int = 0
 
 
 class Recommender:
     """An artifact's recommender over the moments of a catalogue."""
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, cold_share: float = 0.0) -> None:
+        """cold_share: of a request that has none of its own."""
         self._artifact = artifact
+        self._cold_share = cold_share
+        self._by_text = artifact.neighbours.configs.get("alike")
         self._max_length = artifact.recommender.config.max_length
 
     def answer(self, moment: Moment, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
         """A recommendation for each request."""
-        plans = [_plan(moment, request) for request in requests]
+        plans = [_plan(moment, request, self._cold_share) for request in requests]
         known = [plan for plan in plans if plan.history]
         queries = iter(self._queries(moment, [plan.history for plan in known]))
         version = self._artifact.version
@@ -67,30 +84,79 @@ class Recommender:
 
     def _by_model(self, moment: Moment, plan: _Plan, query: Floats) -> list[Recommended]:
         request = plan.request
-        wanted = pool_size(request.k) if request.diversity else request.k
-        wanted = min(wanted, moment.view.live_count)
-        boosts = moment.boosts(plan.history[-self._max_length :])
-        found, totals = moment.view.search(query[None, :], wanted, plan.allow, plan.exclude, [boosts])
-        rows = found[0][found[0] >= 0]
-        scores = totals[0][: len(rows)]
-        if request.diversity:
-            chosen = diversify(moment, rows, scores, request.k, request.diversity)
-            rows, scores = rows[chosen], scores[chosen]
+        read = plan.history[-self._max_length :]
+        boosts = moment.boosts(read)
+        if plan.reserved:
+            chosen = self._with_reserved(moment, plan, query, boosts)
+        else:
+            chosen = _best(moment, plan, query, boosts, request.k, plan.allow)
+        rows, scores, reserved = chosen
         reasons: Sequence[Why | None] = [None] * len(rows)
         if request.explain:
             semantic, own = moment.view.score_parts(query, rows, boosts)
-            read = plan.history[-self._max_length :]
             reasons = [
                 Why(float(a), float(b), [Shared(*pair) for pair in shared_codes(moment, int(row), read)])
                 for row, a, b in zip(rows, semantic, own, strict=True)
             ]
+        places: list[bool | None] = [None] * (len(rows) - reserved) + [True] * reserved
+        answers = zip(map(moment.record, rows.tolist()), scores.tolist(), places, reasons, strict=True)
         return [
-            Recommended(record.item_id, score, record.cold, record.attributes, why)
-            for record, score, why in zip(map(moment.record, rows.tolist()), scores.tolist(), reasons, strict=True)
+            Recommended(record.item_id, score, record.cold, record.attributes, place, why)
+            for record, score, place, why in answers
         ]
 
+    def _with_reserved(self, moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None) -> _Chosen:
+        """The best trained items, and behind them the best cold ones in the places reserved for them."""
+        k = plan.request.k
+        cold = self._cold(moment, plan, query, boosts)
+        count = min(plan.reserved, len(cold.rows))
+        trained = _trained(moment, plan, query, boosts, k - count)
+        count = min(len(cold.rows), k - len(trained.rows))  # more where trained items are too few
+        return _Chosen(
+            np.concatenate([trained.rows, cold.rows[:count]]),
+            np.concatenate([trained.scores, cold.scores[:count]]),
+            count,
+        )
 
-def _plan(moment: Moment, request: RecommendRequest) -> _Plan:
+    def _cold(self, moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None) -> _Chosen:
+        """The best cold items among themselves, at most k (see `model.exposure`), with their scores."""
+        rows, texts = moment.cold_rows(plan.allow, plan.exclude)
+        semantic, own = moment.view.score_parts(query, rows, boosts)
+        scores = semantic + own
+        wanted = scores
+        if self._by_text is not None:
+            wanted = scores + by_text(moment.texts(plan.history[-self._max_length :]), texts, self._by_text)
+        best = moment.view.ranked(wanted, rows, plan.request.k)
+        return _Chosen(rows[best], scores[best])
+
+
+def _best(moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None, k: int, allow: Mask | None) -> _Chosen:
+    """The k best rows of those allowed, or of all; less alike ones where the request asks for diversity."""
+    diversity = plan.request.diversity
+    wanted = min(pool_size(k) if diversity else k, moment.view.live_count)
+    found, totals = moment.view.search(query[None, :], wanted, allow, plan.exclude, [boosts])
+    rows = found[0][found[0] >= 0]
+    scores = totals[0][: len(rows)]
+    if diversity:
+        chosen = diversify(moment, rows, scores, k, diversity)
+        rows, scores = rows[chosen], scores[chosen]
+    return _Chosen(rows, scores)
+
+
+def _trained(moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None, k: int) -> _Chosen:
+    """The k best items that are not cold."""
+    if not k:
+        return _Chosen(np.empty(0, np.int64), np.empty(0))
+    if not plan.request.diversity:
+        # Cold items are seldom among the best: look there first, where an index helps, then among all trained ones.
+        rows, scores, _ = _best(moment, plan, query, boosts, plan.request.k, plan.allow)
+        trained = np.array([not moment.record(row).cold for row in rows.tolist()], np.bool_)
+        if trained.sum() >= k:
+            return _Chosen(rows[trained][:k], scores[trained][:k])
+    return _best(moment, plan, query, boosts, k, moment.trained(plan.allow))
+
+
+def _plan(moment: Moment, request: RecommendRequest, cold_share: float) -> _Plan:
     found = [(item_id, moment.row(item_id)) for item_id in request.history]
     history = [row for _, row in found if row is not None]
     unknown = list(dict.fromkeys(item_id for item_id, row in found if row is None))
@@ -98,7 +164,8 @@ def _plan(moment: Moment, request: RecommendRequest) -> _Plan:
     if request.exclude_seen:
         exclude.update(history)
     allow = moment.allowed(request.filter) if request.filter else None
-    return _Plan(request, history, unknown, exclude, allow)
+    share = cold_share if request.cold_share is None else request.cold_share
+    return _Plan(request, history, unknown, exclude, allow, reserved_places(share, request.k))
 
 
 def _by_popularity(moment: Moment, plan: _Plan) -> list[Recommended]:

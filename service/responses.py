@@ -107,6 +107,7 @@ class RecommendedItem(Answer):
     )
     cold: bool = Field(description="True for an item that training did not see.")
     attributes: dict[str, AttributeValue]
+    reserved: bool | None = Field(None, description="True in a place kept by `cold_share`.")
     reasons: Reasons | None = Field(None, description="With `explain`, and the strategy `model`.")
 
 

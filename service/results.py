@@ -37,6 +37,7 @@ class Recommended:
     score: float
     cold: bool
     attributes: Mapping[str, Any]
+    reserved: bool | None = None
     reasons: Why | None = None
 
 

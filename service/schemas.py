@@ -29,6 +29,7 @@ RECOMMEND_EXAMPLE: dict[str, JsonValue] = {
     "exclude_seen": True,
     "filter": {"brand": ["Shiseido", "Clinique"]},
     "diversity": 0.2,
+    "cold_share": 0.1,
     "explain": True,
 }
 ITEM_EXAMPLE: dict[str, JsonValue] = {
@@ -63,6 +64,14 @@ class RecommendRequest(Strict):
         ge=0.0,
         le=1.0,
         description="0 ranks by score alone; towards 1, items unlike those already chosen are preferred.",
+    )
+    cold_share: float | None = Field(
+        None,
+        ge=0.0,
+        le=1.0,
+        description="Of the k places, at most this share is kept for cold items, the best of them by score and text, "
+        "behind the trained items that have the others; where there are too few of one kind the other fills up. "
+        "0: no place is kept, and all compete by score. KINDRED_COLD_SHARE where absent.",
     )
     explain: bool = Field(False, description="Add `reasons` to each item.")
 

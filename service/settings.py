@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     attributes_max: int = Field(64, ge=0, le=10_000, description="most attributes of an item")
     attributes_size_max: int = Field(16_384, ge=2, le=10**7, description="most characters of them all, as JSON")
 
+    cold_share: float = Field(
+        0.0, ge=0, le=1, description="share of the places reserved for cold items where a request does not say"
+    )
     unusual_percentile: float = Field(
         99.0,
         ge=0,

@@ -70,9 +70,13 @@ def test_new_items_stand_in_the_lists_of_those_they_join() -> None:
     kinds: dict[NeighbourKind, Any] = {"alike": lists({1: 0.5}, {0: 0.5}), "together": lists({1: 1.0}, {})}
     base = Neighbours(2, {"alike": CONFIG, "together": CONFIG}, kinds, np.eye(2, dtype=np.float32))
     joined = base.extended(
-        [Joining(near({1: 0.8}), near({}), near({0: 0.3})), Joining(near({0: 1.0, 1: 1.0}), near({1: 0.7}), near({}))]
+        [
+            Joining(np.array([0.6, 0.8], np.float32), near({1: 0.8}), near({}), near({0: 0.3})),
+            Joining(np.array([0.8, 0.6], np.float32), near({0: 1.0, 1: 1.0}), near({1: 0.7}), near({})),
+        ]
     )
     assert joined.n_items == 4
+    np.testing.assert_allclose(joined.texts, np.array([[1, 0], [0, 1], [0.6, 0.8], [0.8, 0.6]]))
     boosts = joined.boosts([np.array([0]), np.array([1]), np.array([2]), np.array([3])])
     alike = np.array([[0, 0.5, 0, 1], [0.5, 0, 0.8, 1], [0, 0.8, 0, 0], [1, 1, 0, 0]])
     together = np.array([[0, 1, 0.3, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0.7, 0, 0]])
@@ -101,7 +105,7 @@ def test_a_text_like_no_other_joins_nothing() -> None:
         np.eye(1, dtype=np.float32),
     )
     (found,) = base.join(np.zeros((1, 1), np.float32))
-    assert [len(each.items) for each in found] == [0, 0, 0]
+    assert [len(each.items) for each in (found.alike, found.after, found.before)] == [0, 0, 0]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from model.artifact import Artifact
+from model.exposure import by_text
 from tests.conftest import TINY, checkerboard
 from tests.report_support import rank_scores, small_data
 from training.datasets.splits import EvaluationCases
@@ -36,7 +37,8 @@ def hand_world() -> World:
     targets = np.array([12, 13, 5, 6], dtype=np.int32)
     cases = EvaluationCases(np.arange(4, dtype=np.int32), histories, targets)
     known = checkerboard(n_items=N_KNOWN, n_users=4)
-    return World(known, data, cases, targets >= N_KNOWN, 0)
+    valid = EvaluationCases(np.array([1], dtype=np.int32), [np.array([0], dtype=np.int32)], targets[:1])
+    return World(known, data, cases, targets >= N_KNOWN, valid, 0)
 
 
 def by_user(table: list[list[float]]) -> Scores:
@@ -69,6 +71,7 @@ def test_places_and_recall_by_hand() -> None:
     assert places.free.greater.tolist() == [11, 11, 4, 11]
     values = cold_values(world, places)
     assert {name: found.tolist() for name, found in values.items()} == {
+        "cold, reserved, validation": [1.0],
         "cold, reserved": [1.0, 1.0],
         "all users, before": [0.0, 0.0, 1.0, 1.0],
         "all users, reserved": [1.0, 1.0, 1.0, 0.0],
@@ -126,6 +129,9 @@ def test_the_world_numbers_held_out_items_behind_the_known() -> None:
     assert set(targets) <= originals
     assert [item in held_out for item in targets] == world.cold.tolist()
     assert sorted(world.cold.tolist(), reverse=True) == world.cold.tolist()  # cold ones first
+    validated = [dataset.items[int(row[-2])].item_id for row in dataset.sequences]
+    assert len(world.valid) == sum(item in held_out for item in validated)
+    assert {world.extended.items[target].item_id for target in world.valid.targets.tolist()} <= set(held_out)
     for history in world.known_only(world.cases).histories:
         assert len(history)
         assert history.max() < world.n_known
@@ -145,8 +151,14 @@ def test_cold_items_are_embedded_as_the_service_would(policy: str, tmp_path: Pat
     latest = [history[-recipe.max_length :] for history in world.cases.histories]
     expected = artifact.query([served[history] for history in latest]) @ served.T
     expected += artifact.neighbours.extended(new.joining).boosts(latest)
-    _, after = our_scores(trainer, world)
+    _, after, reserved = our_scores(trainer, world)
     assert after(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-4)
+    for row, history in enumerate(latest):
+        texts = artifact.neighbours.extended(new.joining).texts
+        expected[row, world.n_known :] += by_text(
+            texts[history], texts[world.n_known :], artifact.neighbours.configs["alike"]
+        )
+    assert reserved(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_trained_model_finds_cold_items_by_their_text() -> None:

@@ -151,7 +151,8 @@ def test_cold_start_compares_policies_and_neighbours(made: Made) -> None:
     policies = ["neighbour", "learned", "zero", "mean", "predicted"]
     assert list(rows) == [*(f"ours, {policy}" for policy in policies), "text-nn", "sasrec + nearest neighbour"]
     for name, row in rows.items():
-        reserved, free, before, after, _, warm_before, warm_after = row
+        reserved, validation, free, before, after, _, warm_before, warm_after = row
+        assert 0 <= validation <= 1
         assert reserved.low <= reserved.value <= reserved.high
         assert (free is None) == name.startswith("sasrec")
         assert warm_before >= before  # all users: those with a cold target are misses before

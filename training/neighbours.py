@@ -13,7 +13,7 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from model.config import NeighbourConfig, NeighbourKind
-from model.neighbours import NOTHING, Floats, Joining, Lists, Neighbours, kept, make_lists, nearest
+from model.neighbours import NOTHING, Floats, Lists, Neighbours, kept, make_lists, nearest
 from training.batches import Items
 from training.config import Recipe
 
@@ -60,7 +60,7 @@ def count_neighbours(sequences: Sequence[Items], text: Floats, recipe: Recipe) -
     met = np.zeros(len(text), np.bool_)
     met[np.concatenate(sequences)] = True
     never = np.flatnonzero(~met)
-    joining = [Joining(NOTHING, each.after, each.before) for each in counted.join(texts[never])]
+    joining = [each._replace(alike=NOTHING) for each in counted.join(texts[never])]
     return replace(counted, lists=counted.with_lists(never.tolist(), joining, len(text)))
 
 

@@ -77,13 +77,15 @@ class ColdHoldout:
     """`train` knows nothing of `held_out`: not in its catalogue, not in any sequence.
 
     `cases` are the users whose test target is held out, `warm_cases` all other users with three interactions
-    or more, with the same targets as without a hold-out. Users left with no interaction are not in `train`.
+    or more, with the same targets as without a hold-out. `valid_cases` are those whose validation target is held out:
+    what to choose by. Users left with no interaction are not in `train`.
     """
 
     train: Dataset
     held_out: list[Item]
     cases: list[ColdCase]
     warm_cases: list[ColdCase]
+    valid_cases: list[ColdCase]
 
 
 def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> ColdHoldout:
@@ -93,8 +95,8 @@ def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> Col
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction {fraction}: expected a number between 0 and 1")
-    test = leave_one_out(dataset).test
-    targets = np.unique(test.targets)
+    split = leave_one_out(dataset)
+    targets = np.unique(split.test.targets)
     if not len(targets):
         raise ValueError("no user has three interactions, so there is no test target to hold out")
     count = max(1, round(fraction * len(targets)))
@@ -102,18 +104,27 @@ def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> Col
     is_held_out = np.zeros(dataset.n_items, dtype=bool)
     is_held_out[chosen] = True
 
-    ids = [item.item_id for item in dataset.items]
-    cold: list[ColdCase] = []
-    warm: list[ColdCase] = []
-    for user, history, target in zip(test.users.tolist(), test.histories, test.targets.tolist(), strict=True):
-        case = ColdCase(dataset.user_ids[user], tuple(ids[index] for index in history.tolist()), ids[target])
-        (cold if is_held_out[target] else warm).append(case)
+    cold, warm = _by_target(dataset, split.test, is_held_out)
     return ColdHoldout(
         train=_without(dataset, is_held_out),
         held_out=[dataset.items[index] for index in chosen.tolist()],
         cases=cold,
         warm_cases=warm,
+        valid_cases=_by_target(dataset, split.valid, is_held_out)[0],
     )
+
+
+def _by_target(
+    dataset: Dataset, cases: EvaluationCases, is_held_out: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> tuple[list[ColdCase], list[ColdCase]]:
+    """Cases whose target is held out, and the others, by identifiers."""
+    ids = [item.item_id for item in dataset.items]
+    cold: list[ColdCase] = []
+    warm: list[ColdCase] = []
+    for user, history, target in zip(cases.users.tolist(), cases.histories, cases.targets.tolist(), strict=True):
+        case = ColdCase(dataset.user_ids[user], tuple(ids[index] for index in history.tolist()), ids[target])
+        (cold if is_held_out[target] else warm).append(case)
+    return cold, warm
 
 
 def _without(dataset: Dataset, removed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Dataset:

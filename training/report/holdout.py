@@ -7,7 +7,7 @@ share of unseen items among those recommended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.exposure import by_texts
 from model.neighbours import Neighbours
 from model.tokenizer import COLD
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split, cold_holdout
+from training.datasets.splits import ColdCase, EvaluationCases, Split, cold_holdout
 from training.evaluation import boosts_of, queries
 from training.metrics import Ranks, hit
 from training.report.methods import RankBaseline
@@ -38,13 +39,15 @@ class World:
     """known: what training sees. extended: the same interactions, with the held-out items behind the known ones.
 
     cases: every user with three interactions, whose history holds a known item, in the numbering of `extended`.
-    cold: [cases] whether the target is held out. left_out: users without a known item in their history.
+    cold: [cases] whether the target is held out. valid: those whose validation target is held out, to choose by.
+    left_out: users without a known item in their history.
     """
 
     known: Dataset
     extended: Dataset
     cases: EvaluationCases
     cold: NDArray[np.bool_]
+    valid: EvaluationCases
     left_out: int
 
     @property
@@ -65,21 +68,23 @@ def cold_world(dataset: Dataset, fraction: float, seed: int) -> World:
     )
     index_of = {item.item_id: index for index, item in enumerate(extended.items)}
     n_known = holdout.train.n_items
-    histories, targets, left_out = [], [], 0
-    for case in (*holdout.cases, *holdout.warm_cases):
-        history = np.array([index_of[item] for item in case.history], dtype=np.int32)
-        if not (history < n_known).any():
-            left_out += 1
-            continue
-        histories.append(history)
-        targets.append(index_of[case.target])
-    goal = np.array(targets, dtype=np.int32)
-    cases = EvaluationCases(np.arange(len(goal), dtype=np.int32), histories, goal)
-    return World(holdout.train, extended, cases, goal >= n_known, left_out)
+    every = [*holdout.cases, *holdout.warm_cases]
+    cases = _numbered(every, index_of, n_known)
+    valid = _numbered(holdout.valid_cases, index_of, n_known)
+    return World(holdout.train, extended, cases, cases.targets >= n_known, valid, len(every) - len(cases))
+
+
+def _numbered(cases: Sequence[ColdCase], index_of: Mapping[str, int], n_known: int) -> EvaluationCases:
+    """Cases by number, those without a known item in their history left out."""
+    histories = [np.array([index_of[item] for item in case.history], dtype=np.int32) for case in cases]
+    rows = [row for row, history in enumerate(histories) if (history < n_known).any()]
+    targets = np.array([index_of[cases[row].target] for row in rows], dtype=np.int32)
+    return EvaluationCases(np.arange(len(rows), dtype=np.int32), [histories[row] for row in rows], targets)
 
 
 class Places(NamedTuple):
-    """before, after: of warm targets among the known items. cold: of cold targets among the cold items.
+    """before, after: of warm targets among the known items. cold: of cold targets among the cold items; valid: of
+    cold validation targets, likewise.
 
     free: of all targets (the cold ones first) among all items, no place reserved; None where the scores of known and
     cold items do not compare.
@@ -88,17 +93,30 @@ class Places(NamedTuple):
     before: Ranks
     after: Ranks
     cold: Ranks
+    valid: Ranks
     free: Ranks | None
 
 
-def measure(world: World, rank: RankBaseline, before: Scores, after: Scores, *, comparable: bool = True) -> Places:
-    """Places of every target. before: scores [rows, known] of histories of known items. after: scores [rows, all]."""
+def measure(
+    world: World,
+    rank: RankBaseline,
+    before: Scores,
+    after: Scores,
+    reserved: Scores | None = None,
+    *,
+    comparable: bool = True,
+) -> Places:
+    """Places of every target. before: scores [rows, known] of histories of known items. after: scores [rows, all].
+
+    reserved: scores [rows, all] that order cold items among themselves, where `after` does not.
+    """
     warm, cold = _rows(world.cases, ~world.cold), _rows(world.cases, world.cold)
     everything = world.extended.n_items
     return Places(
         before=_ranks(rank, before, world.known_only(warm), 0, world.n_known),
         after=_ranks(rank, after, warm, 0, world.n_known),
-        cold=_ranks(rank, after, cold, world.n_known, everything),
+        cold=_ranks(rank, reserved or after, cold, world.n_known, everything),
+        valid=_ranks(rank, reserved or after, world.valid, world.n_known, everything),
         free=_ranks(rank, after, world.cases, 0, everything) if comparable else None,
     )
 
@@ -109,6 +127,7 @@ def cold_values(world: World, places: Places) -> dict[str, NDArray[np.float64]]:
     found_cold = hit(places.cold, RESERVED)
     missed = np.zeros(n_cold)  # before they join, cold items cannot be recommended
     values = {
+        "cold, reserved, validation": hit(places.valid, RESERVED),
         "cold, reserved": found_cold,
         "all users, before": np.concatenate([missed, hit(places.before, PLACES)]),
         "all users, reserved": np.concatenate([found_cold, hit(places.after, PLACES - RESERVED)]),
@@ -121,8 +140,10 @@ def cold_values(world: World, places: Places) -> dict[str, NDArray[np.float64]]:
     return values
 
 
-def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores]:
-    """Scores of a trained model before the held-out items joined, and after they did, by their texts alone."""
+def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
+    """Scores of a trained model before the held-out items joined, after they did, by their texts alone, and for the
+    places reserved for them.
+    """
     model = trainer.model
     known = model.catalogue()
     tokenizer = model.tokenizer
@@ -138,17 +159,23 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores]:
         everything = torch.cat([known, tokenizer.embed_items(semantic, index)])
 
     joined = trainer.neighbours.extended(trainer.neighbours.join(text.cpu().numpy()))
+    cold = np.arange(world.n_known, len(everything))
 
-    def scores(catalogue: Tensor, neighbours: Neighbours) -> Scores:
+    def scores(catalogue: Tensor, neighbours: Neighbours, reserved: bool = False) -> Scores:
         def of(cases: EvaluationCases, rows: slice) -> Tensor:
             histories = cases.histories[rows]
             products = queries(model.recommender, catalogue, histories) @ catalogue.T
             boosts = boosts_of(neighbours, histories, trainer.recipe.max_length)
-            return products if boosts is None else products + boosts(slice(None)).to(products.device)
+            if boosts is not None:
+                products += boosts(slice(None)).to(products.device)
+            if reserved:
+                latest = [history[-trainer.recipe.max_length :] for history in histories]
+                products[:, world.n_known :] += torch.from_numpy(by_texts(neighbours, latest, cold)).to(products.device)
+            return products
 
         return of
 
-    return scores(known, trainer.neighbours), scores(everything, joined)
+    return scores(known, trainer.neighbours), scores(everything, joined), scores(everything, joined, reserved=True)
 
 
 def nearest_in_the_last_place(world: World, sequential: Scores, nearest: Scores) -> Scores:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.exposure import by_texts
 from training.config import Recipe
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split, leave_one_out
@@ -179,7 +180,10 @@ class Workbench:
         return result, arrays
 
     def _cold_ranks(self, trainer: Trainer) -> Ranks:
-        """Places of the test targets among the items never trained, for the users whose target is one of them."""
+        """Places of the test targets among the items never trained, for the users whose target is one of them.
+
+        As for a place reserved for cold items.
+        """
         rows, cases = never_trained(self.split.test, self.popularity)
         catalogue = trainer.model.catalogue()
         cold = np.flatnonzero(self.popularity == 0)
@@ -191,7 +195,12 @@ class Workbench:
         seen = [_known(place[history]) for history in cases.histories]
         boosts = boosts_of(trainer.neighbours, cases.histories, trainer.recipe.max_length)
         columns = torch.from_numpy(cold)
-        among = None if boosts is None else lambda users: boosts(users)[:, columns]
+
+        def among(users: slice) -> torch.Tensor:
+            latest = [history[-trainer.recipe.max_length :] for history in cases.histories[users]]
+            added = torch.from_numpy(by_texts(trainer.neighbours, latest, cold))
+            return added if boosts is None else added + boosts(users)[:, columns]
+
         return full_ranks(query, catalogue[columns], place[cases.targets], seen, among)
 
     def result(

@@ -1,0 +1,34 @@
+"""Places reserved for cold items: how many, and what texts add, counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model.config import NeighbourConfig
+from model.exposure import by_text, by_texts, reserved_places
+from model.neighbours import Neighbours, make_lists
+
+CONFIG = NeighbourConfig(weight=1, floor=1, decay=0.5, count=4)
+
+
+@pytest.mark.parametrize(
+    ("share", "k", "places"), [(0.1, 10, 1), (0.1, 9, 0), (0.3, 10, 3), (1.0, 7, 7), (0.0, 500, 0), (0.15, 20, 3)]
+)
+def test_places_are_never_more_than_the_share(share: float, k: int, places: int) -> None:
+    assert reserved_places(share, k) == places
+
+
+def test_texts_count_by_squared_cosine_and_age() -> None:
+    texts = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0], [0, 0]], np.float32)
+    added = by_text(texts[[0, 1]], texts, CONFIG)
+    # 16 · (.5 · cos² with the older item + cos² with the latest); a cosine below zero counts as none.
+    np.testing.assert_allclose(added, np.array([8, 16, 16 * (0.5 * 0.36 + 0.64), 0, 0]), rtol=1e-6)
+    empty = make_lists([np.empty(0, np.int64)] * 5, [np.empty(0, np.float32)] * 5)
+    neighbours = Neighbours(5, {"alike": CONFIG}, {"alike": empty}, texts)
+    found = by_texts(neighbours, [np.array([0, 1]), np.array([2])], np.array([3, 1]))
+    np.testing.assert_allclose(found, np.array([[0, 16], [0, 16 * 0.64]]), rtol=1e-6)
+
+
+def test_without_texts_nothing_is_added() -> None:
+    assert by_texts(Neighbours(3), [np.array([0])], np.array([1, 2])).tolist() == [[0, 0]]
