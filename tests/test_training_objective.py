@@ -170,19 +170,6 @@ def test_bce_never_draws_the_target_whatever_it_is() -> None:
     assert not bool((model._draw_negatives(targets, settings) == targets[:, None]).any())
 
 
-def test_bce_draws_each_other_item_as_often_however_few_a_step_draws_from() -> None:
-    settings = recipe(loss="bce", negatives=1, negative_pool=3)
-    model = joint(settings)
-    targets = torch.tensor([4, 4, 9, 9])
-    steps = torch.stack([model._draw_negatives(targets, settings).squeeze(-1) for _ in range(6000)])
-    assert max(len(set(step)) for step in steps.tolist()) == 3  # of four: no step goes beyond its pool
-    for column, target in zip(steps.T, targets.tolist(), strict=True):
-        counts = torch.bincount(column, minlength=N_ITEMS)
-        assert {item for item in range(N_ITEMS) if counts[item] == 0} == {*UNTRAINED, target}
-        expected = 6000 / (N_ITEMS - 3)
-        assert bool((counts[counts > 0] - expected).abs().max() < 5 * expected**0.5)
-
-
 @pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce"])
 def test_untrained_items_get_no_gradient(loss: str) -> None:
     settings = recipe(loss=loss, negatives=40)

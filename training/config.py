@@ -59,12 +59,6 @@ class Recipe(FrozenConfig):
     # Objective
     loss: Literal["bce", "softmax", "sampled_softmax"] = "bce"
     negatives: int = Field(1, ge=1, description="negatives of a position (bce) or of a step (sampled_softmax)")
-    negative_pool: int = Field(
-        1024,
-        ge=2,
-        description="bce: items, drawn anew for each step, among which its positions draw their negatives; a negative "
-        "is as likely to be any item as without a pool, but the step has fewer items to tokenize",
-    )
     reconstruction: bool = True
     reconstruction_weight: float = Field(1.0, ge=0)
     reconstruction_share: float = Field(

@@ -143,8 +143,7 @@ class JointModel(nn.Module):
         """bce: [positions, negatives], none equal to its target; sampled_softmax: [negatives]; softmax: [0]."""
         count, device = len(self.candidates), targets.device
         if recipe.loss == "bce":
-            pool = torch.randperm(count, device=device)[: recipe.negative_pool]
-            return draw_others(self.candidates[pool], targets, recipe.negatives)
+            return draw_others(self.candidates, targets, recipe.negatives)
         if recipe.loss == "sampled_softmax":
             return self.candidates[torch.randint(count, (recipe.negatives,), device=device)]
         return targets.new_empty(0)
