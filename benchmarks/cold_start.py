@@ -1,11 +1,11 @@
-"""Recall@10 on items that training never saw: the 5 % hold-out, tokenized from their text alone.
+"""Recall@10 on items that training never saw: the 5 % hold-out, registered from their text alone, as it is served.
 
     python benchmarks/cold_start.py --data ../shared/data/beauty
 
-5 % of the distinct test targets are removed from training altogether. After training, they join the catalogue as
-`POST /items` would add them (`Artifact.encode_new`), and every user whose
-history holds a known item is ranked over the whole catalogue, history masked. Beside the cold targets stands the
-Recall@10 of all other users before and after the new items joined, and what a random item would reach.
+5 % of the distinct test targets are removed from training altogether (TIGER's protocol). After training they are
+registered with the service's engine, and every user is asked for: before, when the new items were not there; after,
+when all items compete by score; and with `cold_share` .1, one of ten places reserved for them. Users whose history
+holds no known item are left out. Beside it stands what a random item would reach.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import typer
 
-from model.artifact import Artifact
-from model.neighbours import Neighbours
+from service.engine import Engine
+from service.schemas import RecommendRequest
+from service.settings import Settings
 from training.config import RECIPES
 from training.console import progress_display
 from training.datasets import cold_holdout, load_dataset
 from training.datasets.splits import ColdCase
-from training.evaluation import boosts_of, full_ranks, queries
 from training.export import export
-from training.metrics import hit, summary
 from training.trainer import Trainer
+
+PLACES = 10
+SHARE = 0.1
+_BATCH = 256
 
 
 def main(
@@ -49,48 +51,43 @@ def main(
         with progress_display(chosen) as progress:
             trainer.fit(root / "checkpoint.safetensors", progress)
         export(trainer, root)
-        artifact = Artifact.load(root)
-    known = torch.from_numpy(artifact.catalogue_embeddings())
-    added = artifact.encode_new(holdout.held_out)
-    index_of = artifact.items.index_of | {item.item_id: len(known) + at for at, item in enumerate(holdout.held_out)}
-    everything = torch.cat([known, torch.from_numpy(added.embeddings)])
-    joined = artifact.neighbours.extended(added.joining)
-    cold = recall(artifact, holdout.cases, index_of, everything, joined)
-    before = recall(artifact, holdout.warm_cases, artifact.items.index_of, known, artifact.neighbours)
-    after = recall(artifact, holdout.warm_cases, index_of, everything, joined)
-    result = {
-        "data": holdout.train.name,
-        "recipe": recipe,
-        "seed": seed,
-        "held_out_items": len(holdout.held_out),
-        "cold": cold,
-        "random_item_hit@10": 10 / len(everything),
-        "warm_before": before,
-        "warm_after": after,
-    }
+        engine = Engine.start(Settings(artifacts=root, database_url=f"sqlite:///{folder}/registry.db", threads=threads))
+        try:
+            known = {item.item_id for item in holdout.train.items}
+            cold, warm = (
+                [case for case in cases if known.intersection(case.history)]
+                for cases in (holdout.cases, holdout.warm_cases)
+            )
+            warm_before = hits(engine, warm)
+            engine.add_batch(holdout.held_out)
+            figures = {
+                "cold": hits(engine, cold) / len(cold),
+                "cold, reserved": (cold_reserved := hits(engine, cold, SHARE)) / len(cold),
+                "random item": PLACES / len(engine.catalogue),
+                "others, before": warm_before / len(warm),
+                "others, after": hits(engine, warm) / len(warm),
+                "others, reserved": (warm_reserved := hits(engine, warm, SHARE)) / len(warm),
+                "all, before": warm_before / (len(cold) + len(warm)),
+                "all, reserved": (cold_reserved + warm_reserved) / (len(cold) + len(warm)),
+            }
+        finally:
+            engine.close()
+    counts = {"held_out_items": len(holdout.held_out), "cold_users": len(cold), "other_users": len(warm)}
+    result = {"data": holdout.train.name, "recipe": recipe, "seed": seed, **counts, f"recall@{PLACES}": figures}
     typer.echo(json.dumps(result, indent=1))
 
 
-def recall(
-    artifact: Artifact,
-    cases: list[ColdCase],
-    index_of: dict[str, int],
-    catalogue: torch.Tensor,
-    neighbours: Neighbours,
-) -> dict[str, float]:
-    """Full-ranking metrics of the cases whose history holds an item that `index_of` knows."""
-    histories, targets = [], []
-    for case in cases:
-        history = np.array([index_of[item] for item in case.history if item in index_of], dtype=np.int32)
-        if len(history):
-            histories.append(history)
-            targets.append(index_of[case.target])
-    goal = np.array(targets, dtype=np.int64)
-    boosts = boosts_of(neighbours, histories, artifact.recommender.config.max_length)
-    ranks = full_ranks(queries(artifact.recommender, catalogue, histories), catalogue, goal, histories, boosts)
-    return {"users": len(cases), "ranked": len(goal), "hit@10_all": float(hit(ranks, 10).sum() / len(cases))} | summary(
-        ranks
-    )
+def hits(engine: Engine, cases: list[ColdCase], share: float = 0.0) -> int:
+    """How many of the users are recommended what they chose."""
+    found = 0
+    for start in range(0, len(cases), _BATCH):
+        part = cases[start : start + _BATCH]
+        answers = engine.recommend_batch(
+            [RecommendRequest(history=list(case.history), k=PLACES, cold_share=share) for case in part]
+        )
+        for case, answer in zip(part, answers, strict=True):
+            found += case.target in {item.item_id for item in answer.items}
+    return found
 
 
 if __name__ == "__main__":
