@@ -20,7 +20,8 @@ from model.items import AttributeValue, Item
 from model.neighbours import Neighbours
 from service.boosts import Boosts, Place, Placing
 from service.cold_items import ColdItems
-from service.index import Doubles, Floats, ItemIndex, Mask, Rows, View, pack
+from service.index import ItemIndex, View, pack
+from service.scan import Doubles, Floats, Mask, Rows
 from service.schemas import FilterValue
 
 BuildIndex = Callable[[Floats, Rows], ItemIndex]

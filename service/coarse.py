@@ -1,8 +1,8 @@
 """FAISS indexes that find candidates among the rows that were there when they were built.
 
-"hnsw" and "ivfpq" are approximate. "flat" reads every row, rounded to a byte a dimension: a quarter of the memory, and
-reading memory is what a scan takes its time for. How far rounding moved a row at most is known, so a search can tell
-when it is exact.
+"hnsw" and "ivfpq" are approximate. A large "flat" catalogue is read rounded to a byte a dimension: a quarter of the
+memory, and reading memory is what its scan takes its time for. How far rounding moved a row at most is known, so a
+search can tell when it is exact.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from service.scan import lengths, rounding_of_unit
 from service.settings import IndexKind
 
 Floats = NDArray[np.float32]
@@ -24,7 +25,7 @@ Mask = NDArray[np.uint8]
 
 _faiss: Any = faiss  # its type stubs leave out or misname the search parameters
 
-_MIN_ROUNDED = 2048  # below, the whole matrix stays in the processor's cache
+_MIN_ROUNDED = 32_768  # below, rows stay in the processor's cache, and reading them as they are is quicker
 _MIN_IVFPQ = 1024  # below, product quantization has too little to learn from
 
 
@@ -60,11 +61,11 @@ class Coarse:
         scores, rows = self._index.search(scaled, min(fetch, self.n), params=self._params(selector))
         if fetch >= self.n:
             return rows, np.full(len(queries), -np.inf)
-        return rows, scores[:, -1] + self.error * _lengths(queries)
+        return rows, scores[:, -1] + self.error * lengths(queries)
 
 
 def build_coarse(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) -> Coarse | None:
-    """The index of a kind over vectors [n, D]; None for "flat" with so few rows that it does not pay.
+    """The index of a kind over vectors [n, D]; None for "flat" with so few rows that they are read as they are.
 
     Raises BadIndex for a kind that does not fit.
     """
@@ -98,18 +99,5 @@ def _rounded(vectors: Floats) -> Coarse:
     index.train(scaled)
     index.add(scaled)
     held = index.reconstruct_n(0, n) * scale
-    error = float(_lengths(vectors - held).max() + _rounding_of_unit(dim) * _lengths(vectors).max())
+    error = float(lengths(vectors - held).max() + rounding_of_unit(dim) * lengths(vectors).max())
     return Coarse(n, index, lambda sel: _faiss.SearchParameters(sel=sel), error, scale)
-
-
-def rounding(queries: Floats, norm: float) -> Doubles:
-    """By how much dot products of queries [b, D] with rows up to `norm` long may be off in single precision, [b]."""
-    return _rounding_of_unit(queries.shape[1]) * norm * _lengths(queries)
-
-
-def _rounding_of_unit(dim: int) -> float:
-    return 2 * dim * 2.0**-23
-
-
-def _lengths(vectors: Floats) -> Doubles:
-    return np.asarray(np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from model.neighbours import Neighbours
 from service.boosts import Place
-from service.index import Floats, Rows
+from service.scan import Floats, Rows
 
 
 class ColdItems:

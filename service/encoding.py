@@ -11,7 +11,7 @@ from model.neighbours import Joining
 from model.tokenizer import COLD
 from service.boosts import Place
 from service.catalogue import Record
-from service.index import Floats
+from service.scan import Floats
 
 
 class Encoded(NamedTuple):

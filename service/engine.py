@@ -21,10 +21,11 @@ from model.items import Item
 from service.catalogue import Catalogue, Moment, Record
 from service.encoding import Encoded, catalogue_records, encode, registered_record
 from service.errors import ItemConflict, UnknownItem
-from service.index import Floats, ItemIndex
+from service.index import ItemIndex
 from service.recommending import Recommender
 from service.registry import Registry, Row, Transaction
 from service.results import Outcome, Page, Recommendation, Recommended, Served, Similar, Written
+from service.scan import Floats
 from service.schemas import RecommendRequest, SimilarBy, Source
 from service.settings import Settings
 

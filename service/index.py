@@ -6,11 +6,12 @@ waits for a reader, and every step of a request sees the same items. A readers-w
 the length of a batch, and HNSW cannot be added to while it is searched; this costs a copy of the mask (one
 bit a row) a write.
 
-The kinds differ in what finds the candidates among the rows that were there when the index was built
-(`service/coarse.py`); rows added since are always scanned exactly, and so is everything when a filter is given.
-What neighbours raise (`service/boosts.py`) joins the candidates where it could reach the best. Candidates are then
-scored anew in double precision, so equal embeddings have equal scores wherever they lie, and ties follow
-`order`.
+A flat index of moderate size takes the inner product with every row, adds what neighbours bring
+(`service/boosts.py`), and looks at the best; so does a search with a filter. The other kinds differ in what
+finds the candidates among the rows that were there when the index was built (`service/coarse.py`); rows added
+since are always scanned exactly, and what neighbours raise joins the candidates where it could reach the best.
+Candidates are then scored anew in double precision, so equal embeddings have equal scores wherever they lie,
+and ties follow `order`.
 """
 
 from __future__ import annotations
@@ -19,19 +20,13 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from service.boosts import Boosts
-from service.coarse import Coarse, build_coarse, rounding
+from service.coarse import Coarse, build_coarse
+from service.scan import Doubles, Floats, Mask, Rows, best_of, inner_products, rounding
 from service.settings import IndexKind
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Rows = NDArray[np.int64]
-Mask = NDArray[np.uint8]
-"""Bit r & 7 of byte r >> 3 says whether row r may be found: the layout of FAISS's IDSelectorBitmap."""
 
 _MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
 _REFINE = 8  # times k that are fetched from an index that is rounded or approximate, to be scored in full
@@ -78,7 +73,15 @@ class View:
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf)
         coarse = self.coarse if allow is None else None
-        fetch = min(available, k * (_REFINE if coarse else 1) + len(banned) + _MARGIN)
+        if coarse is None:
+            slack = rounding(queries, self.norm)
+            for place, query in enumerate(queries):
+                within = None if full else mask
+                best, exact = self._best_of_all(query, k, within, banned, boosted[place], float(slack[place]))
+                rows[place, : len(best)] = best
+                scores[place, : len(best)] = exact
+            return rows, scores
+        fetch = min(available, k * _REFINE + len(banned) + _MARGIN)
         pending = list(range(len(queries)))
         while pending and fetch:
             found, rest = self._fetch(queries[pending], fetch, mask, available, coarse)
@@ -111,6 +114,25 @@ class View:
     def ranked(self, scores: Doubles, rows: Rows, k: int) -> Rows:
         """Positions of the k best of `scores`, ties by the order of their rows."""
         return np.lexsort((self.orders[rows], -scores))[:k]
+
+    def _best_of_all(
+        self, query: Floats, k: int, mask: Mask | None, banned: frozenset[int], boosts: Boosts | None, slack: float
+    ) -> tuple[Rows, Doubles]:
+        """The k best rows and their scores, by reading all. slack: how far an inner product may be off."""
+        rough = inner_products(query, self.vectors, self.n)
+        if boosts is not None and len(boosts.rows):
+            added = boosts.total
+            rough[boosts.rows] += added
+            slack += 2.0**-23 * float(added.max())
+        if mask is not None:
+            rough[np.unpackbits(mask, count=self.n, bitorder="little") == 0] = -np.inf
+        rough[list(banned)] = -np.inf
+        # All that rounding could bring among the best are scored anew.
+        cut = -np.inf if k >= self.n else np.partition(rough, self.n - k)[self.n - k] - 2 * slack
+        rows = np.flatnonzero(rough >= cut if cut > -np.inf else rough > cut)
+        totals = self._totals(query, rows, boosts)
+        best = self.ranked(totals, rows, k)
+        return rows[best], totals[best]
 
     def _best(
         self,
@@ -146,18 +168,13 @@ class View:
         semantic, own = self.score_parts(query, rows, boosts)
         return semantic + own
 
-    def _fetch(
-        self, queries: Floats, fetch: int, mask: Mask, available: int, coarse: Coarse | None
-    ) -> tuple[Rows, Doubles]:
+    def _fetch(self, queries: Floats, fetch: int, mask: Mask, available: int, coarse: Coarse) -> tuple[Rows, Doubles]:
         """Candidates [b, m] by dot product, and what the scores of all other rows lie below, [b]."""
         full = None if available == self.n else mask
-        if coarse is None:
-            rows, rough = _scan(queries, self.vectors, 0, self.n, fetch, full)
-            return rows, self._at_most(rough, queries)
         rows, rest = coarse.search(queries, fetch, full)
         if coarse.n < self.n:
             # The rows added since: the mask is cut at a byte, and the few bits before `coarse.n` are masked out.
-            tail, rough = _scan(queries, self.vectors, coarse.n, self.n, fetch, mask)
+            tail, rough = best_of(queries, self.vectors, coarse.n, self.n, fetch, mask)
             rows, rest = np.hstack([rows, tail]), np.maximum(rest, self._at_most(rough, queries))
         return rows, rest
 
@@ -240,34 +257,3 @@ def _capacity(n: int) -> int:
 
 def _largest_norm(vectors: Floats) -> float:
     return float(np.sqrt(np.einsum("nd,nd->n", vectors, vectors).max(initial=0.0)))
-
-
-def _scan(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: Mask | None) -> tuple[Rows, Floats]:
-    """Exact search of the rows begin … end − 1; row −1 fills up."""
-    # FAISS numbers rows from where the scan begins; starting at a multiple of 8 keeps the mask's bytes in
-    # step.
-    start = begin & ~7
-    count = end - start
-    scores = np.empty((len(queries), k), np.float32)
-    rows = np.empty((len(queries), k), np.int64)
-    selector = None
-    if mask is not None:
-        mask = np.ascontiguousarray(mask[start >> 3 :])
-        if begin > start:
-            mask = mask.copy()
-            mask[0] &= 0xFF << (begin - start) & 0xFF
-        selector = faiss.IDSelectorBitmap(count, faiss.swig_ptr(mask))
-    faiss.knn_inner_product(
-        faiss.swig_ptr(queries),
-        faiss.swig_ptr(vectors[start:]),
-        vectors.shape[1],
-        len(queries),
-        count,
-        k,
-        faiss.swig_ptr(scores),
-        faiss.swig_ptr(rows),
-        selector,
-    )
-    if start:
-        rows[rows >= 0] += start
-    return rows, scores

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.catalogue import Moment
-from service.index import Doubles, Rows
+from service.scan import Doubles, Rows
 
 
 def pool_size(k: int) -> int:

@@ -11,9 +11,9 @@ from model.artifact import Artifact
 from model.exposure import by_text, reserved_places
 from service.boosts import Boosts
 from service.catalogue import Moment
-from service.index import Doubles, Floats, Mask, Rows
 from service.ranking import diversify, pool_size, shared_codes
 from service.results import Recommendation, Recommended, Shared, Why
+from service.scan import Doubles, Floats, Mask, Rows
 from service.schemas import RecommendRequest
 
 _CHUNK = 64  # histories that go through the model together: enough to fill it, little memory

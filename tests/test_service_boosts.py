@@ -9,6 +9,7 @@ import pytest
 
 from model.artifact import Artifact
 from model.items import Item
+from service import coarse
 from service.boosts import Boosts
 from service.engine import Engine
 from service.index import ItemIndex, pack
@@ -147,7 +148,8 @@ def test_search_with_boosts_is_exact(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("dim", [5, 16, 72, 80, 128])
-def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int) -> None:
+def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coarse, "_MIN_ROUNDED", 2048)
     rng = np.random.default_rng(dim)
     vectors = (rng.standard_normal((3000, dim)) * rng.uniform(0.01, 2, dim)).astype(np.float32)
     vectors[100:140] = vectors[100]  # ties

@@ -1,0 +1,70 @@
+"""Reading every row with FAISS: all inner products of one query, or the best of some rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Rows = NDArray[np.int64]
+Mask = NDArray[np.uint8]
+"""Bit r & 7 of byte r >> 3 says whether row r may be found: the layout of FAISS's IDSelectorBitmap."""
+
+_faiss: Any = faiss  # its type stubs leave this function out
+
+
+def inner_products(query: Floats, vectors: Floats, n: int) -> Floats:
+    """Inner products [n] of query [D] with the first n rows of vectors [capacity, D], both contiguous."""
+    out = np.empty(n, np.float32)
+    pointers = map(faiss.swig_ptr, (out, query, vectors))
+    _faiss.fvec_inner_products_ny(*pointers, vectors.shape[1], n)
+    return out
+
+
+def best_of(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: Mask | None) -> tuple[Rows, Floats]:
+    """Exact search of the rows begin … end − 1 by inner product: (rows, scores), each [b, k]; row −1 fills up."""
+    # FAISS numbers rows from where the scan begins; starting at a multiple of 8 keeps the mask's bytes in
+    # step.
+    start = begin & ~7
+    count = end - start
+    scores = np.empty((len(queries), k), np.float32)
+    rows = np.empty((len(queries), k), np.int64)
+    selector = None
+    if mask is not None:
+        mask = np.ascontiguousarray(mask[start >> 3 :])
+        if begin > start:
+            mask = mask.copy()
+            mask[0] &= 0xFF << (begin - start) & 0xFF
+        selector = faiss.IDSelectorBitmap(count, faiss.swig_ptr(mask))
+    faiss.knn_inner_product(
+        faiss.swig_ptr(queries),
+        faiss.swig_ptr(vectors[start:]),
+        vectors.shape[1],
+        len(queries),
+        count,
+        k,
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(rows),
+        selector,
+    )
+    if start:
+        rows[rows >= 0] += start
+    return rows, scores
+
+
+def rounding(queries: Floats, norm: float) -> Doubles:
+    """By how much dot products of queries [b, D] with rows up to `norm` long may be off in single precision, [b]."""
+    return rounding_of_unit(queries.shape[1]) * norm * lengths(queries)
+
+
+def rounding_of_unit(dim: int) -> float:
+    return 2 * dim * 2.0**-23
+
+
+def lengths(vectors: Floats) -> Doubles:
+    """Lengths of vectors [b, D], in double precision."""
+    return np.asarray(np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)))
