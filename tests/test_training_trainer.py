@@ -71,6 +71,28 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(changes: dict[str, Any
     assert "tokenizer.encoder.0.weight" in differing(runs[0], runs[2])
 
 
+@pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce"])
+def test_mixed_precision_computes_nearly_the_same_and_leaves_the_tokenizer_exact(loss: str) -> None:
+    """What a GPU does, in bfloat16 on the CPU."""
+    recipe = SMALL.override({"loss": loss, "negatives": 4, "dropout": 0.0, "cold_probability": 0.0})
+    exact, mixed = make(recipe=recipe), make(recipe=recipe)
+    mixed.mixed_precision = True
+    batch = next(exact.batches.epoch(np.random.default_rng(0)))
+    found = []
+    for trainer in (exact, mixed):
+        trainer._initialise_tokenizer(Progress())
+        trainer.model.train()
+        torch.manual_seed(1)
+        found.append(trainer._step(batch))
+    assert found[1].recommendation.item() == pytest.approx(found[0].recommendation.item(), rel=0.02)
+    assert found[1].recommendation.item() != found[0].recommendation.item()  # it did round
+    assert found[1].commitment.item() == found[0].commitment.item()
+    assert torch.equal(mixed.model.codes, exact.model.codes)
+    assert {parameter.dtype for parameter in mixed.model.parameters()} == {torch.float32}
+    mixed.fit()
+    assert all(np.isfinite(entry["total"]) for entry in mixed.history)
+
+
 @pytest.mark.parametrize(
     "changes",
     [{}, {"decay": True}, {"loss": "bce", "negatives": 1, "tokens": "id"}, {"joint": False, "warmup_epochs": 1}],

@@ -92,7 +92,9 @@ class JointModel(nn.Module):
         row_of[rows] = torch.arange(len(rows), device=inputs.device)
         table = self.tokenizer.embed_items(semantic, self._with_cold(rows, recipe))
         hidden = self.recommender(table.index_select(0, row_of[inputs]), batch.runs)
-        each = _recommendation_losses(hidden, table, row_of[targets], row_of[negatives], recipe)
+        # Full precision again: bfloat16 would round scores to a few hundredths, and a softmax feels that.
+        with torch.autocast(hidden.device.type, enabled=False):
+            each = _recommendation_losses(hidden.float(), table.float(), row_of[targets], row_of[negatives], recipe)
         recommendation = each.mean()
         if batch.weights is not None:
             recommendation = (each * batch.weights).sum() / batch.weights.sum().clamp_min(1e-12)
