@@ -6,11 +6,11 @@ other places go to trained items.
 
 Among themselves, cold items are ranked by
 
-    score_j + 16 · Σ_i decay^age(i) · max(0, cos(text_i, text_j))²
+    semantic half of the inner product + 8 · Σ_i decay^age(i) · max(0, cos(text_i, text_j))²
 
-over the items i of the history, age 0 the latest. The score alone leaves too much to what cold items borrow, an ID
-embedding and company, which they share with each other. The weight was chosen on a validation split:
-docs/results/tried.md.
+over the items i of the history, age 0 the latest: by what is their own. The whole score has too much of what they
+borrow, an ID embedding and company, which tells them from trained items and not from each other. An artifact without
+texts ranks them by their scores. docs/results/tried.md has what was compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from model.config import NeighbourConfig
 from model.neighbours import Floats, Neighbours, decays
 
-_WEIGHT = 16.0
+_WEIGHT = 8.0
 
 
 def reserved_places(share: float, k: int) -> int:
@@ -33,7 +33,7 @@ def reserved_places(share: float, k: int) -> int:
 
 
 def by_text(history: Floats, items: Floats, config: NeighbourConfig) -> Floats:
-    """What the texts of a history add to the scores of cold items among themselves, [n].
+    """What the texts of a history add to the semantic halves of inner products with cold items, [n].
 
     history: text embeddings [length, T], oldest first; items: [n, T]; all of length 1, or 0. config: of the kind
     `alike`.

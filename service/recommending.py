@@ -125,7 +125,8 @@ class Recommender:
         scores = semantic + own
         wanted = scores
         if self._by_text is not None:
-            wanted = scores + by_text(moment.texts(plan.history[-self._max_length :]), texts, self._by_text)
+            product = moment.view.score_parts(query, rows)[0]
+            wanted = product + by_text(moment.texts(plan.history[-self._max_length :]), texts, self._by_text)
         best = moment.view.ranked(wanted, rows, plan.request.k)
         return _Chosen(rows[best], scores[best])
 

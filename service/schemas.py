@@ -69,7 +69,7 @@ class RecommendRequest(Strict):
         None,
         ge=0.0,
         le=1.0,
-        description="Of the k places, at most this share is kept for cold items, the best of them by score and text, "
+        description="Of the k places, at most this share is kept for cold items, the best of them by their texts, "
         "behind the trained items that have the others; where there are too few of one kind the other fills up. "
         "0: no place is kept, and all compete by score. KINDRED_COLD_SHARE where absent.",
     )

@@ -22,12 +22,12 @@ def test_places_are_never_more_than_the_share(share: float, k: int, places: int)
 def test_texts_count_by_squared_cosine_and_age() -> None:
     texts = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0], [0, 0]], np.float32)
     added = by_text(texts[[0, 1]], texts, CONFIG)
-    # 16 · (.5 · cos² with the older item + cos² with the latest); a cosine below zero counts as none.
-    np.testing.assert_allclose(added, np.array([8, 16, 16 * (0.5 * 0.36 + 0.64), 0, 0]), rtol=1e-6)
+    # 8 · (.5 · cos² with the older item + cos² with the latest); a cosine below zero counts as none.
+    np.testing.assert_allclose(added, np.array([4, 8, 8 * (0.5 * 0.36 + 0.64), 0, 0]), rtol=1e-6)
     empty = make_lists([np.empty(0, np.int64)] * 5, [np.empty(0, np.float32)] * 5)
     neighbours = Neighbours(5, {"alike": CONFIG}, {"alike": empty}, texts)
     found = by_texts(neighbours, [np.array([0, 1]), np.array([2])], np.array([3, 1]))
-    np.testing.assert_allclose(found, np.array([[0, 16], [0, 16 * 0.64]]), rtol=1e-6)
+    np.testing.assert_allclose(found, np.array([[0, 8], [0, 8 * 0.64]]), rtol=1e-6)
 
 
 def test_without_texts_nothing_is_added() -> None:

@@ -149,15 +149,16 @@ def test_cold_items_are_embedded_as_the_service_would(policy: str, tmp_path: Pat
     new = artifact.encode_new(held_out)
     served = np.concatenate([artifact.catalogue_embeddings(), new.embeddings])
     latest = [history[-recipe.max_length :] for history in world.cases.histories]
-    expected = artifact.query([served[history] for history in latest]) @ served.T
+    query = artifact.query([served[history] for history in latest])
+    expected = query @ served.T
     expected += artifact.neighbours.extended(new.joining).boosts(latest)
     _, after, reserved = our_scores(trainer, world)
     assert after(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-4)
     for row, history in enumerate(latest):
         texts = artifact.neighbours.extended(new.joining).texts
-        expected[row, world.n_known :] += by_text(
-            texts[history], texts[world.n_known :], artifact.neighbours.configs["alike"]
-        )
+        half = artifact.manifest.tokenizer.semantic_dim
+        own = by_text(texts[history], texts[world.n_known :], artifact.neighbours.configs["alike"])
+        expected[row, world.n_known :] = served[world.n_known :, :half] @ query[row, :half] + own
     assert reserved(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-3)
 
 

@@ -164,13 +164,16 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
     def scores(catalogue: Tensor, neighbours: Neighbours, reserved: bool = False) -> Scores:
         def of(cases: EvaluationCases, rows: slice) -> Tensor:
             histories = cases.histories[rows]
-            products = queries(model.recommender, catalogue, histories) @ catalogue.T
+            query = queries(model.recommender, catalogue, histories)
+            products = query @ catalogue.T
             boosts = boosts_of(neighbours, histories, trainer.recipe.max_length)
             if boosts is not None:
                 products += boosts(slice(None)).to(products.device)
-            if reserved:
+            if reserved and "alike" in neighbours.configs:
+                half = tokenizer.config.semantic_dim
                 latest = [history[-trainer.recipe.max_length :] for history in histories]
-                products[:, world.n_known :] += torch.from_numpy(by_texts(neighbours, latest, cold)).to(products.device)
+                added = torch.from_numpy(by_texts(neighbours, latest, cold)).to(products.device)
+                products[:, cold] = query[:, :half] @ catalogue[cold, :half].T + added
             return products
 
         return of

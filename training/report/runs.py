@@ -195,13 +195,16 @@ class Workbench:
         seen = [_known(place[history]) for history in cases.histories]
         boosts = boosts_of(trainer.neighbours, cases.histories, trainer.recipe.max_length)
         columns = torch.from_numpy(cold)
+        if "alike" not in trainer.neighbours.configs:
+            among = None if boosts is None else lambda users: boosts(users)[:, columns]
+            return full_ranks(query, catalogue[columns], place[cases.targets], seen, among)
 
-        def among(users: slice) -> torch.Tensor:
+        def by_their_own(users: slice) -> torch.Tensor:
             latest = [history[-trainer.recipe.max_length :] for history in cases.histories[users]]
-            added = torch.from_numpy(by_texts(trainer.neighbours, latest, cold))
-            return added if boosts is None else added + boosts(users)[:, columns]
+            return torch.from_numpy(by_texts(trainer.neighbours, latest, cold))
 
-        return full_ranks(query, catalogue[columns], place[cases.targets], seen, among)
+        half = trainer.model.tokenizer.config.semantic_dim
+        return full_ranks(query[:, :half], catalogue[columns, :half], place[cases.targets], seen, by_their_own)
 
     def result(
         self,
