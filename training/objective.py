@@ -85,8 +85,7 @@ class JointModel(nn.Module):
         # The full softmax encodes every candidate, too: reading those outside the batch from their codes would spare
         # work, but pulls and pushes then reach different parts of the tokenizer, latents and codewords drift apart
         # (measured on Beauty: half of the codewords dead after an epoch).
-        drawn = torch.cat([inputs, targets, negatives.flatten()])
-        rows = self.candidates if recipe.loss == "softmax" else torch.unique(drawn)
+        rows = self.candidates if recipe.loss == "softmax" else self._distinct(inputs, targets, negatives)
         semantic, losses = self._quantize(rows, recipe)
         row_of = torch.zeros(len(self.text), dtype=torch.int64, device=inputs.device)
         row_of[rows] = torch.arange(len(rows), device=inputs.device)
@@ -123,16 +122,23 @@ class JointModel(nn.Module):
             return None, (zero, zero, zero)
         # Full precision: which of two near codewords is nearer must not hang on bfloat16's eight bits.
         with torch.autocast(self.text.device.type, enabled=False):
-            text = self.text[items]
+            text = self.text.index_select(0, items)
             quantized = self.tokenizer.quantize(text)
             with torch.no_grad():
                 self.codes[items] = quantized.codes
             reconstruction = zero
             if recipe.reconstruction:
                 some = torch.randperm(len(items), device=text.device)[: ceil(recipe.reconstruction_share * len(items))]
-                error = self.tokenizer.decode(quantized.semantic.index_select(0, some)) - text[some]
+                error = self.tokenizer.decode(quantized.semantic.index_select(0, some)) - text.index_select(0, some)
                 reconstruction = error.square().sum(-1).mean()
         return quantized.semantic, (quantized.commitment, quantized.codebook, reconstruction)
+
+    def _distinct(self, *items: Tensor) -> Tensor:
+        """The distinct items, ascending; a mark for each item of the catalogue is quicker than sorting."""
+        marked = torch.zeros(len(self.text), dtype=torch.bool, device=self.text.device)
+        for each in items:
+            marked[each.flatten()] = True
+        return marked.nonzero().squeeze(-1)
 
     def _with_cold(self, items: Tensor, recipe: Recipe) -> Tensor:
         """Item indices with a random share replaced by COLD: the model learns to do without an ID embedding."""
