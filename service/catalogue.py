@@ -21,7 +21,7 @@ from model.neighbours import Neighbours
 from service.boosts import Boosts, Place, Placing
 from service.cold_items import ColdItems
 from service.index import ItemIndex, View, pack
-from service.scan import Doubles, Floats, Mask, Rows
+from service.scan import Doubles, Floats, Mask, Rows, inside
 from service.schemas import FilterValue
 
 BuildIndex = Callable[[Floats, Rows], ItemIndex]
@@ -111,8 +111,7 @@ class Moment:
         """Rows [c] of the cold items that may be returned, and their text embeddings [c, T]."""
         rows, texts = self._generation.cold_items.below(self.view.n)
         mask = self.view.live if allow is None else self.view.live & allow
-        kept = (mask[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).view(np.bool_)
-        kept &= ~np.isin(rows, list(exclude))
+        kept = inside(mask, rows) & ~np.isin(rows, list(exclude))
         return rows[kept], texts[kept]
 
     def texts(self, rows: Sequence[int]) -> Floats:

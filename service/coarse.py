@@ -13,15 +13,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
-from service.scan import lengths, rounding_of_unit
+from service.scan import Doubles, Floats, Mask, Rows, lengths, rounding_of_unit
 from service.settings import IndexKind
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Rows = NDArray[np.int64]
-Mask = NDArray[np.uint8]
 
 _faiss: Any = faiss  # its type stubs leave out or misname the search parameters
 

@@ -13,7 +13,6 @@ class ColdItems:
     """Grows by appending, rows ascending; one writer, and readers that take the rows below the end of their view."""
 
     def __init__(self, neighbours: Neighbours) -> None:
-        self._config = neighbours.configs.get("alike")
         self._known = neighbours.texts
         self._count = 0
         self._held: tuple[Rows, Floats] = np.empty(0, np.int64), np.empty((0, neighbours.texts.shape[1]), np.float32)

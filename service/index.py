@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from service.boosts import Boosts
 from service.coarse import Coarse, build_coarse
-from service.scan import Doubles, Floats, Mask, Rows, best_of, inner_products, rounding
+from service.scan import Doubles, Floats, Mask, Rows, best_of, inner_products, inside, rounding
 from service.settings import IndexKind
 
 _MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
@@ -72,11 +72,13 @@ class View:
         full = available == self.n
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf)
+        if not k or not available:
+            return rows, scores
         coarse = self.coarse if allow is None else None
         if coarse is None:
             slack = rounding(queries, self.norm)
+            within = None if full else mask
             for place, query in enumerate(queries):
-                within = None if full else mask
                 best, exact = self._best_of_all(query, k, within, banned, boosted[place], float(slack[place]))
                 rows[place, : len(best)] = best
                 scores[place, : len(best)] = exact
@@ -155,7 +157,7 @@ class View:
             cut = float(np.partition(totals, -k)[-k]) if len(totals) >= k else -math.inf
             raised = boosts.rows[boosts.total >= cut - rest]
             if mask is not None:
-                raised = raised[(mask[raised >> 3] >> (raised & 7).astype(np.uint8) & 1).view(np.bool_)]
+                raised = raised[inside(mask, raised)]
             known = banned.union(rows.tolist())
             more = np.array([row for row in raised.tolist() if row not in known], np.int64)
             if len(more):

@@ -17,6 +17,12 @@ Mask = NDArray[np.uint8]
 _faiss: Any = faiss  # its type stubs leave this function out
 
 
+def inside(mask: Mask, rows: Rows) -> NDArray[np.bool_]:
+    """Which of rows [n] are in the mask, [n]."""
+    found: NDArray[np.bool_] = (mask[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).view(np.bool_)
+    return found
+
+
 def inner_products(query: Floats, vectors: Floats, n: int) -> Floats:
     """Inner products [n] of query [D] with the first n rows of vectors [capacity, D], both contiguous."""
     out = np.empty(n, np.float32)

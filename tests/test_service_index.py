@@ -56,6 +56,7 @@ def test_exclusion_and_allowing_are_exact() -> None:
         rows, _ = index.view.search(query[None], 5, exclude=top[:200])
         assert rows[0].tolist() == top[200:205]
     assert (index.view.search(queries, 3, pack(np.zeros(500, np.bool_)))[0] == -1).all()
+    assert index.view.search(queries, 0)[0].shape == (3, 0)
 
 
 def test_equal_embeddings_are_ties_and_come_in_order() -> None:
