@@ -101,13 +101,11 @@ class Artifact:
         config = self.manifest.tokenizer
         codes = np.zeros((len(items), config.levels if config.has_semantic else 0), dtype=np.int64)
         error = np.zeros(len(items), dtype=np.float32)
-        text = np.empty((len(items), 0), np.float32)
-        if (config.has_semantic or "alike" in self.neighbours.configs) and items:
-            text = self.text_encoder.encode([item.to_text() for item in items])
+        texts = [item.to_text() for item in items]
         if config.has_semantic and items:
-            tokens = self.tokenizer.tokenize(torch.from_numpy(text))
+            tokens = self.tokenizer.tokenize(torch.from_numpy(self.text_encoder.encode(texts)))
             codes, error = tokens.codes.numpy(), tokens.error.numpy()
-        return NewItems(codes, self._embed(codes, index), error, self.neighbours.join(text))
+        return NewItems(codes, self._embed(codes, index), error, self.neighbours.join(texts))
 
     @torch.inference_mode()
     def query(self, histories: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

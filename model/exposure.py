@@ -6,7 +6,7 @@ other places go to trained items.
 
 Among themselves, cold items are ranked by
 
-    semantic half of the inner product + 8 · Σ_i decay^age(i) · max(0, cos(text_i, text_j))²
+    semantic half of the inner product + 12 · Σ_i decay^age(i) · cos(words_i, words_j)²
 
 over the items i of the history, age 0 the latest: by what is their own. The whole score has too much of what they
 borrow, an ID embedding and company, which tells them from trained items and not from each other. An artifact without
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from model.config import NeighbourConfig
 from model.neighbours import Floats, Neighbours, decays
+from model.words import Bags
 
-_WEIGHT = 8.0
+_WEIGHT = 12.0
 
 
 def reserved_places(share: float, k: int) -> int:
@@ -32,14 +33,13 @@ def reserved_places(share: float, k: int) -> int:
     return math.floor(share * k + 1e-9)  # .3 · 10 is a little less than 3
 
 
-def by_text(history: Floats, items: Floats, config: NeighbourConfig) -> Floats:
+def by_text(history: Bags, items: Bags, config: NeighbourConfig) -> Floats:
     """What the texts of a history add to the semantic halves of inner products with cold items, [n].
 
-    history: text embeddings [length, T], oldest first; items: [n, T]; all of length 1, or 0. config: of the kind
-    `alike`.
+    history [length, words]: its bags, oldest first; items [n, words]. config: of the kind `alike`.
     """
-    near = np.maximum(history @ items.T, 0)
-    added: Floats = (_WEIGHT * decays(config, len(history)).astype(np.float32)) @ np.square(near)
+    near = (items @ history.T).power(2)
+    added: Floats = near @ (_WEIGHT * decays(config, history.shape[0])).astype(np.float32)
     return added
 
 
@@ -48,5 +48,5 @@ def by_texts(neighbours: Neighbours, histories: Sequence[NDArray[np.integer]], i
     config = neighbours.configs.get("alike")
     if config is None:
         return np.zeros((len(histories), len(items)), np.float32)
-    texts = neighbours.texts[items]
-    return np.stack([by_text(neighbours.texts[history], texts, config) for history in histories])
+    bags = neighbours.bags[items]
+    return np.stack([by_text(neighbours.bags[history], bags, config) for history in histories])

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from model.config import FrozenConfig, NeighbourConfig, NeighbourKind, RecommenderConfig, TokenizerConfig
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.safetensors"

@@ -7,9 +7,9 @@ same, is lost in it. So the score of an item j after a history is
 
 over the items i of the history, age 0 the latest. Two kinds: `together`, items that follow each other in training
 (item-based collaborative filtering, Sarwar et al., WWW 2001, with order), a part of what identity knows; and `alike`,
-items with near texts by cosine, a part of what semantics knows, which a cold item has from its first minute. Nobody has
-had a cold item beside another, so it joins the company of the items with the nearest texts. The logarithm makes each
-kind an expert beside the softmax over dot products: their probabilities multiply.
+items whose texts share telling words (`model.words`), a part of what semantics knows, which a cold item has from its
+first minute. Nobody has had a cold item beside another, so it joins the company of the items with the nearest texts.
+The logarithm makes each kind an expert beside the softmax over dot products: their probabilities multiply.
 
 Without a neighbour an item's boost is zero, so a search stays exact: what is not among the best by dot product and has
 no neighbour in the history cannot be among the best.
@@ -24,13 +24,15 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from model.config import NeighbourConfig, NeighbourKind
+from model.words import EMPTY, NO_WORDS, Bag, Bags, Words, row, stack
 
 _LENDERS = 5
 """Items whose company a cold item joins; their weights are averaged, by how near they are."""
-_LENT = 2.0
+_LENT = 4.0
 """What that average is multiplied by: a few lenders know less than their number says. See docs/results/tried.md."""
 _CELLS = 8_000_000  # cosines computed at once, to bound memory
 _LOOKED_THROUGH = 128  # nearest texts among which lenders are looked for
@@ -65,36 +67,39 @@ class Near(NamedTuple):
     items: Integers
     weights: Floats
 
+    def first(self, count: int) -> Near:
+        return Near(self.items[:count], self.weights[:count])
+
 
 class Joining(NamedTuple):
     """How an item with nothing but a text joins a catalogue.
 
-    text [T]: its text embedding, of length 1 (or 0). alike: the items with the nearest texts. after: those that follow
-    it, as far as can be told, and before: those that it follows.
+    bag: its words. alike: the items with the nearest texts. after: those that follow it, as far as can be told, and
+    before: those that it follows.
     """
 
-    text: Floats
+    bag: Bag
     alike: Near
     after: Near
     before: Near
 
 
 NOTHING = Near(np.empty(0, np.int64), np.empty(0, np.float32))
-_NO_TEXT: Floats = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """Kinds of neighbours of one catalogue of `n_items`; none at all is allowed.
 
-    texts [n_items, T] float32: text embeddings of length 1 (or 0), for `join` and for places
-    reserved for cold items (`model.exposure`); [0, 0] without the kind `alike`.
+    bags [n_items, words]: of the items' texts over `words`, for `join` and for places reserved for cold items
+    (`model.exposure`); both empty without the kind `alike`.
     """
 
     n_items: int
     configs: Mapping[NeighbourKind, NeighbourConfig] = field(default_factory=dict)
     lists: Mapping[NeighbourKind, Lists] = field(default_factory=dict)
-    texts: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    words: Words = NO_WORDS
+    bags: Bags = field(default_factory=lambda: stack([], 0))
 
     def __bool__(self) -> bool:
         return bool(self.configs)
@@ -113,22 +118,22 @@ class Neighbours:
             flat[cells] += strength(config, evidence).astype(np.float32)
         return out
 
-    def join(self, texts: Floats) -> list[Joining]:
-        """How items with the text embeddings [n, T] join; lists of at most `count` neighbours."""
+    def join(self, texts: Sequence[str]) -> list[Joining]:
+        """How items with these texts join; lists of at most `count` neighbours."""
         like, company = self.configs.get("alike"), self.configs.get("together")
         if like is None or not len(texts):
-            return [Joining(_NO_TEXT, NOTHING, NOTHING, NOTHING) for _ in texts]
+            return [Joining(EMPTY, NOTHING, NOTHING, NOTHING) for _ in texts]
         joining = []
-        scaled = unit(texts)
-        for text, near in zip(scaled, nearest(scaled, self.texts, max(like.count, _LOOKED_THROUGH)), strict=True):
-            alike = Near(near.items[: like.count], near.weights[: like.count])
+        bags = self.words.bags(texts)
+        for at, near in enumerate(nearest(bags, self._holding, max(like.count, _LOOKED_THROUGH))):
+            alike = near.first(like.count)
             after = before = NOTHING
             if company is not None:
                 known = np.flatnonzero(self._has_company[near.items])[:_LENDERS]
                 lenders, shares = near.items[known], _LENT * near.weights[known].astype(np.float64) / _LENDERS
                 after = _heaviest(self.lists["together"].gather(lenders, shares), company.count)
                 before = _heaviest(self._followed.gather(lenders, shares), company.count)
-            joining.append(Joining(text, alike, after, before))
+            joining.append(Joining(row(bags, at), alike, after, before))
         return joining
 
     def extended(self, joining: Sequence[Joining]) -> Neighbours:
@@ -137,10 +142,10 @@ class Neighbours:
         """
         places = range(self.n_items, self.n_items + len(joining))
         grown = self.with_lists(places, joining, self.n_items + len(joining))
-        texts = self.texts
+        bags = self.bags
         if "alike" in self.configs:
-            texts = np.concatenate([texts, *(each.text[None] for each in joining)])
-        return Neighbours(self.n_items + len(joining), self.configs, grown, texts)
+            bags = sparse.vstack([bags, stack([each.bag for each in joining], len(self.words))], format="csr")
+        return Neighbours(self.n_items + len(joining), self.configs, grown, self.words, bags)
 
     def with_lists(self, places: Sequence[int], joining: Sequence[Joining], n_items: int) -> dict[NeighbourKind, Lists]:
         """The lists of `n_items` items when those at `places`, which had none, join."""
@@ -158,6 +163,10 @@ class Neighbours:
                 [np.concatenate([part.weights for part in parts]) for parts in merged],
             )
         return lists
+
+    @cached_property
+    def _holding(self) -> Bags:
+        return holding(self.bags)
 
     @cached_property
     def _has_company(self) -> NDArray[np.bool_]:
@@ -219,31 +228,25 @@ def make_lists(items: Sequence[NDArray[np.integer]], weights: Sequence[NDArray[n
     )
 
 
-def unit(vectors: Floats) -> Floats:
-    """Rows scaled to length 1; zero stays zero."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: Floats = (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
-    return scaled
+def holding(bags: Bags) -> Bags:
+    """Bags [n, words] by word, [words, n]: which items have it."""
+    return bags.T.tocsr()
 
 
-def kept(texts: Floats) -> Floats:
-    """Text embeddings [n, T] as an artifact keeps them: of length 1, in half precision."""
-    return unit(unit(texts).astype(np.float16).astype(np.float32))
+def nearest(bags: Bags, holding: Bags, count: int) -> list[Near]:
+    """For each of the bags [q, words] the `count` items with the nearest texts, best first, equal ones by index.
 
-
-def nearest(queries: Floats, texts: Floats, count: int) -> list[Near]:
-    """The `count` rows of texts [n, T] with the largest cosine to each query [q, T], those above zero, best first.
-
-    All vectors have length 1, or 0.
+    How near they are is the squared cosine, and above zero. holding [words, n]: see `holding`.
     """
     out = []
-    chunk = max(1, _CELLS // max(1, len(texts)))
-    for start in range(0, len(queries), chunk):
-        cosines = queries[start : start + chunk] @ texts.T
-        size = min(count, cosines.shape[1])
-        best = np.argpartition(-cosines, size - 1, axis=1)[:, :size]
-        for row, places in zip(cosines, best, strict=True):
-            places = places[row[places] > 0]
-            places = places[np.lexsort((places, -row[places]))]
-            out.append(Near(places.astype(np.int64), row[places]))
+    chunk = max(1, _CELLS // max(1, holding.shape[1]))
+    for start in range(0, bags.shape[0], chunk):
+        cosines = bags[start : start + chunk] @ holding
+        for low, high in pairwise(cosines.indptr.tolist()):
+            items, weights = cosines.indices[low:high].astype(np.int64), np.square(cosines.data[low:high])
+            if len(items) > count:
+                kept = np.argpartition(-weights, count - 1)[:count]
+                items, weights = items[kept], weights[kept]
+            order = np.lexsort((items, -weights))
+            out.append(Near(items[order], weights[order]))
     return out

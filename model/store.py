@@ -110,7 +110,7 @@ def _read_manifest(folder: Path) -> Manifest:
         raise ArtifactError(f"{path}: is not JSON: {error}") from error
     found = data.get("format_version") if isinstance(data, dict) else None
     if found != FORMAT_VERSION:
-        raise ArtifactError(f"{path}: format_version {found!r}, this program reads {FORMAT_VERSION}")
+        raise ArtifactError(f"{path}: format_version {found!r}, this program reads {FORMAT_VERSION}; train again")
     try:
         manifest = Manifest.model_validate_json(raw)
     except ValidationError as error:

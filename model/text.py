@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor
 
+from model.words import vectorizer
+
 Embeddings = NDArray[np.float32]
+
+_NGRAMS = (1, 2)  # words and word pairs
 
 # What TfidfEncoder.state() holds: type and number of dimensions by name.
 _STATE = {"components": (torch.float32, 2), "idf": (torch.float64, 1), "vocabulary": (torch.uint8, 1)}
@@ -55,7 +58,8 @@ class TfidfEncoder:
     def __init__(self, vocabulary: Sequence[str], idf: NDArray[np.float64], components: Embeddings) -> None:
         self._vocabulary = list(vocabulary)
         self._components = np.ascontiguousarray(components, dtype=np.float32)
-        self._vectorizer = _vectorizer(vocabulary=dict(zip(self._vocabulary, range(len(vocabulary)), strict=True)))
+        numbered = dict(zip(self._vocabulary, range(len(vocabulary)), strict=True))
+        self._vectorizer = vectorizer(ngram_range=_NGRAMS, vocabulary=numbered)
         self._vectorizer.idf_ = np.asarray(idf, dtype=np.float64)
         self._fingerprint: str | None = None
 
@@ -66,16 +70,16 @@ class TfidfEncoder:
         A catalogue with fewer texts or terms than `dim` gives fewer directions. Raises ValueError when no term
         occurs at all.
         """
-        vectorizer = _vectorizer(max_features=max_terms, min_df=2 if len(texts) > 100 else 1)
+        counted = vectorizer(ngram_range=_NGRAMS, max_features=max_terms, min_df=2 if len(texts) > 100 else 1)
         try:
-            weights = vectorizer.fit_transform(texts)
+            weights = counted.fit_transform(texts)
         except ValueError as error:
             raise ValueError(f"texts: no usable term in {len(texts)} item texts ({error})") from error
         rank = max(1, min(dim, weights.shape[0] - 1, weights.shape[1] - 1))
         svd = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(weights)
         return cls(
-            [str(term) for term in vectorizer.get_feature_names_out()],
-            vectorizer.idf_,
+            [str(term) for term in counted.get_feature_names_out()],
+            counted.idf_,
             svd.components_.T.astype(np.float32),
         )
 
@@ -128,16 +132,6 @@ class TfidfEncoder:
                 f"and idf {tuple(state['idf'].shape)}"
             )
         return cls(vocabulary, state["idf"].numpy(), state["components"].numpy())
-
-
-def _vectorizer(**options: Any) -> TfidfVectorizer:
-    return TfidfVectorizer(
-        strip_accents="unicode",
-        token_pattern=r"(?u)\b\w+\b",
-        ngram_range=(1, 2),
-        sublinear_tf=True,
-        **options,
-    )
 
 
 class SentenceEncoder:

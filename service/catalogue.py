@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from model.items import AttributeValue, Item
 from model.neighbours import Neighbours
+from model.words import Bags
 from service.boosts import Boosts, Place, Placing
 from service.cold_items import ColdItems
 from service.index import ItemIndex, View, pack
@@ -107,17 +108,17 @@ class Moment:
         records = self._generation.records
         return self._placing.boosts([records[row].place for row in history], self.view.n)
 
-    def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, Floats]:
-        """Rows [c] of the cold items that may be returned, and their text embeddings [c, T]."""
-        rows, texts = self._generation.cold_items.below(self.view.n)
+    def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, Bags]:
+        """Rows [c] of the cold items that may be returned, and the bags of their texts [c, words]."""
+        rows, bags = self._generation.cold_items.below(self.view.n)
         mask = self.view.live if allow is None else self.view.live & allow
         kept = inside(mask, rows) & ~np.isin(rows, list(exclude))
-        return rows[kept], texts[kept]
+        return rows[kept], bags[kept]
 
-    def texts(self, rows: Sequence[int]) -> Floats:
-        """Text embeddings [n, T] of rows, of length 1 or 0; [n, 0] where the artifact keeps none."""
+    def bags(self, rows: Sequence[int]) -> Bags:
+        """The bags of the texts of rows [n, words]; without words where the artifact keeps none."""
         generation = self._generation
-        return np.stack([generation.cold_items.text(generation.records[row].place) for row in rows])
+        return generation.cold_items.bags([generation.records[row].place for row in rows])
 
     def trained(self, allow: Mask | None) -> Mask:
         """The rows of items that are not cold, of those allowed."""

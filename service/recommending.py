@@ -120,12 +120,12 @@ class Recommender:
 
     def _cold(self, moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None) -> _Chosen:
         """The best cold items among themselves, at most k (see `model.exposure`), with their scores."""
-        rows, texts = moment.cold_rows(plan.allow, plan.exclude)
+        rows, bags = moment.cold_rows(plan.allow, plan.exclude)
         if self._by_text is None:
             wanted = np.add(*moment.view.score_parts(query, rows, boosts))
         else:
-            read = moment.texts(plan.history[-self._max_length :])
-            wanted = moment.view.score_parts(query, rows)[0] + by_text(read, texts, self._by_text)
+            read = moment.bags(plan.history[-self._max_length :])
+            wanted = moment.view.score_parts(query, rows)[0] + by_text(read, bags, self._by_text)
         best = rows[moment.view.ranked(wanted, rows, plan.request.k)]
         return _Chosen(best, np.add(*moment.view.score_parts(query, best, boosts)))
 

@@ -106,7 +106,7 @@ def make_artifact(
     recipe = RECIPES["paper"].override(
         {"tokens": tokens, "together_weight": together, "alike_weight": alike, "neighbours": 6}
     )
-    neighbours = count_neighbours(sequences, texts.numpy(), recipe)
+    neighbours = count_neighbours(sequences, [item.to_text() for item in items], recipe)
     artifact = Artifact(
         manifest=Manifest(
             format_version=FORMAT_VERSION,

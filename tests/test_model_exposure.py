@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sparse
 
 from model.config import NeighbourConfig
 from model.exposure import by_text, by_texts, reserved_places
@@ -20,14 +21,14 @@ def test_places_are_never_more_than_the_share(share: float, k: int, places: int)
 
 
 def test_texts_count_by_squared_cosine_and_age() -> None:
-    texts = np.array([[1, 0], [0, 1], [0.6, 0.8], [-1, 0], [0, 0]], np.float32)
-    added = by_text(texts[[0, 1]], texts, CONFIG)
-    # 8 · (.5 · cos² with the older item + cos² with the latest); a cosine below zero counts as none.
-    np.testing.assert_allclose(added, np.array([4, 8, 8 * (0.5 * 0.36 + 0.64), 0, 0]), rtol=1e-6)
-    empty = make_lists([np.empty(0, np.int64)] * 5, [np.empty(0, np.float32)] * 5)
-    neighbours = Neighbours(5, {"alike": CONFIG}, {"alike": empty}, texts)
+    bags = sparse.csr_matrix(np.array([[1, 0], [0, 1], [0.6, 0.8], [0, 0]], np.float32))
+    added = by_text(bags[[0, 1]], bags, CONFIG)
+    # 12 · (.5 · cos² with the older item + cos² with the latest)
+    np.testing.assert_allclose(added, np.array([6, 12, 12 * (0.5 * 0.36 + 0.64), 0]), rtol=1e-6)
+    empty = make_lists([np.empty(0, np.int64)] * 4, [np.empty(0, np.float32)] * 4)
+    neighbours = Neighbours(4, {"alike": CONFIG}, {"alike": empty}, bags=bags)
     found = by_texts(neighbours, [np.array([0, 1]), np.array([2])], np.array([3, 1]))
-    np.testing.assert_allclose(found, np.array([[0, 8], [0, 8 * 0.64]]), rtol=1e-6)
+    np.testing.assert_allclose(found, np.array([[0, 12], [0, 12 * 0.64]]), rtol=1e-6)
 
 
 def test_without_texts_nothing_is_added() -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import scipy.sparse as sparse
 
 from model.artifact import Artifact, ArtifactError
 from model.config import NeighbourConfig, NeighbourKind
 from model.manifest import NEIGHBOURS
-from model.neighbours import Joining, Near, Neighbours, make_lists, nearest, unit
+from model.neighbours import Joining, Near, Neighbours, holding, make_lists, nearest
+from model.words import Bag, Bags, Words
 from tests.artifact_support import copy_of, edit_manifest, rewrite
 from tests.service_support import make_artifact
 
@@ -50,16 +52,41 @@ def test_without_kinds_there_is_nothing_to_add() -> None:
     none = Neighbours(3)
     assert not none
     assert not none.boosts([np.array([0, 1])]).any()
-    assert [len(each.alike.items) for each in none.join(np.ones((2, 0), np.float32))] == [0, 0]
+    assert [len(each.alike.items) for each in none.join(["red", ""])] == [0, 0]
+
+
+def bags(*rows: list[float]) -> Bags:
+    """Dense rows as bags, scaled to length 1."""
+    dense = np.array(rows, np.float32)
+    return sparse.csr_matrix(dense / np.maximum(np.linalg.norm(dense, axis=1, keepdims=True), 1e-9))
 
 
 def test_nearest_texts_come_best_first_and_only_above_zero() -> None:
-    texts = unit(np.array([[1, 0], [1, 1], [0, 1], [-1, 0], [0, 0]], np.float32))
-    (near,) = nearest(unit(np.array([[3, 0.3]], np.float32)), texts, 4)
-    assert near.items.tolist() == [0, 1, 2]
-    assert near.weights == pytest.approx([0.995, 0.774, 0.0995], abs=1e-3)
-    (one,) = nearest(texts[2:3], texts, 1)
-    assert one.items.tolist() == [2]
+    texts = bags([1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [0, 2, 0])
+    (found,) = nearest(bags([3, 0.3, 0]), holding(texts), 4)
+    assert found.items.tolist() == [0, 1, 2, 5]
+    assert found.weights == pytest.approx(np.square([0.995, 0.774, 0.0995, 0.0995]), abs=1e-3)
+    (one,) = nearest(texts[3], holding(texts), 1)
+    assert one.items.tolist() == [3]
+    (none,) = nearest(texts[4], holding(texts), 3)
+    assert none.items.tolist() == []
+
+
+def test_texts_compared_in_parts_are_compared_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    texts = bags(*np.where(rng.random((40, 12)) < 0.3, rng.random((40, 12)), 0).tolist())
+    whole = nearest(texts, holding(texts), 5)
+    monkeypatch.setattr("model.neighbours._CELLS", 300)
+    for one, other in zip(nearest(texts, holding(texts), 5), whole, strict=True):
+        np.testing.assert_array_equal(one.items, other.items)
+        np.testing.assert_array_equal(one.weights, other.weights)
+
+
+PAIR = Words(["red", "pen"], np.ones(2))
+
+
+def bag(*weights: float) -> Bag:
+    return Bag(np.arange(len(weights), dtype=np.int32), np.array(weights, np.float32))
 
 
 def near(pairs: dict[int, float]) -> Near:
@@ -68,15 +95,15 @@ def near(pairs: dict[int, float]) -> Near:
 
 def test_new_items_stand_in_the_lists_of_those_they_join() -> None:
     kinds: dict[NeighbourKind, Any] = {"alike": lists({1: 0.5}, {0: 0.5}), "together": lists({1: 1.0}, {})}
-    base = Neighbours(2, {"alike": CONFIG, "together": CONFIG}, kinds, np.eye(2, dtype=np.float32))
+    base = Neighbours(2, {"alike": CONFIG, "together": CONFIG}, kinds, PAIR, bags([1, 0], [0, 1]))
     joined = base.extended(
         [
-            Joining(np.array([0.6, 0.8], np.float32), near({1: 0.8}), near({}), near({0: 0.3})),
-            Joining(np.array([0.8, 0.6], np.float32), near({0: 1.0, 1: 1.0}), near({1: 0.7}), near({})),
+            Joining(bag(0.6, 0.8), near({1: 0.8}), near({}), near({0: 0.3})),
+            Joining(bag(0.8, 0.6), near({0: 1.0, 1: 1.0}), near({1: 0.7}), near({})),
         ]
     )
     assert joined.n_items == 4
-    np.testing.assert_allclose(joined.texts, np.array([[1, 0], [0, 1], [0.6, 0.8], [0.8, 0.6]]))
+    np.testing.assert_allclose(joined.bags.toarray(), np.array([[1, 0], [0, 1], [0.6, 0.8], [0.8, 0.6]]))
     boosts = joined.boosts([np.array([0]), np.array([1]), np.array([2]), np.array([3])])
     alike = np.array([[0, 0.5, 0, 1], [0.5, 0, 0.8, 1], [0, 0.8, 0, 0], [1, 1, 0, 0]])
     together = np.array([[0, 1, 0.3, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0.7, 0, 0]])
@@ -86,26 +113,24 @@ def test_new_items_stand_in_the_lists_of_those_they_join() -> None:
 def test_a_cold_item_joins_the_company_of_the_items_with_the_nearest_texts() -> None:
     # 0 is followed by 1, and 1 by 2; 3 has no company.
     kinds: dict[NeighbourKind, Any] = {"alike": lists({}, {}, {}, {}), "together": lists({1: 1.0}, {2: 0.5}, {}, {})}
-    texts = unit(np.array([[1, 0], [0, 1], [-1, 0], [0.1, 1]], np.float32))
-    base = Neighbours(4, {"alike": CONFIG, "together": CONFIG}, kinds, texts)
-    (found,) = base.join(np.array([[0, 2]], np.float32))  # the text of 1
+    texts = ["red", "pen", "", "red pen"]
+    base = Neighbours(4, {"alike": CONFIG, "together": CONFIG}, kinds, PAIR, PAIR.bags(texts))
+    (found,) = base.join(["a pen, a pen"])
     assert found.alike.items.tolist() == [1, 3]
-    # One lender of five at full nearness, doubled: two fifths of what item 1 has. Item 3 has nothing to lend.
+    assert found.alike.weights == pytest.approx([1, 0.5])
+    # One lender of five at full nearness, times four: four fifths of what item 1 has. Item 3 has nothing to lend.
     assert found.after.items.tolist() == [2]
-    assert found.after.weights == pytest.approx([0.5 * 0.4])
+    assert found.after.weights == pytest.approx([0.5 * 0.8])
     assert found.before.items.tolist() == [0]
-    assert found.before.weights == pytest.approx([0.4])
+    assert found.before.weights == pytest.approx([0.8])
 
 
 def test_a_text_like_no_other_joins_nothing() -> None:
-    base = Neighbours(
-        1,
-        {"alike": CONFIG, "together": CONFIG},
-        {"alike": lists({}), "together": lists({})},
-        np.eye(1, dtype=np.float32),
-    )
-    (found,) = base.join(np.zeros((1, 1), np.float32))
-    assert [len(each.items) for each in (found.alike, found.after, found.before)] == [0, 0, 0]
+    kinds: dict[NeighbourKind, Any] = {"alike": lists({}), "together": lists({})}
+    base = Neighbours(1, {"alike": CONFIG, "together": CONFIG}, kinds, PAIR, PAIR.bags(["red"]))
+    for text in ("", "unknown", "pen"):
+        (found,) = base.join([text])
+        assert [len(each.items) for each in (found.alike, found.after, found.before)] == [0, 0, 0]
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +148,14 @@ def test_an_artifact_gives_back_what_it_was_given(root: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(again.neighbours.boosts(history), artifact.neighbours.boosts(history))
     own = again.encode_new([artifact.items.items[7]]).joining[0].alike
     assert own.items[0] == 7
-    assert own.weights[0] == pytest.approx(1, abs=2e-3)  # texts are kept in half precision
+    assert own.weights[0] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
         ("together.items", None, "'together.items' is missing"),
-        ("alike.texts", None, "'alike.texts' is missing"),
+        ("bags.words", None, "'bags.words' is missing"),
         ("together.items", lambda t: t.astype(np.int64), "'together.items' is int64"),
         ("together.weights", lambda t: t[:-1], "'together.weights' is float32"),
         ("together.items", lambda t: t + 10_000, "beyond the catalogue"),
@@ -139,8 +164,16 @@ def test_an_artifact_gives_back_what_it_was_given(root: Path, tmp_path: Path) ->
         ("together.weights", lambda t: t - t, "not positive numbers"),
         ("alike.offsets", lambda t: t[::-1].copy(), "does not rise from 0"),
         ("alike.offsets", lambda t: t + 1, "does not rise from 0"),
-        ("alike.texts", lambda t: t * np.float16("inf"), "NaN or infinity"),
-        ("alike.texts", lambda t: t[:, 1:].copy(), "'alike.texts' is float16"),
+        ("bags.weights", lambda t: t * np.float32("inf"), "not positive numbers"),
+        ("bags.weights", lambda t: t * 2, "not of length 1"),
+        ("bags.words", lambda t: t + 10_000, "names words beyond"),
+        ("bags.offsets", lambda t: t[1:].copy(), "'bags.offsets' is int64"),
+        ("words.vocabulary", None, "'words.vocabulary' is missing"),
+        ("words.vocabulary", lambda t: t | np.uint8(0x80), "is not UTF-8"),
+        ("words.vocabulary", lambda t: np.full_like(t, ord("\n")), "names a word twice"),
+        ("words.vocabulary", lambda t: t.reshape(1, -1), "'words.vocabulary' is uint8"),
+        ("words.weights", lambda t: t[1:].copy(), "'words.weights' is float64"),
+        ("words.weights", lambda t: -t, "not positive numbers"),
         ("strange", lambda t: np.zeros(3), "'strange' is unexpected"),
     ],
 )

@@ -205,9 +205,9 @@ def test_a_huge_file_is_refused_unread(folder: Path) -> None:
         (b"[]", "format_version None"),
         (b"null", "format_version None"),
         (b"{}", "format_version None"),
-        (b'{"format_version": 1}', "format_version 1, this program reads 2"),
-        (b'{"format_version": "2"}', "format_version '2'"),
-        (b'{"format_version": 2}', "version: Field required"),
+        (b'{"format_version": 1}', "format_version 1, this program reads 3; train again"),
+        (b'{"format_version": "3"}', "format_version '3'"),
+        (b'{"format_version": 3}', "version: Field required"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(folder: Path, raw: bytes, message: str) -> None:
@@ -238,7 +238,7 @@ def _set(keys: str, value: Any) -> Any:
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        ("format_version", 1, "format_version 1, this program reads 2"),
+        ("format_version", 1, "format_version 1, this program reads 3; train again"),
         ("format_version", ..., "format_version None"),
         ("version", "../other", "version: "),
         ("version", "other", "version 'other', but the folder is named"),

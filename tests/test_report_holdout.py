@@ -155,9 +155,9 @@ def test_cold_items_are_embedded_as_the_service_would(policy: str, tmp_path: Pat
     _, after, reserved = our_scores(trainer, world)
     assert after(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-4)
     for row, history in enumerate(latest):
-        texts = artifact.neighbours.extended(new.joining).texts
+        bags = artifact.neighbours.extended(new.joining).bags
         half = artifact.manifest.tokenizer.semantic_dim
-        own = by_text(texts[history], texts[world.n_known :], artifact.neighbours.configs["alike"])
+        own = by_text(bags[history], bags[world.n_known :], artifact.neighbours.configs["alike"])
         expected[row, world.n_known :] = served[world.n_known :, :half] @ query[row, :half] + own
     assert reserved(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-3)
 

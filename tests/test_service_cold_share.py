@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sparse
 
 from model.artifact import Artifact
 from model.exposure import by_texts
@@ -145,13 +146,14 @@ def test_over_http(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_reader_is_not_disturbed_by_growth() -> None:
-    items = ColdItems(Neighbours(200, texts=np.eye(200, 8, dtype=np.float32)))
+    items = ColdItems(Neighbours(200, bags=sparse.eye(200, 8, dtype=np.float32, format="csr")))
     for row in range(0, 40, 2):
         items.append(row, Place(row, None))
-    rows, texts = items.below(30)
+    rows, bags = items.below(30)
     for row in range(40, 200):
         items.append(row, Place(row, None))
     assert rows.tolist() == list(range(0, 30, 2))
-    assert texts.argmax(1)[:4].tolist() == [0, 2, 4, 6]
+    assert bags.toarray().argmax(1)[:4].tolist() == [0, 2, 4, 6]
+    assert bags.shape == (15, 8)
     assert items.below(42)[0].tolist() == [*range(0, 40, 2), 40, 41]
     assert len(items.below(10_000)[0]) == 180

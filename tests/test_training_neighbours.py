@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from model.neighbours import Lists, unit
+from model.neighbours import Lists
+from model.words import EMPTY, Bag, stack
 from training import neighbours as counting
 from training.config import RECIPES
 from training.neighbours import BACKWARD, GAP, SHRINKAGE, alike, count_neighbours, together
@@ -18,6 +19,8 @@ def row(lists: Lists, item: int) -> dict[int, float]:
     return dict(zip(lists.items[part].tolist(), lists.weights[part].tolist(), strict=True))
 
 
+ROOT_HALF = np.full(2, math.sqrt(0.5), np.float32)
+TEXTS = ["red", "red lipstick", "a red pen", "pen", ""]
 SEQUENCES = [np.array([0, 1, 2], np.int32), np.array([0, 1], np.int32), np.array([3], np.int32)]
 
 
@@ -48,13 +51,14 @@ def test_sequences_counted_in_parts_are_counted_as_one(monkeypatch: pytest.Monke
         np.testing.assert_allclose(value, getattr(whole, name), rtol=1e-6, err_msg=name)
 
 
-def test_texts_are_compared_by_cosine_and_never_with_themselves() -> None:
-    texts = unit(np.array([[1, 0], [1, 0], [1, 1], [0, 0]], np.float32))  # two the same, one without a text
-    found = alike(texts, 2)
-    assert row(found, 0) == pytest.approx({1: 1.0, 2: math.sqrt(0.5)})
-    assert row(found, 1) == pytest.approx({0: 1.0, 2: math.sqrt(0.5)})
+def test_texts_are_compared_by_squared_cosine_and_never_with_themselves() -> None:
+    one, both = Bag(np.array([0], np.int32), np.ones(1, np.float32)), Bag(np.arange(2, dtype=np.int32), ROOT_HALF)
+    bags = stack([one, one, both, EMPTY], 2)  # two the same, one without a text
+    found = alike(bags, 2)
+    assert row(found, 0) == pytest.approx({1: 1.0, 2: 0.5})
+    assert row(found, 1) == pytest.approx({0: 1.0, 2: 0.5})
     assert row(found, 3) == {}
-    assert all(len(row(alike(texts, 1), item)) <= 1 for item in range(4))
+    assert all(len(row(alike(bags, 1), item)) <= 1 for item in range(4))
 
 
 @pytest.mark.parametrize(
@@ -63,9 +67,9 @@ def test_texts_are_compared_by_cosine_and_never_with_themselves() -> None:
 )
 def test_each_half_brings_its_own_kind(tokens: str, kinds: set[str]) -> None:
     recipe = RECIPES["paper"].override({"tokens": tokens, "together_weight": 1.0, "alike_weight": 1.0})
-    found = count_neighbours(SEQUENCES, np.eye(5, dtype=np.float32), recipe)
+    found = count_neighbours(SEQUENCES, TEXTS, recipe)
     assert set(found.configs) == set(found.lists) == kinds
 
 
 def test_a_recipe_without_weights_counts_nothing() -> None:
-    assert not count_neighbours(SEQUENCES, np.eye(5, dtype=np.float32), RECIPES["paper"])
+    assert not count_neighbours(SEQUENCES, TEXTS, RECIPES["paper"])

@@ -42,7 +42,7 @@ class Recipe(FrozenConfig):
     together_weight: float = Field(
         0.0, ge=0, description="how much items that follow each other in training add to a score; 0: nothing is counted"
     )
-    alike_weight: float = Field(0.0, ge=0, description="how much items with near texts add to a score")
+    alike_weight: float = Field(0.0, ge=0, description="how much items whose texts share telling words add to a score")
     neighbours: int = Field(64, ge=1, description="neighbours kept of an item, of each kind")
 
     # Text
@@ -130,7 +130,7 @@ DEFAULT = Recipe(
     cold_probability=0.1,
     id_shrinkage=5,
     together_weight=2.0,
-    alike_weight=0.75,
+    alike_weight=1.25,
     feed_forward=1,
     loss="sampled_softmax",
     negatives=1024,

@@ -13,7 +13,8 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from model.config import NeighbourConfig, NeighbourKind
-from model.neighbours import NOTHING, Floats, Lists, Neighbours, kept, make_lists, nearest
+from model.neighbours import NOTHING, Lists, Neighbours, holding, make_lists, nearest
+from model.words import NO_WORDS, Bags, Words, stack
 from training.batches import Items
 from training.config import Recipe
 
@@ -23,18 +24,18 @@ BACKWARD = 0.3
 """What an item that came before is worth beside one that came after."""
 SHRINKAGE = 5.0
 """Interactions added to an item's own before weights are divided by their root: rare items prove little."""
-DECAY = 0.8
-FLOORS: dict[NeighbourKind, float] = {"together": 0.01, "alike": 0.1}
+DECAYS: dict[NeighbourKind, float] = {"together": 0.7, "alike": 0.8}
+FLOORS: dict[NeighbourKind, float] = {"together": 0.01, "alike": 0.03}
 
 _FARTHEST = 20  # GAP to this power is a thousandth
 _USERS = 20_000  # counted at once, to bound memory
 
 
-def count_neighbours(sequences: Sequence[Items], text: Floats, recipe: Recipe) -> Neighbours:
-    """The recipe's neighbours of a catalogue: from training sequences of item indices and text embeddings [n, T].
+def count_neighbours(sequences: Sequence[Items], texts: Sequence[str], recipe: Recipe) -> Neighbours:
+    """The recipe's neighbours of a catalogue: from training sequences of item indices and the items' texts.
 
-    The comparison of all texts with each other takes n² · T multiplications: a second at 10,000 items, minutes at
-    100,000.
+    The comparison of all texts with each other grows with the square of their number: seconds at 10,000 items, minutes
+    at 100,000.
     """
     # Identity and semantics each bring their own neighbours, so a recipe without one of the halves is without it whole.
     weights: dict[NeighbourKind, float] = {
@@ -42,26 +43,27 @@ def count_neighbours(sequences: Sequence[Items], text: Floats, recipe: Recipe) -
         "alike": recipe.alike_weight if recipe.tokens != "id" else 0.0,
     }
     configs = {
-        kind: NeighbourConfig(weight=weight, floor=FLOORS[kind], decay=DECAY, count=recipe.neighbours)
+        kind: NeighbourConfig(weight=weight, floor=FLOORS[kind], decay=DECAYS[kind], count=recipe.neighbours)
         for kind, weight in weights.items()
         if weight
     }
     lists: dict[NeighbourKind, Lists] = {}
-    texts = np.empty((0, 0), np.float32)
+    words, bags = NO_WORDS, stack([], 0)
     if "together" in configs:
-        lists["together"] = together(sequences, len(text), recipe.neighbours)
+        lists["together"] = together(sequences, len(texts), recipe.neighbours)
     if "alike" in configs:
-        texts = kept(text)
-        lists["alike"] = alike(texts, recipe.neighbours)
-    counted = Neighbours(len(text), configs, lists, texts)
+        words = Words.fit(texts)
+        bags = words.bags(texts)
+        lists["alike"] = alike(bags, recipe.neighbours)
+    counted = Neighbours(len(texts), configs, lists, words, bags)
     if len(configs) < 2:
         return counted
     # An item of the catalogue that no training sequence holds joins the company of others, as a registered one does.
-    met = np.zeros(len(text), np.bool_)
+    met = np.zeros(len(texts), np.bool_)
     met[np.concatenate(sequences)] = True
     never = np.flatnonzero(~met)
-    joining = [each._replace(alike=NOTHING) for each in counted.join(texts[never])]
-    return replace(counted, lists=counted.with_lists(never.tolist(), joining, len(text)))
+    joining = [each._replace(alike=NOTHING) for each in counted.join([texts[item] for item in never.tolist()])]
+    return replace(counted, lists=counted.with_lists(never.tolist(), joining, len(texts)))
 
 
 def together(sequences: Sequence[Items], n_items: int, count: int) -> Lists:
@@ -83,9 +85,9 @@ def together(sequences: Sequence[Items], n_items: int, count: int) -> Lists:
     return make_lists([items for items, _ in kept], [values for _, values in kept])
 
 
-def alike(texts: Floats, count: int) -> Lists:
-    """For each item those with the nearest texts by cosine, [n, T] of length 1; never itself, at most `count`."""
-    near = nearest(texts, texts, count + 1)
+def alike(bags: Bags, count: int) -> Lists:
+    """For each item those with the nearest texts, by their bags [n, words]; never itself, at most `count`."""
+    near = nearest(bags, holding(bags), count + 1)
     others = [each.items != item for item, each in enumerate(near)]
     return make_lists(
         [each.items[other][:count] for each, other in zip(near, others, strict=True)],

@@ -95,12 +95,13 @@ class Trainer:
             raise ValueError("data: training holds one item only, so bce has no negative to draw")
         self.text_encoder = text_encoder or fit_text_encoder(dataset, recipe, seed)
         torch.manual_seed(seed)
-        text = torch.from_numpy(self.text_encoder.encode([item.to_text() for item in dataset.items]))
+        texts = [item.to_text() for item in dataset.items]
+        text = torch.from_numpy(self.text_encoder.encode(texts))
         tokenizer = HybridTokenizer(recipe.tokenizer_config(text.shape[1]), dataset.n_items)
         if recipe.id_shrinkage and tokenizer.config.has_id:
             shrink(tokenizer, torch.from_numpy(self.popularity), recipe.id_shrinkage)
         recommender = SequenceRecommender(recipe.recommender_config(tokenizer.dim))
-        self.neighbours = count_neighbours(self.split.train, text.numpy(), recipe)
+        self.neighbours = count_neighbours(self.split.train, texts, recipe)
         trained = torch.from_numpy(self.popularity > 0)
         self.model = JointModel(tokenizer, recommender, text, trained).to(self.device)
         self.optimizer = optim.Adam(

@@ -148,7 +148,8 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
     known = model.catalogue()
     tokenizer = model.tokenizer
     held_out = world.extended.items[world.n_known :]
-    text = torch.from_numpy(trainer.text_encoder.encode([item.to_text() for item in held_out])).to(known.device)
+    texts = [item.to_text() for item in held_out]
+    text = torch.from_numpy(trainer.text_encoder.encode(texts)).to(known.device)
     index = torch.full((len(held_out),), COLD, device=known.device)
     semantic = None
     with torch.no_grad():
@@ -158,7 +159,7 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
             index = tokenizer.borrow(semantic, index, trained)
         everything = torch.cat([known, tokenizer.embed_items(semantic, index)])
 
-    joined = trainer.neighbours.extended(trainer.neighbours.join(text.cpu().numpy()))
+    joined = trainer.neighbours.extended(trainer.neighbours.join(texts))
     cold = np.arange(world.n_known, len(everything))
 
     def scores(catalogue: Tensor, neighbours: Neighbours, reserved: bool = False) -> Scores:
