@@ -6,11 +6,11 @@ other places go to trained items.
 
 Among themselves, cold items are ranked by
 
-    semantic half of the inner product + 12 · Σ_i decay^age(i) · cos(words_i, words_j)²
+    semantic half of the inner product + 12 · Σ_i decay^age(i) · cos(words_i, words_j)² + what `together` adds
 
-over the items i of the history, age 0 the latest: by what is their own. The whole score has too much of what they
-borrow, an ID embedding and company, which tells them from trained items and not from each other. An artifact without
-texts ranks them by their scores. docs/results/tried.md has what was compared.
+over the items i of the history, age 0 the latest. The ID embedding that they borrow tells them from trained items and
+not from each other, so it is left out, and nearness of texts counts for more than in a score. An artifact without texts
+ranks them by their scores. docs/results/tried.md has what was compared.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ def by_text(history: Bags, items: Bags, config: NeighbourConfig) -> Floats:
     return added
 
 
-def by_texts(neighbours: Neighbours, histories: Sequence[NDArray[np.integer]], items: NDArray[np.integer]) -> Floats:
-    """`by_text` for histories of item indices, each with the cold `items` [n]: [histories, n]. Zero without texts."""
-    config = neighbours.configs.get("alike")
-    if config is None:
-        return np.zeros((len(histories), len(items)), np.float32)
+def among_cold(neighbours: Neighbours, histories: Sequence[NDArray[np.integer]], items: NDArray[np.integer]) -> Floats:
+    """What neighbours add to the semantic halves for histories of item indices, each with the cold `items` [n], to
+    rank these among themselves: [histories, n]. Raises KeyError for neighbours without `alike`.
+    """
     bags = neighbours.bags[items]
-    return np.stack([by_text(neighbours.bags[history], bags, config) for history in histories])
+    near = [by_text(neighbours.bags[history], bags, neighbours.configs["alike"]) for history in histories]
+    added: Floats = np.stack(near) + neighbours.only("together").boosts(histories)[:, items]
+    return added

@@ -18,7 +18,7 @@ no neighbour in the history cannot be among the best.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -103,6 +103,11 @@ class Neighbours:
 
     def __bool__(self) -> bool:
         return bool(self.configs)
+
+    def only(self, kind: NeighbourKind) -> Neighbours:
+        """With that kind's lists alone, if it is there."""
+        configs = {kind: self.configs[kind]} if kind in self.configs else {}
+        return replace(self, configs=configs, lists={each: self.lists[each] for each in configs})
 
     def boosts(self, histories: Sequence[NDArray[np.integer]]) -> Floats:
         """What neighbours add to every score, [histories, n_items], for histories of item indices, oldest first."""

@@ -126,6 +126,8 @@ class Recommender:
         else:
             read = moment.bags(plan.history[-self._max_length :])
             wanted = moment.view.score_parts(query, rows)[0] + by_text(read, bags, self._by_text)
+            if boosts is not None:
+                wanted += boosts.of(rows)[1]
         best = rows[moment.view.ranked(wanted, rows, plan.request.k)]
         return _Chosen(best, np.add(*moment.view.score_parts(query, best, boosts)))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model.artifact import Artifact
-from model.exposure import by_text
+from model.exposure import among_cold
 from tests.conftest import TINY, checkerboard
 from tests.report_support import rank_scores, small_data
 from training.datasets.splits import EvaluationCases
@@ -154,11 +154,9 @@ def test_cold_items_are_embedded_as_the_service_would(policy: str, tmp_path: Pat
     expected += artifact.neighbours.extended(new.joining).boosts(latest)
     _, after, reserved = our_scores(trainer, world)
     assert after(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-4)
-    for row, history in enumerate(latest):
-        bags = artifact.neighbours.extended(new.joining).bags
-        half = artifact.manifest.tokenizer.semantic_dim
-        own = by_text(bags[history], bags[world.n_known :], artifact.neighbours.configs["alike"])
-        expected[row, world.n_known :] = served[world.n_known :, :half] @ query[row, :half] + own
+    half, cold = artifact.manifest.tokenizer.semantic_dim, np.arange(world.n_known, len(served))
+    expected[:, cold] = query[:, :half] @ served[cold, :half].T
+    expected[:, cold] += among_cold(artifact.neighbours.extended(new.joining), latest, cold)
     assert reserved(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-3)
 
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sparse
 
 from model.artifact import Artifact
-from model.exposure import by_texts
+from model.exposure import among_cold
 from model.items import Item
 from model.neighbours import Neighbours
 from service.boosts import Place
@@ -55,14 +55,14 @@ def test_reserved_places_go_to_the_best_cold_items_behind_the_best_trained(start
     assert [(item.item_id, item.score) for item in answer.items[:15]] == [
         (item.item_id, item.score) for item in trained[:15]
     ]
-    # By brute force: the cold ones of the catalogue (236 … 239) and the registered, by score and by text.
+    # By brute force: the cold ones of the catalogue (236 … 239) and the registered, by score, text and company.
     encoded = artifact.encode_new(new)
     everything = np.concatenate([artifact.catalogue_embeddings(), encoded.embeddings]).astype(np.float64)
     neighbours = artifact.neighbours.extended(encoded.joining)
     history = np.array([3, 9, 27])
     query = artifact.query([everything[history].astype(np.float32)])
     cold = np.arange(236, 252)
-    wanted = (query[:, :16] @ everything[cold, :16].T + by_texts(neighbours, [history], cold))[0]
+    wanted = (query[:, :16] @ everything[cold, :16].T + among_cold(neighbours, [history], cold))[0]
     names = [f"item-{index}" if index < 240 else f"new-{index - 240}" for index in cold[np.argsort(-wanted)][:5]]
     assert reserved(answer) == names
     # What is said of them is their ordinary score, exact in its parts.

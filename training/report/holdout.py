@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.exposure import by_texts
+from model.exposure import among_cold
 from model.neighbours import Neighbours
 from model.tokenizer import COLD
 from training.datasets.base import Dataset
@@ -173,7 +173,7 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
             if reserved and "alike" in neighbours.configs:
                 half = tokenizer.config.semantic_dim
                 latest = [history[-trainer.recipe.max_length :] for history in histories]
-                added = torch.from_numpy(by_texts(neighbours, latest, cold)).to(products.device)
+                added = torch.from_numpy(among_cold(neighbours, latest, cold)).to(products.device)
                 products[:, cold] = query[:, :half] @ catalogue[cold, :half].T + added
             return products
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.exposure import by_texts
+from model.exposure import among_cold
 from training.config import Recipe
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split, leave_one_out
@@ -199,12 +199,12 @@ class Workbench:
             among = None if boosts is None else lambda users: boosts(users)[:, columns]
             return full_ranks(query, catalogue[columns], place[cases.targets], seen, among)
 
-        def by_their_own(users: slice) -> torch.Tensor:
+        def added(users: slice) -> torch.Tensor:
             latest = [history[-trainer.recipe.max_length :] for history in cases.histories[users]]
-            return torch.from_numpy(by_texts(trainer.neighbours, latest, cold))
+            return torch.from_numpy(among_cold(trainer.neighbours, latest, cold))
 
         half = trainer.model.tokenizer.config.semantic_dim
-        return full_ranks(query[:, :half], catalogue[columns, :half], place[cases.targets], seen, by_their_own)
+        return full_ranks(query[:, :half], catalogue[columns, :half], place[cases.targets], seen, added)
 
     def result(
         self,
