@@ -15,7 +15,6 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from service.engine import Engine
@@ -26,6 +25,7 @@ from training.console import progress_display
 from training.datasets import cold_holdout, load_dataset
 from training.datasets.splits import ColdCase
 from training.export import export
+from training.options import limit_threads
 from training.trainer import Trainer
 
 PLACES = 10
@@ -42,13 +42,13 @@ def main(
     output: Annotated[Path | None, typer.Option("--output", help="keep the artifact here, with a checkpoint")] = None,
     threads: Annotated[int, typer.Option("--threads")] = 2,
 ) -> None:
-    torch.set_num_threads(threads)
+    limit_threads(threads)
     holdout = cold_holdout(load_dataset(data), fraction, seed)
     chosen = RECIPES[recipe].override({"epochs": epochs} if epochs else {})
     with tempfile.TemporaryDirectory() as folder:
         root = output or Path(folder)
         trainer = Trainer(holdout.train, chosen, seed=seed)
-        with progress_display(chosen) as progress:
+        with progress_display(chosen.monitor) as progress:
             trainer.fit(root / "checkpoint.safetensors", progress)
         export(trainer, root)
         engine = Engine.start(Settings(artifacts=root, database_url=f"sqlite:///{folder}/registry.db", threads=threads))

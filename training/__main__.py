@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 from pydantic import ValidationError
 
@@ -39,10 +38,12 @@ from training.options import (
     ItemsOption,
     OnError,
     OnErrorOption,
+    ThreadsOption,
     TimeUnitOption,
     build_device,
     build_recipe,
     first_error,
+    limit_threads,
     read_data,
 )
 from training.report.command import report
@@ -52,7 +53,6 @@ app = typer.Typer(
     help="Train, evaluate and inspect Kindred models.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")]
 ArtifactOption = Annotated[Path, typer.Option("--artifact", help="artifact root, or one version's folder")]
 
 
@@ -123,8 +123,7 @@ def train(
     Interrupted, the same command goes on from its last epoch.
     """
     started = time.perf_counter()
-    if threads:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     changes = {
         "epochs": epochs,
         "tokens": tokens,
@@ -146,7 +145,7 @@ def train(
     trainer = Trainer(dataset, chosen, seed=seed, device=build_device(device))
     run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]
     checkpoint = output / ".training" / f"{run}.safetensors"
-    with progress_display(chosen) as progress:
+    with progress_display(chosen.monitor) as progress:
         trainer.fit(checkpoint, progress)
         progress.message("measuring and exporting")
         artifact = export(trainer, output, evaluation_data=evaluation_data)
@@ -175,8 +174,7 @@ def evaluate(
     threads: ThreadsOption = None,
 ) -> None:
     """Measure an exported artifact on the test split: each user's last item, predicted from all before it."""
-    if threads:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     if protocol not in (*PROTOCOLS, "both"):
         raise typer.BadParameter(f"{protocol!r}: expected full, sampled or both", param_hint="--protocol")
     loaded = Artifact.load(artifact)

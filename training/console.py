@@ -10,13 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from training.config import Recipe
 from training.trainer import EpochReport, Progress
 
 
 @contextmanager
-def progress_display(recipe: Recipe) -> Iterator[Progress]:
-    """Progress callbacks that draw on the terminal; plain lines where the output is a file."""
+def progress_display(monitor: str) -> Iterator[Progress]:
+    """Progress callbacks that draw on the terminal; plain lines where the output is a file.
+
+    monitor: what an epoch's figure is called.
+    """
     console = Console(stderr=True)
 
     def message(text: str) -> None:
@@ -26,7 +28,7 @@ def progress_display(recipe: Recipe) -> Iterator[Progress]:
         losses = ", ".join(f"{name} {value:.3f}" for name, value in report.losses.items() if value)
         message(
             f"epoch {report.epoch + 1:3d}  {report.seconds:5.1f} s + {report.validation_seconds:.1f} s  "
-            f"{recipe.monitor} {report.monitored:.4f}{' *' if report.best else '  '}  {losses}"
+            f"{monitor} {report.monitored:.4f}{' *' if report.best else '  '}  {losses}"
             f"{f', {report.replaced_codewords} codewords replaced' if report.replaced_codewords else ''}"
         )
 

@@ -9,12 +9,16 @@ from typing import Annotated, Any
 import torch
 import typer
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 from training.config import RECIPES, Recipe
 from training.datasets import ColumnMap, Dataset, load_dataset
 from training.datasets.demo import generate_demo
 
 DEMO = "demo"
+
+
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")]
 
 
 class OnError(StrEnum):
@@ -43,6 +47,13 @@ CoreOption = Annotated[
 OnErrorOption = Annotated[
     OnError, typer.Option("--on-error", help="fail: name every bad row and stop; drop: count them and go on")
 ]
+
+
+def limit_threads(threads: int | None) -> None:
+    """That many threads for torch, and for the BLAS under NumPy and SciPy: both share in a model's last digits."""
+    if threads:
+        torch.set_num_threads(threads)
+        threadpool_limits(threads)
 
 
 def read_data(

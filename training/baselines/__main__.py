@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from training.baselines import BASELINES, baseline_ranks, evaluation_negatives
@@ -17,6 +16,7 @@ from training.baselines.sasrec import SasRec
 from training.datasets import load_dataset
 from training.datasets.splits import leave_one_out
 from training.metrics import summary
+from training.options import ThreadsOption, limit_threads
 from training.trainer import EpochReport, Progress
 
 
@@ -27,13 +27,12 @@ def run(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="file to go on from after a stop")] = None,
-    threads: Annotated[int | None, typer.Option("--threads", min=1)] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Train one baseline and measure it on validation and test."""
     if method not in BASELINES:
         raise typer.BadParameter(f"{method!r}: known methods are {', '.join(BASELINES)}", param_hint="--method")
-    if threads:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     dataset = load_dataset(data)
     split = leave_one_out(dataset)
     baseline = BASELINES[method]()

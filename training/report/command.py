@@ -8,9 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
+from training.console import progress_display
 from training.options import (
     DEMO,
     ColumnOption,
@@ -20,9 +20,11 @@ from training.options import (
     ItemsOption,
     OnError,
     OnErrorOption,
+    ThreadsOption,
     TimeUnitOption,
     build_device,
     build_recipe,
+    limit_threads,
     read_data,
 )
 
@@ -56,18 +58,14 @@ def report(
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="of any training at most, for trials")] = None,
     device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; a GPU where there is one")] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")
-    ] = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Regenerate the paper's tables and figures on a data set: index.html, figures/*.png and report.json.
 
     Finished runs are read from runs/, an interrupted one goes on from its last epoch. Parts of an earlier report stay.
     """
     # Here, so that the other commands do not wait for what the report alone needs.
-    from threadpoolctl import threadpool_limits
-
-    from training.report.make import make_report, report_display
+    from training.report.make import make_report
     from training.report.methods import load_baselines
     from training.report.page import read_report
     from training.report.plan import Plan
@@ -76,8 +74,7 @@ def report(
     from training.report.store import RunStore
 
     require_extra()
-    if threads:
-        torch.set_num_threads(threads)
+    limit_threads(threads)
     paper, default = (
         build_recipe(name, {}, settings or []) for name in ("paper", "demo" if data == DEMO else "default")
     )
@@ -91,7 +88,7 @@ def report(
         baselines=baselines,
         baseline_ranks=baseline_ranks,
         command="python -m training " + shlex.join(sys.argv[1:]),
-        display=report_display,
+        display=progress_display,
         say=lambda text: typer.echo(text, err=True),
         max_epochs=epochs,
         device=build_device(device),
@@ -107,8 +104,7 @@ def report(
         seeds=read_seeds(seeds),
         methods=tuple(method or baselines),
     )
-    with threadpool_limits(threads):
-        made = make_report(plan, output, [entry.value for entry in part or Part])
+    made = make_report(plan, output, [entry.value for entry in part or Part])
     typer.echo(f"{output / 'index.html'}  ({len(made.sections)} parts, {len(made.runs)} runs)")
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from training.config import RECIPES
-from training.console import progress_display
 from training.report.page import Report, write_report
 from training.report.parts import PARTS
 from training.report.plan import Plan
-from training.trainer import Progress
 
 
 def make_report(plan: Plan, output: Path, parts: Sequence[str]) -> Report:
@@ -25,11 +21,3 @@ def make_report(plan: Plan, output: Path, parts: Sequence[str]) -> Report:
         plan.bench.say(f"part {at} of {len(chosen)}: {name}")
         report = write_report(output, plan.bench, [PARTS[name](plan)])
     return report
-
-
-@contextmanager
-def report_display(monitor: str) -> Iterator[Progress]:
-    """The training command's display, for a run that is watched by `monitor`; baselines name no recipe."""
-    watched = next((recipe for recipe in RECIPES.values() if recipe.monitor == monitor), RECIPES["default"])
-    with progress_display(watched) as progress:
-        yield progress
