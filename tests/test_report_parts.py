@@ -169,6 +169,9 @@ def test_honesty_counts_ties_and_shuffles_days(made: Made) -> None:
             assert lost <= expected <= won
             assert (lost < won) <= (share > 0)
     assert rows["popularity"][1] < rows["popularity"][3]
+    counted = made.rows("honesty", "Popularity that has counted the answers")
+    training, every = (counted[name][0] for name in ("training", "every interaction, the answers too"))
+    assert every > training
     shuffled = made.rows("honesty", "Purchases of one day in random order")
     assert {"ours, default, days shuffled", "popularity, as the file orders"} <= set(shuffled)
     assert any("fell on one day" in note for note in made.section("honesty").notes)

@@ -8,12 +8,15 @@ from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
 from training.datasets.base import Dataset
-from training.metrics import Ranks, hit
+from training.evaluation import candidate_ranks
+from training.metrics import Ranks, hit, summary
 from training.report.content import Cell, Column, Section, Table, columns, table
+from training.report.marks import marks_for
 from training.report.plan import PROTOCOL_NAMES, Plan
 from training.report.result import RunResult
 
@@ -35,7 +38,7 @@ def section(plan: Plan) -> Section:
     ]
     keys = [run.key for run in runs.values()]
     if plan.bench.negatives is not None:
-        tables.append(_protocols(runs))
+        tables += [_protocols(runs), _counted_answers(plan, plan.bench.negatives)]
         notes.append(sampled_note(runs))
     dataset = plan.bench.dataset
     if dataset.timestamps is None:
@@ -134,6 +137,28 @@ def _protocols(runs: Mapping[str, RunResult]) -> Table:
         for name, run in sorted(runs.items(), key=lambda entry: full[entry[0]])
     ]
     return table("Order of the methods under both protocols", heads, rows)
+
+
+def _counted_answers(plan: Plan, negatives: NDArray[np.int64]) -> Table:
+    """Popularity by what training may see, and by every interaction, the targets among them."""
+    dataset, targets = plan.bench.dataset, plan.bench.split.test.targets
+    candidates = np.concatenate([targets[:, None], negatives], axis=1)
+    every = np.bincount(np.concatenate(dataset.sequences), minlength=dataset.n_items)
+    rows: list[list[Cell]] = []
+    for name, counts in (("training", plan.bench.popularity), ("every interaction, the answers too", every)):
+        values = summary(candidate_ranks(torch.from_numpy(counts[candidates])))
+        rows.append([name, values["hit@10"], values["ndcg@10"]])
+    rows += [
+        [f"published, {source}", hit_10, ndcg_10]
+        for method, source, hit_10, ndcg_10 in marks_for(plan.known_data, "sampled")
+        if method == "popularity"
+    ]
+    return table(
+        "Popularity that has counted the answers",
+        columns("interactions counted", "HIT@10, sampled-99", "NDCG@10, sampled-99"),
+        rows,
+        "A method that is fitted on all interactions has seen what it is asked for.",
+    )
 
 
 def _ties(plan: Plan, runs: Mapping[str, RunResult]) -> Table:
