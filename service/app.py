@@ -19,6 +19,7 @@ from service.middleware import BodyLimit, Observe
 from service.problems import of_error
 from service.runtime import Runtime
 from service.settings import Settings
+from service.version import package_version
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Kindred",
-        version=routes.service_version(),
+        version=package_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -150,11 +149,3 @@ async def show_version(request: Request, runtime: RuntimeDep) -> Response:
             started_seconds=round(engine.started_seconds, 3),
         )
     )
-
-
-def service_version() -> str:
-    """The installed package's version; "0+source" in a source tree that is not installed."""
-    try:
-        return version("kindred")
-    except PackageNotFoundError:
-        return "0+source"
