@@ -237,8 +237,12 @@ def test_an_item_that_a_lost_attempt_deleted_is_deleted(kind: Kind, time: Time) 
     missing = problem(404, "item-not-found")
     with connected(kind, transport=Script(httpx.ReadError("reset"), missing), time=time) as client:
         client.delete_item("a")
-    for before in (httpx.ConnectError("refused"), problem(503, "not-ready")):
-        script = Script(before, problem(404, "item-not-found"))
+    for before, kind_of_404 in (
+        (httpx.ConnectError("refused"), "item-not-found"),
+        (problem(503, "not-ready"), "item-not-found"),
+        (httpx.ReadError("reset"), "not-found"),
+    ):
+        script = Script(before, problem(404, kind_of_404))
         with connected(kind, transport=script, time=time) as client, pytest.raises(KindredError, match="404"):
             client.delete_item("a")
     script = Script(httpx.ReadError("reset"), problem(404, "item-not-found"))

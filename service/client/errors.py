@@ -16,7 +16,7 @@ class KindredError(Exception):
 
     detail: what happened, for people.
     type: the problem's stable type, "/problems/item-conflict"; None where no problem document came.
-    status: the answer's HTTP status, of a batch's entry its own; None where no answer came.
+    status: the HTTP status of the refusal, of a batch's entry its own; None where nothing was refused.
     field: the offending part of the request, where there is one.
     request_id: the X-Request-ID to ask the service's operator about.
     """

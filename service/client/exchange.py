@@ -68,16 +68,16 @@ class Exchange(Generic[T]):
     def result(self, response: httpx.Response, body: bytes) -> T:
         """What the call returns; raises the KindredError that the answer is."""
         status, headers = response.status_code, response.headers
-        if self._is_gone(status):
-            return self._call.read(b"", self.request_id)
         if not response.is_success:
-            self._asked = asked_pause(headers, self._clock.wall())
-            raise of_answer(status, headers, body, self.request_id)
+            error = of_answer(status, headers, body, self.request_id)
+            if not self._is_done(error):
+                self._asked = asked_pause(headers, self._clock.wall())
+                raise error
         return self._call.read(body, headers.get("x-request-id", self.request_id))
 
-    def _is_gone(self, status: int) -> bool:
-        """True when an item to delete is not there any more: an attempt whose answer was lost has deleted it."""
-        return status == 404 and self._lost and self._call.method == "DELETE"
+    def _is_done(self, error: KindredError) -> bool:
+        """True when the item to delete is not there any more: an attempt whose answer was lost has deleted it."""
+        return self._lost and self._call.method == "DELETE" and error.type == "/problems/item-not-found"
 
     def pause(self, error: httpx.RequestError | KindredError) -> float:
         """Seconds to sleep before the next attempt; raises the error when there is to be none.
