@@ -1,6 +1,7 @@
 # The service, with the training that makes a demo artifact at the first start.
 #   docker build -t kindred .
 #   docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu130 -t kindred .     for an NVIDIA GPU
+#   docker run -p 127.0.0.1:8000:8000 -e KINDRED_OPEN=true kindred      without keys it has to be told that it may be open
 ARG PYTHON_IMAGE=python:3.11-slim
 
 FROM ${PYTHON_IMAGE} AS builder

@@ -21,7 +21,7 @@ STAMP := $(call stamp,$(LOCK))
 # To serve takes half the packages that to test takes; where the whole environment is there, it serves too.
 RUN_STAMP := $(or $(wildcard $(STAMP)),$(call stamp,$(patsubst dev,run,$(LOCK))))
 
-.PHONY: help setup demo serve test check format lock clean
+.PHONY: help setup demo serve test fuzz check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,6 +46,9 @@ serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where 
 
 test: $(STAMP) ## the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(STAMP) ## 10,000 damaged artifacts, all to be refused
+	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/test_artifact_damage.py
 
 check: $(STAMP) ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ from model.manifest import (
 )
 
 CURRENT = "current"
+SEAL = "manifest.sha256"  # of the manifest, which holds the hashes of all else; as `sha256sum -c` reads it
 _MANIFEST_LIMIT = 16 * 2**20
 
 
@@ -76,12 +77,19 @@ def write_version(root: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
     complete = manifest.model_copy(update={"files": entries})
     for name, data in files.items():
         _write(temporary / name, data)
-    _write(temporary / MANIFEST, complete.model_dump_json(indent=2).encode())
+    written = complete.model_dump_json(indent=2).encode()
+    _write(temporary / MANIFEST, written)
+    _write(temporary / SEAL, seal(written))
     _sync_folder(temporary)
     os.rename(temporary, final)
     _sync_folder(root)
     set_current(root, manifest.version)
     return final
+
+
+def seal(manifest: bytes) -> bytes:
+    """What the file beside a manifest says of it."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
 def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
@@ -96,7 +104,7 @@ def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
         raise ArtifactError(f"{folder / MANIFEST}: files: {missing[0]} is missing from the list")
     if unknown := sorted(names - {*REQUIRED_FILES, *OPTIONAL_FILES}):
         raise ArtifactError(f"{folder / MANIFEST}: files: {unknown[0]!r} is not a file of an artifact")
-    if strange := sorted({entry.name for entry in folder.iterdir()} - names - {MANIFEST}):
+    if strange := sorted({entry.name for entry in folder.iterdir()} - names - {MANIFEST, SEAL}):
         raise ArtifactError(f"{folder / strange[0]}: is not listed in the manifest")
     return manifest, {name: _read_checked(folder / name, entry) for name, entry in manifest.files.items()}
 
@@ -117,6 +125,9 @@ def _read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ArtifactError(f"{path}: {where or 'manifest'}: {first['msg']}") from error
+    # Last, so that what is wrong with a manifest is named where it can be.
+    if _read_plain(folder / SEAL, 256) != seal(raw):
+        raise ArtifactError(f"{path}: is not the manifest that {SEAL} was made for")
     if manifest.version != folder.name:
         raise ArtifactError(f"{path}: version {manifest.version!r}, but the folder is named {folder.name!r}")
     return manifest

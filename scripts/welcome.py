@@ -69,7 +69,13 @@ def main() -> None:
     host = os.environ.get("KINDRED_HOST", "127.0.0.1")
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
     base = f"http://{host}:{os.environ.get('KINDRED_PORT', '8000')}"
-    if wait_until_ready(base):
+    if not wait_until_ready(base):
+        return
+    if os.environ.get("KINDRED_KEYS"):
+        print(
+            f"\nReady. Requests need a key: curl -s {base}/version -H 'authorization: Bearer kindred_…'\n", flush=True
+        )
+    else:
         print("\n".join(lines(base, get(f"{base}/items?limit=2")["items"])), flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -22,27 +23,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"]).upper()
-            print(f"KINDRED_{name}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+            print(
+                f"KINDRED_{name}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})",
+                file=sys.stderr,
+            )
         return 2
     # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
 
     from service import logs
     from service.app import create_app
+    from service.keys import BadKeys
     from service.server import Server, configuration
 
     logs.configure(settings.log_level)
-    if not settings.is_loopback:
-        print(
-            f"WARNING: {settings.host} can be reached from other machines and there is no authentication: whoever "
-            "reaches the port can read, add and delete items. Bind 127.0.0.1, or put a proxy that authenticates "
-            "in front.",
-            file=sys.stderr,
-            flush=True,
-        )
-    server = Server(configuration(create_app(settings), settings))
+    try:
+        app = create_app(settings)
+    except BadKeys as error:
+        print(f"KINDRED_KEYS: {error}", file=sys.stderr)
+        return 2
+    server = Server(configuration(app, settings))
+    server.documentation = settings.keys is None
+    if settings.keys is None:
+        _say_open(settings)
     server.run()
     return 0 if server.started else 3
+
+
+def _say_open(settings: Settings) -> None:
+    log = logging.getLogger("kindred.service")
+    if settings.is_loopback:
+        log.info("no API keys are set (KINDRED_KEYS): every program on this machine can read, add and delete items")
+    else:
+        log.warning(
+            "no API keys are set and KINDRED_OPEN allows it: whoever reaches the port can read, add and delete items",
+            extra={"host": settings.host},
+        )
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

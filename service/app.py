@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from model.items import InvalidItem
 from service import item_routes, routes
 from service.documents import DESCRIPTION
 from service.errors import RegistryError, ServiceError
+from service.guard import Guard
+from service.key_ring import KeyRing
 from service.metrics import Metrics
 from service.middleware import BodyLimit, Observe
 from service.problems import of_error
+from service.rate_limit import RateLimit
 from service.runtime import Runtime
+from service.scopes import SCHEMES
 from service.settings import Settings
 from service.version import package_version
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """An app of its own: nothing is loaded before its lifespan begins, and nothing is left after it ends."""
+class Api(FastAPI):
+    """FastAPI, whose document also says how a key is sent."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document.setdefault("components", {})["securitySchemes"] = SCHEMES
+        return document
+
+
+def create_app(
+    settings: Settings, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
+) -> FastAPI:
+    """An app of its own: nothing but the keys is loaded before its lifespan begins, and nothing is left after it
+    ends. `now` tells which keys have expired, `clock` measures what passes. Raises BadKeys.
+    """
     metrics = Metrics()
+    keys = KeyRing(settings.keys, clock) if settings.keys is not None else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -35,17 +57,30 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             await runtime.end()
 
-    app = FastAPI(
+    app = Api(
         title="Kindred",
         version=package_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        openapi_url=None,  # FastAPI's own routes of the document declare no scope
         # The metrics and the access log are the app's own; FastAPI would look for exporters at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     # The last added is the outermost: a body that is refused is observed too.
     app.add_middleware(BodyLimit, limit=settings.body_max)
+    if keys is not None or settings.rate_limit:
+        limits = partial(RateLimit, settings.rate_limit, settings.rate_burst, clock) if settings.rate_limit else None
+        app.add_middleware(Guard, routes=app.routes, metrics=metrics, keys=keys, limits=limits, now=now)
+    if settings.cors_origins:
+        # Outside the guard: a browser asks beforehand, without a key, and has to be able to read a refusal.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
+            expose_headers=("Retry-After", "X-Request-ID"),
+        )
     app.add_middleware(Observe, metrics=metrics)
     for error in (RequestValidationError, HTTPException, InvalidItem, ServiceError):
         app.add_exception_handler(error, _problem)
@@ -53,6 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(routes.recommend_router)
     app.include_router(item_routes.router)
     app.include_router(routes.operate_router)
+    app.include_router(routes.probe_router)
     return app
 
 

@@ -20,22 +20,29 @@ an id can be recommended, replaced and deleted like any other; read it with `GET
 **Texts** are repaired, ids are not: control characters and lone surrogates in a title or text become blanks
 and U+FFFD, in an id they are refused.
 
+**Keys.** Where the service has keys, every operation but the probes needs one, of the scope that its `security`
+names or a wider one: `read`, `write`, `admin`.
+
 **Errors** are `application/problem+json` with a stable `type`. **X-Request-ID** is echoed, or made up.
 """
 
 _STATUS = {
     "invalid-json": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
     "item-not-found": 404,
     "item-conflict": 409,
     "body-too-large": 413,
     "unsupported-media-type": 415,
     "invalid-request": 422,
+    "rate-limited": 429,
     "not-ready": 503,
     "registry-full": 507,
 }
 READ = ("invalid-request", "not-ready")
 READ_BODY = (*READ, "invalid-json", "body-too-large", "unsupported-media-type")
 WRITE_BODY = (*READ_BODY, "registry-full")
+GUARDED = ("unauthorized", "forbidden", "rate-limited")
 
 ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1"])]
 

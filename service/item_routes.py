@@ -11,25 +11,27 @@ from functools import partial
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item
-from service.documents import READ, WRITE_BODY, ItemId, answer, problems, text
+from service.documents import GUARDED, READ, WRITE_BODY, ItemId, answer, problems, text
 from service.engine import Engine
 from service.errors import ServiceError, UnknownItem
 from service.limits import accept_item, check_batch
 from service.metrics import Metrics
 from service.problems import of_error
+from service.rate_limit import charge_batch
 from service.responses import ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
 from service.results import ItemBatch, ItemEntry, Page, Written
 from service.runtime import EngineDep, ReadyDep
 from service.schemas import ITEM_EXAMPLE, Entry, ItemBatchRequest, ItemContent, ItemCreate, Source
+from service.scopes import needs
 from service.settings import Settings
 from service.strict_json import StrictRoute
 
-router = APIRouter(route_class=StrictRoute, tags=["items"])
+router = APIRouter(route_class=StrictRoute, tags=["items"], responses=problems(*GUARDED))
 
 _EXPORT_CHUNK = 256  # items written to the stream at once
 _CREATED = {"created": 201, "unchanged": 200, "replaced": 200}
@@ -51,6 +53,7 @@ SourceQuery = Annotated[
         200: {"description": "The same item is registered already", "model": ItemRegistered},
         **problems("item-conflict", *WRITE_BODY),
     },
+    openapi_extra=needs("write"),
 )
 async def create_item(body: ItemCreate, runtime: ReadyDep) -> Response:
     """Register an item. 201 says that it is on disk and that this process recommends it."""
@@ -58,10 +61,16 @@ async def create_item(body: ItemCreate, runtime: ReadyDep) -> Response:
     return _written(runtime.metrics, await runtime.writing(partial(runtime.ready().add, item)))
 
 
-@router.post("/items/batch", response_model=ItemBatchResponse, responses=problems(*WRITE_BODY))
-async def create_items(body: ItemBatchRequest, runtime: ReadyDep) -> Response:
+@router.post(
+    "/items/batch",
+    response_model=ItemBatchResponse,
+    responses=problems(*WRITE_BODY),
+    openapi_extra=needs("write"),
+)
+async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyDep) -> Response:
     """Register items in one transaction. An entry that is refused leaves the others alone."""
     check_batch("items", len(body.items), runtime.settings)
+    charge_batch(request, len(body.items))
     results = await runtime.writing(partial(_add_all, runtime.ready(), body.items, runtime.settings))
     entries: list[ItemEntry] = []
     for result in results:
@@ -93,7 +102,7 @@ def _add_all(engine: Engine, entries: list[Entry[ItemCreate]], settings: Setting
     return results
 
 
-@router.get("/items", response_model=ItemList, responses=problems(*READ))
+@router.get("/items", response_model=ItemList, responses=problems(*READ), openapi_extra=needs("read"))
 async def list_items(
     runtime: ReadyDep,
     limit: Annotated[int, Query(ge=1, le=1000, description="Items on a page.", examples=[100])] = 100,
@@ -132,6 +141,7 @@ def _after(cursor: str | None) -> int:
         to_json(ITEM_EXAMPLE).decode() + "\n",
     )
     | problems(*READ),
+    openapi_extra=needs("read"),
 )
 async def export_items(engine: EngineDep, source: SourceQuery = "all") -> Response:
     """Stream items as JSON lines, all as they were when the answer began."""
@@ -143,7 +153,12 @@ def _lines(items: Iterator[Item]) -> Iterator[bytes]:
         yield b"".join(to_json(item.to_dict()) + b"\n" for item in chunk)
 
 
-@router.get("/items/{item_id:path}", response_model=ItemPublic, responses=problems("item-not-found", *READ))
+@router.get(
+    "/items/{item_id:path}",
+    response_model=ItemPublic,
+    responses=problems("item-not-found", *READ),
+    openapi_extra=needs("read"),
+)
 async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
     """One item."""
     return answer(engine.get(item_id))
@@ -156,6 +171,7 @@ async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
         201: {"description": "The item is new", "model": ItemRegistered},
         **problems(*WRITE_BODY),
     },
+    openapi_extra=needs("write"),
 )
 async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Response:
     """Register an item or replace it. An item of the catalogue keeps what training learned of it."""
@@ -168,6 +184,7 @@ async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Res
     status_code=204,
     response_class=Response,
     responses=problems("item-not-found", *READ, "registry-full"),
+    openapi_extra=needs("write"),
 )
 async def delete_item(item_id: ItemId, runtime: ReadyDep) -> Response:
     """Serve an item no more. One of the catalogue stays away after a restart too."""

@@ -1,4 +1,6 @@
-"""Structured logs: one JSON object a line on standard error. Item texts and request bodies are never logged."""
+"""Structured logs: one JSON object a line on standard error. Item texts, request bodies and API keys are
+never logged.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 from functools import lru_cache
+
+from service.keys import redact
 
 # What every LogRecord has; all else came in through `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
@@ -28,7 +32,7 @@ class JsonFormatter(logging.Formatter):
         out.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
         if record.exc_info:
             out["traceback"] = self.formatException(record.exc_info)
-        return _encode(out)
+        return redact(_encode(out))
 
 
 @lru_cache(maxsize=2)

@@ -32,6 +32,15 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._refusals = Counter(
+            "kindred_refusals",
+            "Requests refused before they were read: no key (missing), one of no use (malformed, ambiguous, unknown, "
+            "expired), too little scope (scope), too many requests (rate)",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in ("missing", "malformed", "ambiguous", "unknown", "expired", "scope", "rate"):
+            self._refusals.labels(reason)
         self._recommendations = Counter(
             "kindred_recommendations",
             "Recommendations made, by strategy; popularity is the fallback for a history with nothing known",
@@ -78,6 +87,9 @@ class Metrics:
         method = method if method in _METHODS else "other"
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
+
+    def observe_refusal(self, reason: str) -> None:
+        self._refusals.labels(reason).inc()
 
     def observe_recommendation(self, strategy: str) -> None:
         self._recommendations.labels(strategy).inc()

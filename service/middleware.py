@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import shorten
+from service.keys import redact
 from service.metrics import Metrics
 from service.problems import Problem
 
@@ -70,23 +71,25 @@ class Observe:
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
         self.metrics.observe_request(scope["method"], route, status, seconds)
+        key = {"key": scope["key_id"]} if "key_id" in scope else {}
         log.info(
             "request",
             extra={
                 "request_id": request_id,
                 "method": scope["method"],
                 "route": route,
-                "path": shorten(scope["path"], 300),
+                "path": shorten(redact(scope["path"]), 300),
                 "status": status,
                 "ms": round(seconds * 1000, 3),
+                **key,
             },
         )
 
 
 def request_id_of(scope: Scope) -> str:
-    """The caller's X-Request-ID where it is harmless in headers and logs, else a new one."""
+    """The caller's X-Request-ID where it is harmless in headers and logs, and no key, else a new one."""
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) and redact(given) == given else uuid.uuid4().hex
 
 
 class BodyLimit:

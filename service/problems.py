@@ -15,6 +15,7 @@ from starlette.responses import Response
 from model.items import InvalidItem
 from service import errors
 from service.errors import shorten
+from service.keys import redact
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # seconds
@@ -29,6 +30,9 @@ TITLES = {
     "invalid-item": "The item cannot be accepted",
     "item-not-found": "No such item",
     "item-conflict": "The item exists with other content",
+    "unauthorized": "An API key is needed",
+    "forbidden": "The API key does not open this",
+    "rate-limited": "Too many requests",
     "not-found": "No such resource",
     "method-not-allowed": "The method is not allowed here",
     "not-ready": "The service is not ready",
@@ -47,16 +51,16 @@ class Problem(NamedTuple):
     field: str | None = None
 
     def body(self, request_id: str | None = None) -> dict[str, Any]:
-        """The JSON members, those without a value left out."""
+        """The JSON members, those without a value left out. A key that went where an id belongs is not repeated."""
         title = TITLES.get(self.type) or HTTPStatus(self.status).phrase
         out: dict[str, Any] = {
             "type": f"/problems/{self.type}",
             "title": title,
             "status": self.status,
-            "detail": self.detail,
+            "detail": redact(self.detail),
         }
         if self.field is not None:
-            out["field"] = shorten(self.field, 120)
+            out["field"] = redact(shorten(self.field, 120))
         if request_id is not None:
             out["request_id"] = request_id
         return out

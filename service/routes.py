@@ -6,15 +6,17 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from starlette.responses import Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import JSONResponse, Response
 
 from model.items import InvalidItem
-from service.documents import READ, READ_BODY, ItemId, answer, problems, text
+from service.documents import GUARDED, READ, READ_BODY, ItemId, answer, problems, text
 from service.engine import Engine
 from service.errors import NotReady, ServiceError
 from service.limits import check_batch, check_k, check_recommend
 from service.metrics import CONTENT_TYPE
 from service.problems import of_error
+from service.rate_limit import charge_batch
 from service.responses import (
     Liveness,
     Readiness,
@@ -26,17 +28,24 @@ from service.responses import (
 from service.results import IndexState, Probe, RecommendBatch, RecommendEntry, Version
 from service.runtime import EngineDep, ReadyDep, RuntimeDep
 from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
+from service.scopes import OPEN, needs
 from service.settings import Settings
 from service.strict_json import StrictRoute
 
-recommend_router = APIRouter(route_class=StrictRoute, tags=["recommend"])
-operate_router = APIRouter(tags=["operate"])
+recommend_router = APIRouter(route_class=StrictRoute, tags=["recommend"], responses=problems(*GUARDED))
+operate_router = APIRouter(tags=["operate"], responses=problems(*GUARDED))
+probe_router = APIRouter(tags=["operate"])
 
 _QUICK_K = 100
 _QUICK_ITEMS = 200_000
 
 
-@recommend_router.post("/recommend", response_model=RecommendResponse, responses=problems(*READ_BODY))
+@recommend_router.post(
+    "/recommend",
+    response_model=RecommendResponse,
+    responses=problems(*READ_BODY),
+    openapi_extra=needs("read"),
+)
 async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
     """Recommend what comes after a history."""
     check_recommend(body, runtime.settings)
@@ -58,10 +67,16 @@ def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
     return len(engine.catalogue) <= _QUICK_ITEMS
 
 
-@recommend_router.post("/recommend/batch", response_model=RecommendBatchResponse, responses=problems(*READ_BODY))
-async def recommend_batch(body: RecommendBatchRequest, runtime: ReadyDep) -> Response:
+@recommend_router.post(
+    "/recommend/batch",
+    response_model=RecommendBatchResponse,
+    responses=problems(*READ_BODY),
+    openapi_extra=needs("read"),
+)
+async def recommend_batch(body: RecommendBatchRequest, request: Request, runtime: ReadyDep) -> Response:
     """Recommend for several histories at once. An entry that is refused leaves the others alone."""
     check_batch("requests", len(body.requests), runtime.settings)
+    charge_batch(request, len(body.requests))
     checked = [_checked(entry, runtime.settings) for entry in body.requests]
     accepted = [entry for entry in checked if isinstance(entry, RecommendRequest)]
     results = iter(await runtime.heavy(partial(runtime.ready().recommend_batch, accepted)))
@@ -91,6 +106,7 @@ def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendReq
     "/items/{item_id:path}/similar",
     response_model=SimilarResponse,
     responses=problems("item-not-found", *READ),
+    openapi_extra=needs("read"),
 )
 async def similar(
     item_id: ItemId,
@@ -110,13 +126,13 @@ async def similar(
     return answer(await runtime.heavy(partial(runtime.ready().similar, item_id, k, by)))
 
 
-@operate_router.get("/livez", response_model=Liveness)
+@probe_router.get("/livez", response_model=Liveness, openapi_extra=OPEN)
 async def livez() -> Response:
     """200 while the process runs, ready or not."""
     return answer(Probe("alive"))
 
 
-@operate_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"))
+@probe_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"), openapi_extra=OPEN)
 async def readyz(engine: EngineDep) -> Response:
     """200 when recommendations are answered; else 503 with the reason."""
     return answer(Probe("ready", engine.artifact.version))
@@ -126,13 +142,14 @@ async def readyz(engine: EngineDep) -> Response:
     "/metrics",
     response_class=Response,
     responses=text("Prometheus text format", "text/plain", "kindred_index_items 12101.0\n"),
+    openapi_extra=needs("admin"),
 )
 async def metrics(runtime: RuntimeDep) -> Response:
     """Metrics for Prometheus."""
     return Response(runtime.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
 
-@operate_router.get("/version", response_model=VersionResponse)
+@operate_router.get("/version", response_model=VersionResponse, openapi_extra=needs("read"))
 async def show_version(request: Request, runtime: RuntimeDep) -> Response:
     """What is running; answers before the service is ready too."""
     try:
@@ -149,3 +166,15 @@ async def show_version(request: Request, runtime: RuntimeDep) -> Response:
             started_seconds=round(engine.started_seconds, 3),
         )
     )
+
+
+@operate_router.get("/openapi.json", include_in_schema=False, openapi_extra=needs("read"))
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document."""
+    return JSONResponse(request.app.openapi())
+
+
+@operate_router.get("/docs", include_in_schema=False, openapi_extra=needs("read"))
+async def docs(request: Request) -> Response:
+    """The document to read and to try. A browser sends no key, so this is for a service that is open."""
+    return get_swagger_ui_html(openapi_url="openapi.json", title=request.app.title)

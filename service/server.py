@@ -41,7 +41,11 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """Says on standard output where the service and its documentation are, once it listens."""
+    """Says on standard output where the service and its documentation are, once it listens. A browser that opens the
+    documentation has no key, so with keys it is not named.
+    """
+
+    documentation = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -49,9 +53,8 @@ class Server(uvicorn.Server):
             for listener in server.sockets:
                 host, port = listener.getsockname()[:2]
                 shown = f"[{host}]" if ":" in host else host
-                print(
-                    f"Kindred listens on http://{shown}:{port}; documentation: http://{shown}:{port}/docs", flush=True
-                )
+                documentation = f"; documentation: http://{shown}:{port}/docs" if self.documentation else ""
+                print(f"Kindred listens on http://{shown}:{port}{documentation}", flush=True)
 
 
 def configuration(app: Any, settings: Settings) -> uvicorn.Config:

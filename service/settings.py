@@ -6,11 +6,12 @@ refuses.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 IndexKind: TypeAlias = Literal["flat", "hnsw", "ivfpq"]
 
@@ -32,6 +33,13 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535, description="0 lets the system choose one, printed at start")
+    keys: Path | None = Field(None, description="file of API keys; without, the service is open")
+    open: bool = Field(False, description="serve other machines without keys; has no effect where there are keys")
+    rate_limit: float = Field(0.0, ge=0, le=1e6, description="requests a second of one key or address; 0: any number")
+    rate_burst: int = Field(50, ge=1, le=10**6, description="requests that a rested caller may make at once")
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins whose pages may call the service from a browser, separated by commas; `*` for all"
+    )
     threads: int = Field(1, ge=1, le=256, description="threads of one computation (torch and FAISS)")
     keep_alive: int = Field(30, ge=1, le=3600, description="seconds an idle connection is kept open")
     shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds requests in flight get to finish at SIGTERM")
@@ -61,7 +69,41 @@ class Settings(BaseSettings):
         description="a new item is flagged when its quantization error lies at or above this percentile of training",
     )
 
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _no_empty_path(cls, value: object) -> object:
+        return value or None  # compose sets what is not set to nothing
+
+    @field_validator("open")
+    @classmethod
+    def _guarded_or_open(cls, value: bool, info: ValidationInfo) -> bool:
+        host, keys = info.data.get("host"), info.data.get("keys")
+        if host is not None and "keys" in info.data and keys is None and not value and not is_loopback(host):
+            raise ValueError(
+                f"{host} can be reached from other machines and there are no API keys: set KINDRED_KEYS to a file made "
+                "by `python -m service.keys create`, or KINDRED_OPEN=true where something else keeps strangers out"
+            )
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            # As browsers send it: they are compared as strings.
+            if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.\-:\[\]]+", origin):
+                raise ValueError(f"{origin!r} is no origin, such as https://shop.example or http://localhost:3000")
+        return value
+
     @property
     def is_loopback(self) -> bool:
         """True when only this machine can connect."""
-        return self.host in LOOPBACK or self.host.startswith("127.")
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    return host in LOOPBACK or host.startswith("127.")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.artifact import Artifact
 from model.manifest import MANIFEST
-from model.store import resolve_current
+from model.store import SEAL, resolve_current, seal
 
 
 def copy_of(root: Path, to: Path) -> Path:
@@ -26,10 +26,16 @@ def copy_of(root: Path, to: Path) -> Path:
 
 
 def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Change the manifest in place."""
+    """Change the manifest in place, and the seal with it."""
     manifest = json.loads((folder / MANIFEST).read_bytes())
     edit(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    write_manifest(folder, json.dumps(manifest).encode())
+
+
+def write_manifest(folder: Path, raw: bytes) -> None:
+    """Replace the manifest, and seal it."""
+    (folder / MANIFEST).write_bytes(raw)
+    (folder / SEAL).write_bytes(seal(raw))
 
 
 def rewrite(folder: Path, name: str, data: bytes) -> None:

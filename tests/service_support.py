@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -204,10 +204,13 @@ class Client:
     def __init__(self, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"  # for the client that callers have, service.client
+        self.key = ""  # sent with each request, unless that has one of its own
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def __call__(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Reply:
         sent = dict(headers or {})
+        if self.key:
+            sent.setdefault("Authorization", f"Bearer {self.key}")
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
             if not isinstance(body, bytes):
@@ -251,9 +254,9 @@ def item_path(item_id: str) -> str:
 
 
 @contextmanager
-def serving(settings: Settings, ready: bool = True) -> Iterator[Client]:
+def serving(settings: Settings, ready: bool = True, **clocks: Callable[[], float]) -> Iterator[Client]:
     """The service on a real port in a thread of this process; with `ready`, once it is."""
-    server = Server(configuration(create_app(settings), settings))
+    server = Server(configuration(create_app(settings, **clocks), settings))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service import keys
 from service.client import (
     AsyncClient,
     Client,
@@ -176,6 +177,36 @@ def test_a_service_that_is_not_ready_says_so(tmp_path: Path) -> None:
         with pytest.raises(Unavailable) as raised:
             client.readyz()
         assert (raised.value.type, raised.value.status) == ("/problems/not-ready", 503)
+
+
+def test_keys_open_what_they_are_for(tmp_path: Path) -> None:
+    make_artifact(tmp_path / "artifacts")
+    key = keys.create(tmp_path / "keys.json", "a reader", "read")
+    settings = make_settings(tmp_path / "artifacts", tmp_path, keys=tmp_path / "keys.json")
+    with serving(settings) as raw, Client(raw.url, key=key) as reader, Client(raw.url) as stranger:
+        assert reader.recommend(["item-1"], k=2).strategy == "model"
+        with pytest.raises(Forbidden) as raised:
+            reader.add_item("a", title="b")
+        assert (raised.value.type, raised.value.status) == ("/problems/forbidden", 403)
+        assert stranger.readyz().status == "ready"
+        with pytest.raises(Unauthorized) as refused:
+            stranger.recommend(["item-1"])
+        assert (refused.value.type, refused.value.status) == ("/problems/unauthorized", 401)
+
+
+def test_a_rate_limit_asks_for_a_pause(tmp_path: Path) -> None:
+    make_artifact(tmp_path / "artifacts")
+    slept: list[float] = []
+    with (
+        serving(make_settings(tmp_path / "artifacts", tmp_path, rate_limit=0.5, rate_burst=1)) as raw,
+        Client(raw.url, retry=Retry(attempts=2), sleep=slept.append) as client,
+    ):
+        client.version()
+        with pytest.raises(RateLimited) as raised:
+            client.version()
+    assert raised.value.type == "/problems/rate-limited"
+    assert len(slept) == 1
+    assert 1 <= slept[0] <= 2.1
 
 
 # --- requests --------------------------------------------------------------------------------------

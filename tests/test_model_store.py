@@ -13,6 +13,7 @@ from model.artifact import Artifact
 from model.manifest import CARD, GOLDEN, ITEMS, MANIFEST, OPTIONAL_FILES, REQUIRED_FILES, Manifest
 from model.store import (
     CURRENT,
+    SEAL,
     ArtifactError,
     read_version,
     resolve_current,
@@ -50,7 +51,7 @@ def test_what_was_written_is_read(tiny_artifact: Artifact, tmp_path: Path) -> No
     assert read == manifest.model_copy(update={"files": read.files})
     # Nothing temporary is left behind.
     assert {path.name for path in folder.parent.iterdir()} == {CURRENT, manifest.version}
-    assert {path.name for path in folder.iterdir()} == {MANIFEST, *REQUIRED_FILES}
+    assert {path.name for path in folder.iterdir()} == {MANIFEST, SEAL, *REQUIRED_FILES}
 
 
 def test_a_version_is_never_written_twice(tiny_artifact: Artifact, tmp_path: Path) -> None:
@@ -177,6 +178,18 @@ def test_the_manifest_may_be_no_link(folder: Path) -> None:
     (folder / MANIFEST).rename(folder.parent / "aside")
     (folder / MANIFEST).symlink_to(folder.parent / "aside")
     refused(folder, f"{folder / MANIFEST}: is not a plain file")
+
+
+def test_a_changed_manifest_is_found_by_its_seal(folder: Path) -> None:
+    good = (folder / MANIFEST).read_bytes()
+    changed = good.replace(b'"seed": 0', b'"seed": 1')
+    assert changed != good
+    (folder / MANIFEST).write_bytes(changed)
+    refused(folder, f"{folder / MANIFEST}: is not the manifest that {SEAL} was made for")
+    (folder / MANIFEST).write_bytes(good)
+    read_version(folder)
+    (folder / SEAL).unlink()
+    refused(folder, f"{folder / SEAL}: is missing")
 
 
 @pytest.mark.parametrize("name", ["weights.pkl", ".hidden", "zzz"])

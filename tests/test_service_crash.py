@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from service import keys
 from service.client import Client, NotFound
 from tests.service_support import Client as RawClient
 from tests.service_support import make_artifact
@@ -119,11 +121,47 @@ def test_sigterm_ends_it_cleanly(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_address_beyond_loopback_is_warned_of(root: Path, tmp_path: Path) -> None:
-    with process(environment_of(root, tmp_path, KINDRED_HOST="0.0.0.0"), tmp_path / "log"):
+def test_without_keys_it_says_at_the_start_who_can_come_in(root: Path, tmp_path: Path) -> None:
+    with process(environment_of(root, tmp_path), tmp_path / "log"):
         pass
-    assert "WARNING: 0.0.0.0 can be reached from other machines and there is no authentication" in (
-        (tmp_path / "log").read_text()
+    assert "every program on this machine can read, add and delete items" in (tmp_path / "log").read_text()
+    with process(environment_of(root, tmp_path, KINDRED_HOST="0.0.0.0", KINDRED_OPEN="true"), tmp_path / "open"):
+        pass
+    warnings = [json.loads(line) for line in (tmp_path / "open").read_text().splitlines() if '"warning"' in line]
+    assert [(entry["host"], "whoever reaches the port" in entry["message"]) for entry in warnings] == [
+        ("0.0.0.0", True)
+    ]
+
+
+@pytest.mark.slow
+def test_with_keys_it_serves_other_machines_too(root: Path, tmp_path: Path) -> None:
+    key = keys.create(tmp_path / "keys.json", "test", "read")
+    environment = environment_of(root, tmp_path, KINDRED_HOST="0.0.0.0", KINDRED_KEYS=str(tmp_path / "keys.json"))
+    with process(environment, tmp_path / "log") as (_, client):
+        assert client.get("/version").status == 401
+        client.key = key
+        assert client.get("/version").status == 200
+        client.get("/livez")  # a request is logged once it is answered, but before the next one on its connection
+    log = (tmp_path / "log").read_text()
+    assert "no API keys" not in log
+    assert keys.redact(log) == log
+    assert key.split("_")[1] in log
+
+
+def test_open_beyond_loopback_has_to_be_said(root: Path, tmp_path: Path) -> None:
+    done = run(environment_of(root, tmp_path, KINDRED_HOST="0.0.0.0"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("KINDRED_OPEN: 0.0.0.0 can be reached from other machines")
+    assert "set KINDRED_KEYS" in done.stderr
+    assert "KINDRED_OPEN=true" in done.stderr
+
+
+def test_keys_that_cannot_be_used_are_an_error(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text('[{"id": "a"}]')
+    done = run(environment_of(root, tmp_path, KINDRED_KEYS=str(tmp_path / "keys.json")))
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"KINDRED_KEYS: {tmp_path}/keys.json: entry 0: hash: Field required\n",
     )
 
 

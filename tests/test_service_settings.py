@@ -47,6 +47,10 @@ def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> 
         ("unusual_percentile", "101"),
         ("database_timeout", "nan"),
         ("threads", "many"),
+        ("rate_limit", "-1"),
+        ("rate_limit", "nan"),
+        ("rate_burst", "0"),
+        ("open", "perhaps"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -66,4 +70,36 @@ def test_settings_do_not_change() -> None:
     [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
 )
 def test_what_counts_as_loopback(host: str, loopback: bool) -> None:
-    assert Settings(host=host).is_loopback is loopback
+    assert Settings(host=host, open=True).is_loopback is loopback
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "shop.example"])
+def test_beyond_loopback_there_are_keys_or_a_word_that_there_need_be_none(host: str) -> None:
+    with pytest.raises(ValidationError, match=f"{host} can be reached .* KINDRED_KEYS .* KINDRED_OPEN=true") as caught:
+        Settings(host=host)
+    assert [error["loc"] for error in caught.value.errors()] == [("open",)]
+    assert Settings(host=host, open=True).keys is None
+    assert not Settings(host=host, keys=Path("keys.json")).open
+
+
+def test_an_empty_path_of_keys_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINDRED_KEYS", "")
+    assert Settings().keys is None
+    with pytest.raises(ValidationError, match="no API keys"):
+        Settings(host="0.0.0.0")
+
+
+def test_origins_are_a_list_between_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().cors_origins == ()
+    monkeypatch.setenv("KINDRED_CORS_ORIGINS", "https://shop.example, http://localhost:3000,")
+    assert Settings().cors_origins == ("https://shop.example", "http://localhost:3000")
+    monkeypatch.setenv("KINDRED_CORS_ORIGINS", "*")
+    assert Settings().cors_origins == ("*",)
+
+
+@pytest.mark.parametrize("origin", ["shop.example", "https://shop.example/", "https://Shop.example", "null", "ftp://a"])
+def test_what_no_browser_sends_is_no_origin(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("KINDRED_CORS_ORIGINS", f"https://a.example,{origin}")
+    with pytest.raises(ValidationError, match="is no origin") as caught:
+        Settings()
+    assert [error["loc"] for error in caught.value.errors()] == [("cors_origins",)]

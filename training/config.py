@@ -125,6 +125,7 @@ PAPER = Recipe(name="paper", cold_probability=0.05)
 # What was tried, with the numbers that chose: docs/results/tried.md.
 DEFAULT = Recipe(
     name="default",
+    codebook_size=1024,
     id_dim=16,
     cold_policy="neighbour",
     cold_probability=0.1,
@@ -132,6 +133,7 @@ DEFAULT = Recipe(
     together_weight=2.0,
     alike_weight=1.25,
     feed_forward=1,
+    dropout=0.4,
     loss="sampled_softmax",
     negatives=1024,
     learning_rate=2e-3,

@@ -1,0 +1,36 @@
+"""What a key may do. A route declares its scope in the terms of OpenAPI, where the guard and the document read it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias, get_args
+
+KeyScope: TypeAlias = Literal["read", "write", "admin"]
+
+# Each includes those before it.
+SCOPES: tuple[KeyScope, ...] = get_args(KeyScope)
+
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer kindred_…`"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "`X-API-Key: kindred_…`"},
+}
+
+OPEN: dict[str, Any] = {"security": []}
+"""`openapi_extra` of a route that answers without a key."""
+
+
+def needs(scope: KeyScope) -> dict[str, Any]:
+    """`openapi_extra` of a route that a key of this scope, or of a wider one, opens."""
+    return {"security": [{scheme: [scope]} for scheme in SCHEMES]}
+
+
+def level(scope: str) -> int:
+    """1 for the narrowest scope; raises ValueError for what is none."""
+    return SCOPES.index(scope) + 1
+
+
+def declared(openapi_extra: dict[str, Any] | None) -> int | None:
+    """The level that a route's `openapi_extra` asks for, 0 when it is open, None when it declares nothing."""
+    security = (openapi_extra or {}).get("security")
+    if security is None:
+        return None
+    return max((level(scope) for way in security for scopes in way.values() for scope in scopes), default=0)
