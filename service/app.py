@@ -27,6 +27,7 @@ from service.rate_limit import RateLimit
 from service.runtime import Runtime
 from service.scopes import SCHEMES
 from service.settings import Settings
+from service.version import package_version
 
 
 class Api(FastAPI):
@@ -58,7 +59,7 @@ def create_app(
 
     app = Api(
         title="Kindred",
-        version=routes.service_version(),
+        version=package_version(),
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -179,11 +178,3 @@ async def openapi(request: Request) -> Response:
 async def docs(request: Request) -> Response:
     """The document to read and to try. A browser sends no key, so this is for a service that is open."""
     return get_swagger_ui_html(openapi_url="openapi.json", title=request.app.title)
-
-
-def service_version() -> str:
-    """The installed package's version; "0+source" in a source tree that is not installed."""
-    try:
-        return version("kindred")
-    except PackageNotFoundError:
-        return "0+source"

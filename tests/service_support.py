@@ -199,10 +199,11 @@ def refused(reply: Reply, status: int, kind: str, field: str | None = None) -> A
 
 
 class Client:
-    """One connection to a server. Bodies go out as they are given: bytes raw, all else as JSON."""
+    """One raw connection to a server. Bodies go out as they are given: bytes raw, all else as JSON."""
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.url = f"http://127.0.0.1:{port}"  # for the client that callers have, service.client
         self.key = ""  # sent with each request, unless that has one of its own
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 

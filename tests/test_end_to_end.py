@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pytest
 import torch
 
+from service.client import Client, NotFound, RecommendOptions, RecommendQuery, RecommendResponse
 from service.engine import Engine
 from tests.conftest import train_tiny
-from tests.service_support import Client, make_settings, serving
+from tests.service_support import make_settings, serving
 from training.config import RECIPES
 from training.datasets import cold_holdout, load_dataset
 from training.datasets.splits import ColdCase
@@ -39,13 +40,12 @@ def test_held_out_items_registered_from_their_text_reach_the_users_who_chose_the
     assert not known & set(held_out)
 
     settings = make_settings(root, tmp_path, batch_max=256)
-    with serving(settings) as client:
-        before = client.get(f"/items/{held_out[0]}")
-        assert before.status == 404
+    with serving(settings) as raw, Client(raw.url) as client:
+        with pytest.raises(NotFound):
+            client.get_item(held_out[0])
         for item in holdout.held_out:
-            reply = client.post("/items", item.to_dict())
-            assert reply.status == 201, reply.body
-            assert reply.json()["cold"] is True
+            added = client.add_item(**item.to_dict())
+            assert (added.outcome, added.cold) == ("created", True)
         cases = [case for case in holdout.cases if known & set(case.history)]
         shown, with_a_place = recommended(client, cases), recommended(client, cases, cold_share=1 / K)
     recall, reserved = (
@@ -76,12 +76,12 @@ def test_held_out_items_registered_from_their_text_reach_the_users_who_chose_the
         engine.close()
 
 
-def recommended(client: Client, cases: Sequence[ColdCase], **options: Any) -> list[list[str]]:
+def recommended(client: Client, cases: Sequence[ColdCase], **options: Unpack[RecommendOptions]) -> list[list[str]]:
     """The ids recommended after the history of each case, in which held-out items count as well."""
-    entries = [{"history": list(case.history), "k": K, **options} for case in cases]
-    answers = []
+    entries: list[RecommendQuery] = [{"history": case.history, "k": K, **options} for case in cases]
+    found: list[list[str]] = []
     for start in range(0, len(entries), 128):
-        reply = client.post("/recommend/batch", {"requests": entries[start : start + 128]})
-        assert reply.status == 200, reply.body
-        answers += reply.json()["results"]
-    return [[item["item_id"] for item in answer["result"]["items"]] for answer in answers]
+        for answer in client.recommend_batch(entries[start : start + 128]):
+            assert isinstance(answer, RecommendResponse), answer
+            found.append([item.item_id for item in answer.items])
+    return found

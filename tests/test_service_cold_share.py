@@ -14,10 +14,11 @@ from model.exposure import among_cold
 from model.items import Item
 from model.neighbours import Neighbours
 from service.boosts import Place
+from service.client import Client, Invalid
 from service.cold_items import ColdItems
 from service.engine import Engine
 from service.results import Recommendation
-from tests.service_support import KINDS, Starter, ask, ids, make_artifact, make_settings, refused, serving
+from tests.service_support import KINDS, Starter, ask, ids, make_artifact, make_settings, serving
 
 HISTORY = ("item-3", "item-9", "item-27")
 
@@ -136,13 +137,13 @@ def test_every_token_type_reserves(tokens: str, tmp_path: Path) -> None:
 
 
 def test_over_http(root: Path, tmp_path: Path) -> None:
-    with serving(make_settings(root, tmp_path)) as client:
-        found = client.recommend(*HISTORY, k=10, cold_share=0.1)["items"]
-        assert [item.get("reserved") for item in found] == [None] * 9 + [True]
+    with serving(make_settings(root, tmp_path)) as raw, Client(raw.url) as client:
+        found = client.recommend(HISTORY, k=10, cold_share=0.1).items
+        assert [item.reserved for item in found] == [None] * 9 + [True]
         for share in (1.5, -0.1):
-            refused(
-                client.post("/recommend", {"history": [], "cold_share": share}), 422, "invalid-request", "cold_share"
-            )
+            with pytest.raises(Invalid) as raised:
+                client.recommend([], cold_share=share)
+            assert (raised.value.type, raised.value.field) == ("/problems/invalid-request", "cold_share")
 
 
 def test_a_reader_is_not_disturbed_by_growth() -> None:

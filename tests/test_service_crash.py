@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from service import keys
-from tests.service_support import Client, make_artifact
+from service.client import Client, NotFound
+from tests.service_support import Client as RawClient
+from tests.service_support import make_artifact
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -39,7 +41,7 @@ def environment_of(root: Path, folder: Path, **more: str) -> dict[str, str]:
 
 
 @contextmanager
-def process(environment: Mapping[str, str], errors: Path) -> Iterator[tuple[subprocess.Popen[str], Client]]:
+def process(environment: Mapping[str, str], errors: Path) -> Iterator[tuple[subprocess.Popen[str], RawClient]]:
     """A real server, ready; killed at the end unless it is gone by then."""
     with errors.open("ab") as log:
         server = subprocess.Popen(
@@ -55,7 +57,7 @@ def process(environment: Mapping[str, str], errors: Path) -> Iterator[tuple[subp
         line = server.stdout.readline()
         urls = [word.rstrip(";") for word in line.split() if word.startswith("http://")]
         assert urls, errors.read_text()
-        client = Client(urlsplit(urls[0]).port or 0)
+        client = RawClient(urlsplit(urls[0]).port or 0)
         try:
             yield server, client.until_ready()
         finally:
@@ -72,38 +74,39 @@ def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path) -> No
     environment = environment_of(root, tmp_path)
     registered: list[str] = []
     for attempt in range(4):
-        with process(environment, tmp_path / "log") as (server, client):
+        with process(environment, tmp_path / "log") as (server, raw), Client(raw.url) as client:
             # All that was acknowledged before is there, and is an item like any other.
-            recommended = [item["item_id"] for item in client.recommend("item-1", k=500)["items"]]
+            recommended = [item.item_id for item in client.recommend(["item-1"], k=500).items]
             for item_id in registered:
-                assert client.get(f"/items/{item_id}").status == 200
+                assert client.get_item(item_id).item_id == item_id
                 assert item_id in recommended
-                assert client.recommend(item_id, k=1)["strategy"] == "model"
+                assert client.recommend([item_id], k=1).strategy == "model"
             if registered:
-                with_new = client.recommend("item-3", registered[-1])["items"]
-                assert with_new != client.recommend("item-3")["items"]
-                similar = client.get("/items/item-8/similar?k=100").json()["items"]
-                assert registered[-1] in [item["item_id"] for item in similar]
-            title = client.get("/items/item-8").json()["attributes"]["title"]
-            reply = client.post("/items", {"item_id": f"new-{attempt}", "title": title})
+                with_new = client.recommend(["item-3", registered[-1]]).items
+                assert with_new != client.recommend(["item-3"]).items
+                similar = client.similar("item-8", k=100).items
+                assert registered[-1] in [item.item_id for item in similar]
+            title = str(client.get_item("item-8").attributes["title"])
+            added = client.add_item(f"new-{attempt}", title=title)
             server.send_signal(signal.SIGKILL)
-            assert reply.status == 201
-            registered.append(f"new-{attempt}")
+            assert added.outcome == "created"
+            registered.append(added.item_id)
             assert server.wait(10) == -signal.SIGKILL
 
 
 @pytest.mark.slow
 def test_replacing_and_deleting_survive_a_kill(root: Path, tmp_path: Path) -> None:
     environment = environment_of(root, tmp_path)
-    with process(environment, tmp_path / "log") as (server, client):
-        client.post("/items", {"item_id": "a", "title": "soap"})
-        assert client.put("/items/a", {"title": "lamp"}).status == 200
-        assert client.delete("/items/item-5").status == 204
+    with process(environment, tmp_path / "log") as (server, raw), Client(raw.url) as client:
+        client.add_item("a", title="soap")
+        assert client.replace_item("a", title="lamp").outcome == "replaced"
+        client.delete_item("item-5")
         server.send_signal(signal.SIGKILL)
-    with process(environment, tmp_path / "log") as (_, client):
-        assert client.get("/items/a").json()["attributes"] == {"title": "lamp"}
-        assert client.get("/items/item-5").status == 404
-        assert client.recommend("item-5")["unknown_history"] == ["item-5"]
+    with process(environment, tmp_path / "log") as (_, raw), Client(raw.url) as client:
+        assert client.get_item("a").attributes == {"title": "lamp"}
+        with pytest.raises(NotFound):
+            client.get_item("item-5")
+        assert client.recommend(["item-5"]).unknown_history == ["item-5"]
 
 
 @pytest.mark.slow

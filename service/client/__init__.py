@@ -1,0 +1,69 @@
+"""The Python client: `Client`, and `AsyncClient` for asyncio or trio. Needs httpx and pydantic, nothing of the server.
+
+    with Client("http://127.0.0.1:8000") as kindred:
+        for item in kindred.recommend(["AUD-0149"], k=3).items:
+            print(item.item_id, item.score)
+
+Answers are the models of `service.responses`, which the OpenAPI document is made from; a member that only a newer
+service knows is ignored. Whatever goes wrong is a `KindredError`.
+"""
+
+from __future__ import annotations
+
+from service.client.calls import ItemContent, NewItem, RecommendOptions, RecommendQuery
+from service.client.clients import AsyncClient, Client
+from service.client.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    KindredError,
+    NoAnswer,
+    NotFound,
+    RateLimited,
+    TimedOut,
+    Unauthorized,
+    Unavailable,
+    UnexpectedAnswer,
+)
+from service.client.retry import Clock, Retry, Timeouts
+from service.responses import (
+    ItemPublic,
+    ItemRegistered,
+    Liveness,
+    Readiness,
+    RecommendedItem,
+    RecommendResponse,
+    SimilarResponse,
+    VersionResponse,
+)
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Clock",
+    "Conflict",
+    "Forbidden",
+    "Invalid",
+    "ItemContent",
+    "ItemPublic",
+    "ItemRegistered",
+    "KindredError",
+    "Liveness",
+    "NewItem",
+    "NoAnswer",
+    "NotFound",
+    "RateLimited",
+    "Readiness",
+    "RecommendOptions",
+    "RecommendQuery",
+    "RecommendResponse",
+    "RecommendedItem",
+    "Retry",
+    "SimilarResponse",
+    "TimedOut",
+    "Timeouts",
+    "Unauthorized",
+    "Unavailable",
+    "UnexpectedAnswer",
+    "VersionResponse",
+]

@@ -1,0 +1,132 @@
+"""What a call can fail with: the service's problem details as exceptions, one class for each thing to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import httpx
+from pydantic import ValidationError
+
+from service.errors import shorten
+from service.responses import ProblemDetails
+
+
+class KindredError(Exception):
+    """Base of all, and what is raised where no subclass fits (500, 507).
+
+    detail: what happened, for people.
+    type: the problem's stable type, "/problems/item-conflict"; None where no problem document came.
+    status: the HTTP status of the refusal, of a batch's entry its own; None where nothing was refused.
+    field: the offending part of the request, where there is one.
+    request_id: the X-Request-ID to ask the service's operator about.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        type: str | None = None,
+        status: int | None = None,
+        field: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.type = type
+        self.status = status
+        self.field = field
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        request = self.request_id and f"request {self.request_id}"
+        known = [str(part) for part in (self.status, self.type, request) if part]
+        return f"{self.detail} [{', '.join(known)}]" if known else self.detail
+
+
+class Invalid(KindredError):
+    """400, 413, 415, 422: the request is wrong and will be so again."""
+
+
+class Unauthorized(KindredError):
+    """401: the key is missing or not known."""
+
+
+class Forbidden(KindredError):
+    """403: the key does not allow this."""
+
+
+class NotFound(KindredError):
+    """404: no such item, or no such address."""
+
+
+class Conflict(KindredError):
+    """409: the id has other content; `replace_item` replaces it."""
+
+
+class RateLimited(KindredError):
+    """429, also after the retries."""
+
+
+class Unavailable(KindredError):
+    """502, 503, 504: not ready, or not able to write now, also after the retries."""
+
+
+class UnexpectedAnswer(KindredError):
+    """An answer that says success and is not what the API promises: another service, or a proxy's page."""
+
+
+class NoAnswer(KindredError):
+    """No whole answer came; `__cause__` is httpx's error. Whether the service acted is not known."""
+
+
+class TimedOut(NoAnswer):
+    """No answer came in time."""
+
+
+_CLASSES: dict[int, type[KindredError]] = {
+    400: Invalid,
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    413: Invalid,
+    415: Invalid,
+    422: Invalid,
+    429: RateLimited,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def of_problem(problem: ProblemDetails, request_id: str) -> KindredError:
+    """`request_id` is taken where the problem names none, as in a batch's entries."""
+    return _CLASSES.get(problem.status, KindredError)(
+        problem.detail,
+        type=problem.type,
+        status=problem.status,
+        field=problem.field,
+        request_id=problem.request_id or request_id,
+    )
+
+
+def of_answer(status: int, headers: Mapping[str, str], body: bytes, request_id: str) -> KindredError:
+    """The error of an answer that is no success.
+
+    A body that is no problem document is not quoted: it is somebody else's, and may hold what was sent, the key too.
+    """
+    request_id = headers.get("x-request-id", request_id)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/problem+json":
+        try:
+            problem = ProblemDetails.model_validate_json(body, extra="ignore")
+        except ValidationError:
+            media_type = "a broken problem document"
+        else:
+            return of_problem(problem, request_id)
+    phrase = httpx.codes.get_reason_phrase(status) or "unknown status"
+    shown = shorten(media_type) or "no content type"
+    detail = (
+        f"{status} {phrase}, and no problem document ({shown}, {len(body)} bytes): is this the service, or a proxy?"
+    )
+    return _CLASSES.get(status, KindredError)(detail, status=status, request_id=request_id)
