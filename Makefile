@@ -45,6 +45,7 @@ serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where 
 		$(BIN)/python scripts/welcome.py & exec $(BIN)/python -m service
 
 test: $(STAMP) ## the tests
+	@sh scripts/install-postgres.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(STAMP) ## lint, formatting and types

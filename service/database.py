@@ -51,18 +51,20 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self, migrating: bool = False) -> Iterator[Connection]:
+    def writing(self, alone: bool = False, migrating: bool = False) -> Iterator[Connection]:
         """A connection whose transaction is committed when the block ends without an error.
 
-        On SQLite other writers wait for it from the start, on PostgreSQL where they want the same rows. Two that
-        migrate wait for each other on both.
+        SQLite has one writer at a time. On PostgreSQL writers wait where they want the same rows; with `alone`, no
+        other service writes meanwhile. A migration is always alone, and may take its time.
         """
         watched = nullcontext() if migrating else self._watched()
         with self._translated(), watched, self.engine.connect() as connection:
             connection.execution_options(kindred_writing=True)
             with connection.begin():
-                if migrating and self.is_postgresql:
-                    postgresql_database.lock_migrations(connection)
+                if self.is_postgresql:
+                    postgresql_database.lock_writing(connection, alone or migrating)
+                    if migrating:
+                        postgresql_database.allow_long_statements(connection)
                 yield connection
 
     def _watched(self) -> AbstractContextManager[None]:

@@ -33,7 +33,7 @@ _CONTENDED = {"23505", "40001", "40P01"}
 # The rest of class 23, data, syntax and privileges, features, credentials, a database that is not there, corruption:
 # the same statement would fail again. All other classes pass: connections, resources, locks, an operator at work.
 _LASTING = {"0A", "22", "23", "28", "2F", "3D", "3F", "42", "F0", "XX"}
-_MIGRATION_LOCK = 0x6B696E64726564  # "kindred": an advisory lock is a number, the same for every service of a database
+_WRITE_LOCK = 0x6B696E64726564  # "kindred": an advisory lock is a number, the same for every service of a database
 
 
 def create(url: URL, timeout: float) -> Engine:
@@ -94,10 +94,15 @@ def check(connection: Connection) -> None:
             log.warning("the database can lose acknowledged items in a crash", extra={"setting": f"{name}=off"})
 
 
-def lock_migrations(connection: Connection) -> None:
-    """One migration at a time, until the transaction ends; a statement of it may take as long as it needs."""
+def lock_writing(connection: Connection, alone: bool) -> None:
+    """Write beside others, who do the same, or `alone`; until the transaction ends."""
+    function = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+    connection.execute(text(f"SELECT {function}(:key)"), {"key": _WRITE_LOCK})
+
+
+def allow_long_statements(connection: Connection) -> None:
+    """For a migration: a statement of it may take as long as it needs."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
 
 
 def translate(error: DBAPIError, opening: bool, engine: Engine) -> ServiceError:
@@ -132,11 +137,12 @@ def translate(error: DBAPIError, opening: bool, engine: Engine) -> ServiceError:
 
 def _takes_connections(engine: Engine) -> bool:
     from psycopg.conninfo import make_conninfo
-    from psycopg.pq import PGconn, Ping
+    from psycopg.pq import Conninfo, PGconn, Ping
 
     _, options = engine.dialect.create_connect_args(engine.url)
-    found = PGconn.ping(make_conninfo(**{"connect_timeout": 2, **options}).encode())
-    return found == Ping.OK
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}  # the dialect adds some of psycopg's own
+    wanted = {"connect_timeout": 2} | {name: value for name, value in options.items() if name in known}
+    return PGconn.ping(make_conninfo(**wanted).encode()) == Ping.OK
 
 
 def _is_crowded(words: str) -> bool:

@@ -9,8 +9,7 @@ restart and an id that comes back has its old place in the order.
 from __future__ import annotations
 
 import json
-import random
-import time
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +24,14 @@ from service.database import Database
 from service.errors import RegistryContended, RegistryError
 from service.tables import items_table
 
+log = logging.getLogger("kindred.registry")
+
 ACTIVE = "active"
 DELETED = "deleted"
 
 T = TypeVar("T")
 
-_ATTEMPTS = 6  # runs of one transaction that meets others
+_ATTEMPTS = 3  # runs of one transaction that meets others; more would only fight what is none of our services
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,28 +121,29 @@ class Registry:
             raise
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, alone: bool = False) -> Iterator[Transaction]:
         """Write atomically. Leaving the block commits, and has returned only when the rows are on disk.
 
-        Raises RegistryFull, RegistryUnavailable or, when another writer came in between, RegistryContended.
+        Raises RegistryFull, RegistryUnavailable or, when another writer came in between, RegistryContended; with
+        `alone` no other service of this database writes meanwhile.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(alone) as connection:
             yield Transaction(connection)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """What `work` returns for a transaction, committed. `work` is run again where another writer came in between.
 
         A row that does not exist yet cannot be locked: of two that register an id at the same moment both find
-        none, and the database lets the second write fail. Run again, it finds the first one's row. Raises as
-        `transaction` does.
+        none, and the database lets the second write fail. Run again, it finds the first one's row. It runs alone
+        then, for of many that met some would meet again. Raises as `transaction` does.
         """
         for attempt in range(1, _ATTEMPTS):
             try:
-                with self.transaction() as transaction:
+                with self.transaction(alone=attempt > 1) as transaction:
                     return work(transaction)
             except RegistryContended:
-                time.sleep(random.uniform(0, 0.01 * 2**attempt))  # apart, so that the same ones do not meet again
-        with self.transaction() as transaction:
+                log.info("a write met another and is run again", extra={"attempt": attempt})
+        with self.transaction(alone=True) as transaction:
             return work(transaction)
 
     def rows(self, batch: int = 512) -> Iterator[list[Row]]:

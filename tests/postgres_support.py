@@ -133,7 +133,7 @@ class Server:
             self._process = None
 
     def remove(self) -> None:
-        self.stop()
+        self._end(signal.SIGQUIT)  # at once: there is nothing to keep, and to write it all down takes long
         shutil.rmtree(self._folder)
 
     def url(self, database: str, password: str = PASSWORD) -> URL:
@@ -186,7 +186,7 @@ def running_server() -> Iterator[Server]:
     """A server that runs. Where none is installed the test is skipped, in CI it fails."""
     binaries = find_binaries()
     if binaries is None:
-        message = "no PostgreSQL server is installed (on Debian: scripts/install-postgres.sh)"
+        message = "no PostgreSQL server is installed (on Debian: scripts/install-postgres.sh --always)"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
