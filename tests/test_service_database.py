@@ -53,7 +53,7 @@ def test_a_commit_is_on_disk_whatever_the_servers_default(postgres: Server, open
 
 
 def test_more_than_on_disk_stays(postgres: Server, open_registry: Open) -> None:
-    url = postgres.database()
+    url = postgres.own_database()
     postgres.execute(f"ALTER DATABASE {url.rpartition('/')[2]} SET synchronous_commit = remote_apply")
     assert setting(open_registry(url), "synchronous_commit") == "remote_apply"
 
@@ -78,7 +78,7 @@ def test_what_the_url_says_of_a_connection_wins(postgres: Server, open_registry:
 
 
 def test_another_encoding_is_refused(postgres: Server) -> None:
-    url = postgres.database("ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    url = postgres.own_database("ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
     with pytest.raises(RegistryError, match="encoded in LATIN1; it has to be UTF8"):
         Registry(url)
 
@@ -232,7 +232,7 @@ def test_a_server_that_refuses_is_told_from_one_that_is_away(
 
 
 def test_a_server_without_a_free_connection_is_waited_for(postgres: Server, open_registry: Open) -> None:
-    url = postgres.database()
+    url = postgres.own_database()
     name = url.rpartition("/")[2]
     postgres.execute("CREATE ROLE plain LOGIN PASSWORD 'plain'")
     postgres.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
@@ -245,7 +245,7 @@ def test_a_server_without_a_free_connection_is_waited_for(postgres: Server, open
 
 
 def test_a_role_that_may_not_make_tables_is_told_so(postgres: Server) -> None:
-    url = postgres.database()
+    url = postgres.own_database()
     name = url.rpartition("/")[2]
     postgres.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")
     postgres.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO PUBLIC", name)

@@ -39,11 +39,17 @@ def artifact(root: Path) -> Artifact:
     return Artifact.load(root)
 
 
-@pytest.fixture
-def own_postgres() -> Iterator[Server]:
-    """A server that a test may kill."""
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Server]:
     with running_server() as server:
         yield server
+
+
+@pytest.fixture
+def own_postgres(mortal: Server) -> Server:
+    """A server that a test may kill; it runs."""
+    mortal.start()
+    return mortal
 
 
 def all_rows(url: str) -> dict[str, Item | None]:
