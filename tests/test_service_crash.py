@@ -66,8 +66,8 @@ def process(environment: Mapping[str, str], errors: Path) -> Iterator[tuple[subp
 
 
 @pytest.mark.slow
-def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path, database_url: str) -> None:
-    environment = environment_of(root, tmp_path, KINDRED_DATABASE_URL=database_url)
+def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path) -> None:
+    environment = environment_of(root, tmp_path)
     registered: list[str] = []
     for attempt in range(4):
         with process(environment, tmp_path / "log") as (server, client):
