@@ -45,6 +45,7 @@ serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where 
 		$(BIN)/python scripts/welcome.py & exec $(BIN)/python -m service
 
 test: $(STAMP) ## the tests
+	@sh scripts/install-postgres.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 fuzz: $(STAMP) ## 10,000 damaged artifacts, all to be refused
@@ -61,7 +62,8 @@ format: $(STAMP) ## format and sort imports
 	$(BIN)/ruff format .
 
 # torch comes from its own index (scripts/install.sh), so it stands in no lock; what its CPU build needs does.
-lock: $(STAMP) ## new requirements/*.lock after a change of pyproject.toml
+# Any environment with torch will do: the present one lacks what pyproject.toml has just been given.
+lock: $(if $(wildcard $(BIN)/python),,$(STAMP)) ## new requirements/*.lock after a change of pyproject.toml
 	@test '$(notdir $(TORCH_INDEX:/=))' = cpu || { echo 'make lock needs the CPU build of torch (make clean first)'; exit 1; }
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	@set -e; in=$$(mktemp -d); trap 'rm -rf "$$in"' EXIT; echo torch >"$$in/excluded"; \
@@ -71,8 +73,8 @@ lock: $(STAMP) ## new requirements/*.lock after a change of pyproject.toml
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --excludes "$$in/excluded" -o requirements/$$name.lock \
 		pyproject.toml "$$in/torch.in" "$$@" >/dev/null; }; \
-	compile dev --extra training --extra report --extra dev; \
-	compile run --extra training -c requirements/dev.lock; \
+	compile dev --extra postgres --extra training --extra report --extra dev; \
+	compile run --extra postgres --extra training -c requirements/dev.lock; \
 	compile sentence --all-extras -c requirements/dev.lock
 
 clean: ## remove .venv and caches; artifacts/ and var/ stay

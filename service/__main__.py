@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service.settings import Settings, complain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,12 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings(**given)
     except ValidationError as error:
-        for problem in error.errors():
-            name = ".".join(str(part) for part in problem["loc"]).upper()
-            print(
-                f"KINDRED_{name}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})",
-                file=sys.stderr,
-            )
+        complain(error)
         return 2
     # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 
@@ -20,7 +21,7 @@ from model.artifact import Artifact
 from model.items import Item
 from service.catalogue import Catalogue, Moment, Record
 from service.encoding import Encoded, catalogue_records, encode, registered_record
-from service.errors import ItemConflict, UnknownItem
+from service.errors import ItemConflict, RegistryUnavailable, UnknownItem
 from service.index import ItemIndex
 from service.recommending import Recommender
 from service.registry import Registry, Row, Transaction
@@ -47,18 +48,14 @@ class Engine:
         self._writer = threading.Lock()
 
     @classmethod
-    def start(cls, settings: Settings) -> Engine:
-        """Load and verify the artifact, replay its golden samples, tokenize the registry anew, build the
-        index.
+    def start(cls, settings: Settings, artifact: Artifact | None = None) -> Engine:
+        """Load the artifact, unless `load_artifact` has, tokenize the registry anew, build the index.
 
-        Raises ArtifactError, RegistryError, RegistryUnavailable or BadIndex; nothing is served then.
+        Raises ArtifactError, RegistryError, RegistryUnavailable, RegistryFull or BadIndex; nothing is served then.
         """
         began = time.perf_counter()
-        torch.set_num_threads(settings.threads)
-        faiss.omp_set_num_threads(settings.threads)
-        artifact = Artifact.load(settings.artifacts)
-        artifact.check_golden()
-        registry = Registry(settings.database_url, settings.database_timeout)
+        artifact = artifact or load_artifact(settings)
+        registry = Registry(settings.database_url, settings.database_timeout, settings.migrate)
         try:
             catalogue = load_catalogue(artifact, registry, settings)
             engine = cls(artifact, registry, catalogue, settings)
@@ -143,19 +140,34 @@ class Engine:
 
     def delete(self, item_id: str) -> None:
         """Serve an item no more, now and after a restart; raises UnknownItem."""
-        with self._writer:
-            with self._registry.transaction() as transaction:
-                before = transaction.get([item_id]).get(item_id)
-                if self._hash(item_id, before) is None:
-                    raise UnknownItem(item_id)
+
+        def remove(transaction: Transaction) -> bool:
+            before = transaction.get([item_id]).get(item_id)
+            if there := self._hash(item_id, before) is not None:
                 transaction.delete(item_id, before)
+            return there
+
+        with self._writing():
+            # An item that is served although its row says it is gone: a commit whose answer got lost.
+            if not self._registry.write(remove) and self.catalogue.moment.row(item_id) is None:
+                raise UnknownItem(item_id)
             self.catalogue.apply([], [item_id])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time; raises RegistryUnavailable for those who would wait for one that does not end."""
+        seconds = self._settings.database_timeout
+        if not self._writer.acquire(timeout=seconds):
+            raise RegistryUnavailable(f"another write has kept the registry for {seconds:g} seconds")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def _write(self, items: Sequence[Item], replacing: bool) -> list[Written | ItemConflict]:
         encoded = encode(self.artifact, items)  # the slow part, before the lock
-        with self._writer:
-            with self._registry.transaction() as transaction:
-                outcomes = self._decide(transaction, items, replacing)
+        with self._writing():
+            outcomes = self._registry.write(partial(self._decide, items=items, replacing=replacing))
             # Committed. What is unchanged is put as well where this process does not hold it as the row
             # states it.
             put = []
@@ -216,6 +228,15 @@ class Engine:
             quantization_error_percentile=encoded.percentile,
             unusual=encoded.percentile >= self._settings.unusual_percentile,
         )
+
+
+def load_artifact(settings: Settings) -> Artifact:
+    """Load and verify the artifact and replay its golden samples; raises ArtifactError."""
+    torch.set_num_threads(settings.threads)
+    faiss.omp_set_num_threads(settings.threads)
+    artifact = Artifact.load(settings.artifacts)
+    artifact.check_golden()
+    return artifact
 
 
 def load_catalogue(artifact: Artifact, registry: Registry, settings: Settings) -> Catalogue:

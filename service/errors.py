@@ -39,9 +39,15 @@ class LimitExceeded(ServiceError):
 
 
 class RegistryUnavailable(ServiceError):
-    """The registry cannot be written now (locked, away, read-only); nothing was changed and a retry may
-    succeed.
+    """The registry cannot be written now (locked, away, read-only); a retry may succeed.
+
+    Nothing was changed, unless the message says that this is not known: a connection that breaks during a commit
+    does not tell. Every write can be sent again.
     """
+
+
+class RegistryContended(RegistryUnavailable):
+    """Others wrote the same items at the same moment; nothing was changed and the transaction can be run again."""
 
 
 class RegistryFull(ServiceError):
@@ -49,7 +55,13 @@ class RegistryFull(ServiceError):
 
 
 class RegistryError(ServiceError):
-    """The registry cannot be used as it is: another schema version, or a row that is no item."""
+    """The registry cannot be used as it is: a wrong URL, another schema version, or a row that is no item."""
+
+
+class RegistryRefused(RegistryError):
+    """The database server runs and takes connections, but not ours: user, password or database are wrong, or not
+    there yet.
+    """
 
 
 def shorten(text: str, limit: int = 80) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import time
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -14,8 +15,8 @@ from fastapi import Depends, Request
 
 from model.artifact import ArtifactError
 from service.coarse import BadIndex
-from service.engine import Engine
-from service.errors import NotReady, ServiceError
+from service.engine import Engine, load_artifact
+from service.errors import NotReady, RegistryFull, RegistryRefused, RegistryUnavailable, ServiceError
 from service.metrics import Metrics
 from service.settings import Settings
 
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 _HEAVY = 2  # batches, exports and long rankings computed at a time; more would only slow each other down
 _WRITES = 4  # registrations tokenized at a time; their commits follow one another anyway
+_PAUSE, _PAUSE_MAX = 0.5, 8.0  # seconds between two attempts to open the registry: doubled each time
+_REFUSALS = 4  # refused connections in a row, some four seconds, after which nobody asks again
 
 
 class Runtime:
@@ -38,6 +41,7 @@ class Runtime:
         self._heavy = anyio.CapacityLimiter(_HEAVY)
         self._writes = anyio.CapacityLimiter(_WRITES)
         self._loading: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     def begin(self) -> None:
         """Start loading in a thread, while the probes already answer."""
@@ -45,7 +49,7 @@ class Runtime:
 
     async def _load(self) -> None:
         try:
-            engine = await asyncio.to_thread(Engine.start, self.settings)
+            engine = await self._start()
         except (ArtifactError, ServiceError, BadIndex) as error:
             self.failure = str(error)
             log.error("not serving", extra={"reason": self.failure})
@@ -53,6 +57,8 @@ class Runtime:
         except Exception as error:
             self.failure = f"loading failed: {type(error).__name__}, see the log"
             log.exception("not serving")
+            return
+        if engine is None:
             return
         self.engine = engine
         # What is loaded stays: a full collection that looked through it would hold every request up for 0.2 s.
@@ -70,8 +76,44 @@ class Runtime:
             },
         )
 
+    async def _start(self) -> Engine | None:
+        """The engine, as soon as the registry's database is there; None when the app ends before.
+
+        A database that does not answer is waited for; `failure` says so. One that keeps refusing the connection is
+        not: a password does not become right. What else is wrong is raised at once.
+        """
+        began = time.perf_counter()
+        artifact = await asyncio.to_thread(load_artifact, self.settings)
+        refused = 0
+        pause = _PAUSE
+        while True:
+            try:
+                engine = await asyncio.to_thread(Engine.start, self.settings, artifact)
+            except RegistryRefused as error:
+                # Asked again, because a server that is just starting can look like this, and so can one whose
+                # users and databases are being set up.
+                refused += 1
+                if refused == _REFUSALS:
+                    raise
+                reason = str(error)
+            except (RegistryUnavailable, RegistryFull) as error:
+                refused = 0
+                reason = str(error)
+            else:
+                engine.started_seconds = time.perf_counter() - began
+                return engine
+            self.failure = f"waiting for the registry: {reason}"
+            log.warning("waiting for the registry", extra={"reason": reason, "seconds": pause})
+            try:
+                await asyncio.wait_for(self._ending.wait(), pause)
+            except TimeoutError:
+                pause = min(2 * pause, _PAUSE_MAX)
+            else:
+                return None
+
     async def end(self) -> None:
         """Wait for the loading, if it still runs, and let go of everything."""
+        self._ending.set()
         if self._loading is not None:
             await self._loading
         if self.engine is not None:

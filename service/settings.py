@@ -7,10 +7,11 @@ refuses.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 IndexKind: TypeAlias = Literal["flat", "hnsw", "ivfpq"]
@@ -27,9 +28,13 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "sqlite:///./var/registry.db",
         min_length=1,
-        description="SQLAlchemy URL of the registry of items added after training",
+        repr=False,  # it may hold a password
+        description="SQLAlchemy URL of the registry of items added after training, SQLite or PostgreSQL",
     )
-    database_timeout: float = Field(5.0, gt=0, le=60, description="seconds a write waits for a locked database")
+    database_timeout: float = Field(
+        5.0, gt=0, le=60, description="seconds a write waits for a lock, and a connection for the database"
+    )
+    migrate: bool = Field(True, description="bring an older schema of the registry to the newest at the start")
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535, description="0 lets the system choose one, printed at start")
@@ -107,3 +112,13 @@ class Settings(BaseSettings):
 
 def is_loopback(host: str) -> bool:
     return host in LOOPBACK or host.startswith("127.")
+
+
+def complain(error: ValidationError) -> None:
+    """Say on standard error which settings are refused, by the names of their variables."""
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]).upper()
+        print(
+            f"KINDRED_{name}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})",
+            file=sys.stderr,
+        )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import torch
 
 from model.artifact import Artifact
 from model.items import Item
+from service.registry import Registry
+from tests.postgres_support import Server, running_server
 from training.config import DEFAULT, Recipe
 from training.datasets.base import Dataset, DatasetReport
 from training.export import export
@@ -42,6 +45,36 @@ def real_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for all tests that leave it running; each makes a database of its own."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A registry that does not exist yet; a test that takes it runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/sub/registry.db"
+    server: Server = request.getfixturevalue("postgres")
+    return server.database()
+
+
+@pytest.fixture
+def open_registry() -> Iterator[Callable[..., Registry]]:
+    """Opens registries as `Registry` does, and closes them at the end."""
+    opened: list[Registry] = []
+
+    def open_(*arguments: Any, **options: Any) -> Registry:
+        opened.append(Registry(*arguments, **options))
+        return opened[-1]
+
+    yield open_
+    for registry in opened:
+        registry.close()
 
 
 COLOURS = ("red", "green", "blue", "amber")

@@ -129,10 +129,10 @@ def test_a_full_disk_gives_507_and_serves_on(root: Path, tmp_path: Path, monkeyp
     pages = [1_000_000]
     make_registry = Registry.__init__
 
-    def limited(registry: Registry, url: str, timeout: float) -> None:
-        make_registry(registry, url, timeout)
+    def limited(registry: Registry, url: str, timeout: float, migrate: bool) -> None:
+        make_registry(registry, url, timeout, migrate)
 
-        @event.listens_for(registry._engine, "checkout")
+        @event.listens_for(registry._database.engine, "checkout")
         def limit(connection: sqlite3.Connection, *_: object) -> None:
             connection.execute(f"PRAGMA max_page_count={pages[0]}")
 

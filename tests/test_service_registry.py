@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, insert, select, update
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import event, update
 
 from model.items import Item
 from service.errors import RegistryError, RegistryFull, RegistryUnavailable
-from service.registry import Registry, Row, items_table, meta_table
+from service.registry import Registry, Row
+from service.tables import items_table
+
+Open = Callable[..., Registry]
 
 
-def url_of(folder: Path) -> str:
-    return f"sqlite:///{folder}/sub/registry.db"
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/sub/registry.db"
 
 
 def put(registry: Registry, *items: Item) -> list[Row]:
@@ -32,18 +35,18 @@ def rows_of(registry: Registry, batch: int = 2) -> list[Row]:
 SOAP = Item("soap", title="red soap", price=3.5, attributes={"stock": 2, "tags": ["a", "b"], "new": True})
 
 
-def test_rows_come_back_equal_from_another_connection(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
+def test_rows_come_back_equal_from_another_connection(database_url: str, open_registry: Open) -> None:
+    registry = open_registry(database_url)
     written = put(registry, SOAP, Item("lamp/ä €", text="a lamp"))
-    other = Registry(url_of(tmp_path))
+    other = open_registry(database_url)
     assert rows_of(other) == written
     assert [row.revision for row in written] == [1, 1]
     assert written[0].item == SOAP
     assert written[0].content_hash == SOAP.content_hash()
 
 
-def test_a_row_counts_its_revisions_and_keeps_its_place(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
+def test_a_row_counts_its_revisions_and_keeps_its_place(database_url: str, open_registry: Open) -> None:
+    registry = open_registry(database_url)
     first, _ = put(registry, SOAP, Item("lamp", title="lamp"))
     with registry.transaction() as transaction:
         gone = transaction.delete("soap", transaction.get(["soap"])["soap"])
@@ -55,16 +58,16 @@ def test_a_row_counts_its_revisions_and_keeps_its_place(tmp_path: Path) -> None:
     assert [row.item_id for row in rows_of(registry)] == ["soap", "lamp", "catalogue-item"]
 
 
-def test_batches_cover_every_row_once(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
+def test_batches_cover_every_row_once(database_url: str, open_registry: Open) -> None:
+    registry = open_registry(database_url)
     items = [Item(f"i{number}", title="x") for number in range(23)]
     put(registry, *items)
     for batch in (1, 5, 23, 100):
         assert [row.item for row in rows_of(registry, batch)] == items
 
 
-def test_an_error_inside_a_transaction_leaves_nothing(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
+def test_an_error_inside_a_transaction_leaves_nothing(database_url: str, open_registry: Open) -> None:
+    registry = open_registry(database_url)
 
     def fail_midway() -> None:
         with registry.transaction() as transaction:
@@ -76,24 +79,16 @@ def test_an_error_inside_a_transaction_leaves_nothing(tmp_path: Path) -> None:
     assert rows_of(registry) == []
 
 
-def test_sqlite_keeps_a_rollback_journal_and_syncs_fully(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
+def test_sqlite_keeps_a_rollback_journal_and_syncs_fully(sqlite_url: str, open_registry: Open) -> None:
+    registry = open_registry(sqlite_url)
     with registry.transaction() as transaction:
         connection = transaction._connection
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
 
 
-def test_another_schema_version_is_refused(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
-    with registry.transaction() as transaction:
-        transaction._connection.execute(update(meta_table).values(value="7"))
-    with pytest.raises(RegistryError, match="schema version 7, this service reads version 1"):
-        Registry(url_of(tmp_path))
-
-
-def test_a_row_that_is_no_item_is_named(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
+def test_a_row_that_is_no_item_is_named(database_url: str, open_registry: Open) -> None:
+    registry = open_registry(database_url)
     put(registry, SOAP)
     with registry.transaction() as transaction:
         transaction._connection.execute(update(items_table).values(content='{"item_id": "soap", "price": -1}'))
@@ -101,12 +96,12 @@ def test_a_row_that_is_no_item_is_named(tmp_path: Path) -> None:
         rows_of(registry)
 
 
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_refused(sqlite_url: str, tmp_path: Path) -> None:
     path = tmp_path / "sub" / "registry.db"
     path.parent.mkdir()
     path.write_bytes(b"no database, but long enough to look like a file of one" * 50)
     with pytest.raises(RegistryError, match="damaged or no SQLite database"):
-        Registry(url_of(tmp_path))
+        Registry(sqlite_url)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mongodb://x/y", "postgresql+nodriver://x/y"])
@@ -115,14 +110,16 @@ def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
         Registry(url)
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_refused(sqlite_url: str, tmp_path: Path) -> None:
     (tmp_path / "sub").write_text("a file")
     with pytest.raises(RegistryError, match="folder of the registry"):
-        Registry(url_of(tmp_path))
+        Registry(sqlite_url)
 
 
-def test_a_locked_database_refuses_writes_and_serves_reads(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path), timeout=0.05)
+def test_a_locked_database_refuses_writes_and_serves_reads(
+    sqlite_url: str, open_registry: Open, tmp_path: Path
+) -> None:
+    registry = open_registry(sqlite_url, timeout=0.05)
     put(registry, SOAP)
     other = sqlite3.connect(tmp_path / "sub" / "registry.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -135,8 +132,8 @@ def test_a_locked_database_refuses_writes_and_serves_reads(tmp_path: Path) -> No
     assert [row.item_id for row in rows_of(registry)] == ["soap", "lamp"]
 
 
-def test_a_full_disk_refuses_writes_serves_reads_and_recovers(tmp_path: Path) -> None:
-    registry = Registry(url_of(tmp_path))
+def test_a_full_disk_refuses_writes_serves_reads_and_recovers(sqlite_url: str, open_registry: Open) -> None:
+    registry = open_registry(sqlite_url)
     put(registry, SOAP)
     limit_pages(registry, 8)
     with pytest.raises(RegistryFull, match="disk of the registry is full"):
@@ -150,16 +147,6 @@ def test_a_full_disk_refuses_writes_serves_reads_and_recovers(tmp_path: Path) ->
 def limit_pages(registry: Registry, pages: int) -> None:
     """SQLite answers "database or disk is full" at this limit just as it does for a full disk."""
 
-    @event.listens_for(registry._engine, "checkout")
+    @event.listens_for(registry._database.engine, "checkout")
     def limit(connection: sqlite3.Connection, *_: object) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
-
-
-def test_the_statements_are_postgresql_too() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    table = str(CreateTable(items_table).compile(dialect=dialect))
-    assert "BIGSERIAL" in table
-    assert "UNIQUE (item_id)" in table
-    locked = select(items_table).where(items_table.c.item_id.in_(["a"])).with_for_update()
-    assert "FOR UPDATE" in str(locked.compile(dialect=dialect))
-    assert "RETURNING" in str(insert(items_table).values(item_id="a").compile(dialect=dialect))

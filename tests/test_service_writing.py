@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from model.artifact import Artifact
 from model.items import Item
 from service.errors import ItemConflict, RegistryUnavailable, UnknownItem
+from service.registry import Transaction
 from tests.service_support import Starter, ask, ids, make_artifact
 
 
@@ -205,6 +207,43 @@ def test_a_write_that_cannot_be_committed_changes_nothing(start: Starter) -> Non
         assert ask(engine, "item-1", k=500) == before
     other.execute("ROLLBACK")
     other.close()
+    assert engine.add(Item("soap", title="soap")).outcome == "created"
+
+
+def test_a_commit_whose_answer_got_lost_is_made_good_by_sending_it_again(
+    start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = start()
+    engine.add(Item("lamp", title="lamp"))
+    write = engine._registry.write
+
+    def lose(work: Callable[[Transaction], Any]) -> None:
+        write(work)
+        raise RegistryUnavailable("the connection broke")
+
+    def again(change: Callable[[], Any]) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._registry, "write", lose)
+            with pytest.raises(RegistryUnavailable):
+                change()
+        return change()
+
+    assert again(lambda: engine.add(Item("soap", title="soap"))).outcome == "unchanged"
+    assert again(lambda: engine.put(Item("lamp", title="red lamp"))).revision == 2
+    assert engine.get("soap").attributes == {"title": "soap"}
+    assert engine.get("lamp").attributes == {"title": "red lamp"}
+    for item_id in ("lamp", "item-3"):
+        assert again(lambda item_id=item_id: engine.delete(item_id)) is None  # type: ignore[misc]
+        with pytest.raises(UnknownItem):
+            engine.get(item_id)
+        with pytest.raises(UnknownItem):
+            engine.delete(item_id)
+
+
+def test_a_write_that_does_not_end_keeps_no_other_waiting_for_ever(start: Starter) -> None:
+    engine = start(database_timeout=0.05)
+    with engine._writing(), pytest.raises(RegistryUnavailable, match=r"another write has kept the registry for 0\.05"):
+        engine.add(Item("soap", title="soap"))
     assert engine.add(Item("soap", title="soap")).outcome == "created"
 
 

@@ -1,0 +1,36 @@
+"""The registry's schema, one Alembic revision a step. A new step is a file in `versions` and its name in `REVISIONS`.
+
+There is no env.py: a revision runs on the connection of whoever asks, inside its transaction. There is no way down
+either: a release that is to be left again is left with the backup from before it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+REVISIONS = ("0001",)
+HEAD = REVISIONS[-1]
+# A table of our own: another application in the same database may use Alembic too.
+VERSION_TABLE = "kindred_alembic_version"
+
+
+def upgrade(connection: Connection, adopted: str | None) -> None:
+    """Bring the schema to `HEAD` in the connection's transaction; `adopted`: the revision it has without saying so."""
+    # Half a second of imports, which a start on a schema that fits does without.
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    script = ScriptDirectory(str(Path(__file__).parent))
+
+    def steps(heads: tuple[str, ...], _context: Any) -> Any:
+        return script._upgrade_revs(HEAD, heads)  # type: ignore[arg-type]  # as Alembic's EnvironmentContext documents
+
+    with EnvironmentContext(Config(), script, fn=steps, destination_rev=HEAD) as environment:
+        environment.configure(connection=connection, version_table=VERSION_TABLE)
+        if adopted is not None:
+            environment.get_context().stamp(script, adopted)
+        environment.run_migrations()
