@@ -45,9 +45,13 @@ class Database:
         self._watchdog = postgresql_database.Watchdog(self.engine, _SILENT * timeout) if self.is_postgresql else None
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection whose transaction is rolled back at the end."""
+    def reading(self, one_moment: bool = False) -> Iterator[Connection]:
+        """A connection whose transaction is rolled back at the end. one_moment: whatever it reads was so at once; else
+        PostgreSQL lets each statement see what was committed before it.
+        """
         with self._translated(), self._watched(), self.engine.connect() as connection:
+            if one_moment and self.is_postgresql:
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextmanager

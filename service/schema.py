@@ -30,7 +30,8 @@ def prepare(database: Database, migrate: bool) -> State:
     With `migrate`, an empty, older or unstamped schema is brought there, by one service at a time. Raises
     RegistryError for a schema that is not known or, without `migrate`, not the newest; RegistryUnavailable.
     """
-    with database.reading() as connection:
+    # Of one moment: a service that migrates meanwhile would show one table of its new schema and not the other.
+    with database.reading(one_moment=True) as connection:
         if database.is_postgresql:
             postgresql_database.check(connection)
         before = _state(connection)

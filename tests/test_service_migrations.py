@@ -15,15 +15,16 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from model.items import Item
-from service import migrations
+from service import migrations, schema
 from service.database import Database
 from service.errors import RegistryError, RegistryUnavailable
 from service.registry import Registry
 from service.schema import State, prepare
 from service.tables import metadata
+from tests.postgres_support import Server
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Open = Callable[..., Registry]
@@ -191,6 +192,28 @@ def test_services_that_start_at_once_do_not_race(database_url: str, old: bool) -
         states = list(threads.map(start, range(starts)))
     fresh = State("0001", False) if old else State(None, True)
     assert sorted(map(str, states)) == sorted(map(str, [fresh] + [State(migrations.HEAD, True)] * (starts - 1)))
+
+
+def test_a_migration_that_comes_between_two_looks_is_seen_whole(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.database()
+
+    class Slow:
+        """An inspector that another service overtakes after it has looked for the first of two tables."""
+
+        def __init__(self, connection: Connection) -> None:
+            self._inspector = inspect(connection)
+
+        def has_table(self, name: str) -> bool:
+            found = self._inspector.has_table(name)
+            if name == "kindred_items":
+                monkeypatch.undo()
+                assert opened(url) == State(None, True)
+            return found
+
+    monkeypatch.setattr(schema, "inspect", Slow)
+    assert opened(url) == State(migrations.HEAD, True)
 
 
 def test_a_migration_that_fails_leaves_the_schema_as_it_was(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
