@@ -13,31 +13,33 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 
-import faiss
-import numpy as np
-import torch
-
 from model.artifact import Artifact
 from model.items import Item
 from service.catalogue import Catalogue, Moment, Record
-from service.encoding import Encoded, catalogue_records, encode, registered_record
+from service.encoding import Encoded, encode, registered_record
 from service.errors import ItemConflict, RegistryUnavailable, UnknownItem
-from service.index import ItemIndex
+from service.loading import load_artifact, load_catalogue
 from service.recommending import Recommender
 from service.registry import Registry, Row, Transaction
 from service.results import Outcome, Page, Recommendation, Recommended, Served, Similar, Written
-from service.scan import Floats
 from service.schemas import RecommendRequest, SimilarBy, Source
 from service.settings import Settings
 
-_BATCH = 512  # registry rows tokenized at once
 _SAMPLES = 256  # histories that an index's recall is measured with
 
 
 class Engine:
     """Use `Engine.start`. One engine serves one artifact; another artifact is another engine."""
 
-    def __init__(self, artifact: Artifact, registry: Registry, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        registry: Registry,
+        catalogue: Catalogue,
+        settings: Settings,
+        revisions: dict[str, int],
+    ) -> None:
+        """revisions: of the registry's rows that the catalogue holds, by item id."""
         self.artifact = artifact
         self.catalogue = catalogue
         self.recall = 1.0
@@ -46,6 +48,8 @@ class Engine:
         self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)
         self._writer = threading.Lock()
+        # Of deleted items too: a row that comes late must not bring back what has gone since.
+        self._revisions = revisions
 
     @classmethod
     def start(cls, settings: Settings, artifact: Artifact | None = None) -> Engine:
@@ -57,8 +61,8 @@ class Engine:
         artifact = artifact or load_artifact(settings)
         registry = Registry(settings.database_url, settings.database_timeout, settings.migrate)
         try:
-            catalogue = load_catalogue(artifact, registry, settings)
-            engine = cls(artifact, registry, catalogue, settings)
+            catalogue, revisions = load_catalogue(artifact, registry, settings)
+            engine = cls(artifact, registry, catalogue, settings, revisions)
             if settings.index != "flat":
                 engine.recall = catalogue.recall(engine._recommender.sample_queries(catalogue.moment, _SAMPLES))
         except BaseException:
@@ -141,17 +145,50 @@ class Engine:
     def delete(self, item_id: str) -> None:
         """Serve an item no more, now and after a restart; raises UnknownItem."""
 
-        def remove(transaction: Transaction) -> bool:
+        def remove(transaction: Transaction) -> tuple[bool, Row | None]:
             before = transaction.get([item_id]).get(item_id)
-            if there := self._hash(item_id, before) is not None:
-                transaction.delete(item_id, before)
-            return there
+            if self._hash(item_id, before) is None:
+                return False, before
+            return True, transaction.delete(item_id, before)
 
         with self._writing():
+            there, row = self._registry.write(remove)
             # An item that is served although its row says it is gone: a commit whose answer got lost.
-            if not self._registry.write(remove) and self.catalogue.moment.row(item_id) is None:
+            if not there and self.catalogue.moment.row(item_id) is None:
                 raise UnknownItem(item_id)
-            self.catalogue.apply([], [item_id])
+            self._publish([(row, None)] if row is not None else [])
+
+    def apply(self, rows: Sequence[Row]) -> int:
+        """Serve rows that others committed, in any order and any number of times; how many of them were news.
+
+        Raises RegistryUnavailable where a write keeps the lock; nothing is applied then.
+        """
+        news: dict[str, Row] = {}
+        for row in rows:
+            if self._is_news(row) and (row.item_id not in news or row.revision > news[row.item_id].revision):
+                news[row.item_id] = row
+        # The slow part, before the lock.
+        encoded = iter(encode(self.artifact, [row.item for row in news.values() if row.item is not None]))
+        changes = [(row, None if row.item is None else next(encoded)) for row in news.values()]
+        with self._writing():
+            # Again: another may have applied a later row meanwhile.
+            return self._publish(changes)
+
+    def _is_news(self, row: Row) -> bool:
+        return row.revision > self._revisions.get(row.item_id, 0)
+
+    def _publish(self, changes: Sequence[tuple[Row, Encoded | None]]) -> int:
+        """Let readers see committed rows in one step, those that are news, each with its item's code; how many were."""
+        news = [(row, code) for row, code in changes if self._is_news(row)]
+        put = [
+            (registered_record(self.artifact, row.item, code, row.seq, row.revision), code.embedding)
+            for row, code in news
+            if row.item is not None and code is not None
+        ]
+        if news:
+            self.catalogue.apply(put, [row.item_id for row, _ in news if row.item is None])
+            self._revisions.update((row.item_id, row.revision) for row, _ in news)
+        return len(news)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -168,14 +205,11 @@ class Engine:
         encoded = encode(self.artifact, items)  # the slow part, before the lock
         with self._writing():
             outcomes = self._registry.write(partial(self._decide, items=items, replacing=replacing))
-            # Committed. What is unchanged is put as well where this process does not hold it as the row
-            # states it.
-            put = []
-            for item, code, outcome in zip(items, encoded, outcomes, strict=True):
-                if not isinstance(outcome, ItemConflict) and self._stale(item.item_id, outcome[1]):
-                    put.append((self._record(item, code, outcome[1]), code.embedding))
-            if put:
-                self.catalogue.apply(put)
+            # Committed. A row that was there unchanged is published too: this process may not hold it yet.
+            changes = zip(outcomes, encoded, strict=True)
+            self._publish(
+                [(made[1], code) for made, code in changes if isinstance(made, tuple) and made[1] is not None]
+            )
             moment = self.catalogue.moment
         return [
             outcome if isinstance(outcome, ItemConflict) else self._written(moment, item, code, outcome[0])
@@ -209,16 +243,6 @@ class Engine:
         index = self.artifact.items.index_of.get(item_id)
         return None if index is None else self.artifact.items.items[index].content_hash()
 
-    def _stale(self, item_id: str, row: Row | None) -> bool:
-        moment = self.catalogue.moment
-        held = moment.row(item_id)
-        return row is not None and (held is None or moment.record(held).revision != row.revision)
-
-    def _record(self, item: Item, encoded: Encoded, row: Row | None) -> Record:
-        if row is None:
-            raise ValueError(f"item {item.item_id!r}: an item that is put has a row")
-        return registered_record(self.artifact, item, encoded, row.seq, row.revision)
-
     def _written(self, moment: Moment, item: Item, encoded: Encoded, outcome: Outcome) -> Written:
         now = served(moment, moment.record(_known(moment, item.item_id)))
         return Written(
@@ -228,43 +252,6 @@ class Engine:
             quantization_error_percentile=encoded.percentile,
             unusual=encoded.percentile >= self._settings.unusual_percentile,
         )
-
-
-def load_artifact(settings: Settings) -> Artifact:
-    """Load and verify the artifact and replay its golden samples; raises ArtifactError."""
-    torch.set_num_threads(settings.threads)
-    faiss.omp_set_num_threads(settings.threads)
-    artifact = Artifact.load(settings.artifacts)
-    artifact.check_golden()
-    return artifact
-
-
-def load_catalogue(artifact: Artifact, registry: Registry, settings: Settings) -> Catalogue:
-    """The artifact's items, overlaid with the registry's rows, each tokenized anew by this artifact."""
-    records: list[Record | None] = list(catalogue_records(artifact))
-    vectors: list[Floats] = []
-    overlaid: list[Record] = []
-    for rows in registry.rows(_BATCH):
-        for row in rows:
-            if (index := artifact.items.index_of.get(row.item_id)) is not None:
-                records[index] = None
-        active = [(row, row.item) for row in rows if row.item is not None]
-        encoded = encode(artifact, [item for _, item in active])
-        for (row, item), code in zip(active, encoded, strict=True):
-            overlaid.append(registered_record(artifact, item, code, row.seq, row.revision))
-            vectors.append(code.embedding)
-    kept = [record for record in records if record is not None]
-    base = artifact.catalogue_embeddings()[[record.order for record in kept]]
-    every = np.concatenate([base, np.array(vectors, np.float32).reshape(len(vectors), base.shape[1])])
-    config = artifact.tokenizer.config
-    build = partial(
-        ItemIndex,
-        split=config.semantic_dim if config.has_semantic else 0,
-        kind=settings.index,
-        ef_search=settings.index_ef_search,
-        probes=settings.index_probes,
-    )
-    return Catalogue([*kept, *overlaid], every, build, artifact.neighbours)
 
 
 def served(moment: Moment, record: Record) -> Served:

@@ -15,8 +15,9 @@ from fastapi import Depends, Request
 
 from model.artifact import ArtifactError
 from service.coarse import BadIndex
-from service.engine import Engine, load_artifact
+from service.engine import Engine
 from service.errors import NotReady, RegistryFull, RegistryRefused, RegistryUnavailable, ServiceError
+from service.loading import load_artifact
 from service.metrics import Metrics
 from service.settings import Settings
 
