@@ -57,6 +57,12 @@ def translate(error: DBAPIError, opening: bool) -> ServiceError:
         return RegistryFull("the disk of the registry is full: nothing was written, reading goes on")
     if code in _DAMAGED:
         return RegistryError(f"the registry's file is damaged or no SQLite database: {error.orig}")
+    if code == sqlite3.SQLITE_IOERR and not opening:
+        # Of a commit as well, whose last step, the journal's removal, may have reached the disk.
+        return RegistryUnavailable(
+            f"the registry's disk fails ({error.orig}): whether the write was made is not known, and to send it again "
+            "does no harm"
+        )
     if opening and code in _FORBIDDEN:
         return RegistryError(f"the registry's file cannot be used: {error.orig}")
     return RegistryUnavailable(f"the registry does not accept writes now: {error.orig}")

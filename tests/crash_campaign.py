@@ -58,14 +58,16 @@ def kill_often(
     kills: int,
     settings: Callable[[int], Settings],
     mutant: Mutant = "",
+    dying: Callable[[Settings], None] = lambda _: None,
     died: Callable[[Settings], None] = lambda _: None,
     checked: Callable[[Settings], None] = lambda _: None,
     journal: Callable[[Settings], Path | None] = lambda _: None,
 ) -> Tally:
     """Kill a service `kills` times, or until a fault is found, and say what became of its writes.
 
-    settings(n): of the n-th registry, which is empty. `died` is called after each kill, `checked` once the rows were
-    read. After every other kill the next service opens the registry first, after the others the verifier does.
+    settings(n): of the n-th registry, which is empty. `dying` is called before each kill, `died` after it, `checked`
+    once the rows were read. After every other kill the next service opens the registry first, after the others the
+    verifier does.
     """
     tally = Tally(name, kills)
     rng = random.Random(0)
@@ -80,10 +82,11 @@ def kill_often(
             service = following or Process(at, mutant).ready()
             following = None
             check_served(service.port, writers)
-            before = acknowledged(writers), written_unacknowledged(writers)
+            before = acknowledged(writers), found_written(writers)
             try:
                 with writing(writers, service.port) as idle:
                     _wait_for_a_moment(service, rng, partial(acknowledged, writers), idle)
+                    dying(at)
                     moment = service.kill()
             finally:
                 service.end()
@@ -100,7 +103,7 @@ def kill_often(
             tally.faults += settle(writers, states(at.database_url))
             checked(at)
             tally.acknowledged += acknowledged(writers) - before[0]
-            tally.unacknowledged += written_unacknowledged(writers) - before[1]
+            tally.unacknowledged += found_written(writers) - before[1]
             tally.say()
     finally:
         if following is not None:
@@ -115,8 +118,8 @@ def acknowledged(writers: Sequence[Writer]) -> int:
     return sum(writer.acknowledged for writer in writers)
 
 
-def written_unacknowledged(writers: Sequence[Writer]) -> int:
-    return sum(writer.written_unacknowledged for writer in writers)
+def found_written(writers: Sequence[Writer]) -> int:
+    return sum(len(writer.found) for writer in writers)
 
 
 def _wait_for_a_moment(

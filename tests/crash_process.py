@@ -10,6 +10,7 @@ import io
 import multiprocessing
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +18,14 @@ from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-
+from service import sqlite_database
 from service.app import create_app
 from service.registry import Registry, Row, Transaction
 from service.server import Server, configuration
 from service.settings import Settings
 from tests.service_support import Client
 
-Mutant: TypeAlias = Literal["", "acknowledges before the commit", "commits item by item", "full", "off"]
+Mutant: TypeAlias = Literal["", "acknowledges before the commit", "commits item by item", "synchronous=FULL"]
 T = TypeVar("T")
 
 # Where the write is that has the registry's lock, as the process wrote it down last.
@@ -109,13 +108,13 @@ def _observe(phase: Any) -> None:
         phase.value = COMMITTED
         return result
 
-    _class(Registry).write = observed
+    _open(Registry).write = observed
 
 
 def _mutate(mutant: Mutant) -> None:
     """Break this process in a way that a campaign has to find."""
     if mutant == "acknowledges before the commit":
-        _class(Registry).write = _acknowledge_early
+        _open(Registry).write = _acknowledge_early
     elif mutant == "commits item by item":
         put = Transaction.put
 
@@ -125,17 +124,20 @@ def _mutate(mutant: Mutant) -> None:
             transaction._connection.exec_driver_sql("BEGIN IMMEDIATE")
             return row
 
-        _class(Transaction).put = put_and_commit
+        _open(Transaction).put = put_and_commit
     elif mutant:
-        # After the registry's own listener, which was there first.
-        @event.listens_for(Engine, "begin")
-        def synchronise_less(connection: Any) -> None:
-            connection.exec_driver_sql(f"PRAGMA synchronous={mutant}")
+        configure = sqlite_database._configure
+
+        def synchronise_less(connection: sqlite3.Connection, record: object) -> None:
+            configure(connection, record)
+            connection.execute(f"PRAGMA {mutant}")
+
+        _open(sqlite_database)._configure = synchronise_less
 
 
-def _class(type_: Any) -> Any:
-    """For mypy: methods are replaced here on purpose."""
-    return type_
+def _open(of: Any) -> Any:
+    """For mypy: what is replaced here is replaced on purpose."""
+    return of
 
 
 _earlier: list[threading.Thread] = []

@@ -52,7 +52,7 @@ class Writer:
         self.doubt: list[Change] = []
         self.answers: Counter[int] = Counter()
         self.sent_at: float | None = None  # of a request that has no answer
-        self.written_unacknowledged = 0
+        self.found: list[Change] = []  # that were in doubt and had been written
         self._random = random.Random(seed)
         self._made = 0
 
@@ -93,8 +93,8 @@ class Writer:
         if dice < 0.75:
             return Request("DELETE", item_path(item_id), None, {item_id: State(None, revision)})
         item = self._item(item_id)
-        content = {name: value for name, value in item.to_dict().items() if name != "item_id"}
-        return Request("PUT", item_path(item_id), json.dumps(content).encode(), {item_id: State(item, revision)})
+        body = json.dumps(_content(item)).encode()
+        return Request("PUT", item_path(item_id), body, {item_id: State(item, revision)})
 
     def _post(self, items: Sequence[Item]) -> Request:
         change = {item.item_id: State(item, 1) for item in items}
@@ -120,6 +120,10 @@ class Writer:
                 self.doubt.append(request.change)
             time.sleep(0.01)
             return
+        if reply.status == 507:
+            assert _SETTLED in refused(reply, 507, "registry-full")["detail"]
+            time.sleep(0.01)
+            return
         assert reply.status < 300, (request, reply)
         if request.path == "/items/batch":
             revisions = [entry["item"]["revision"] for entry in reply.json()["results"]]
@@ -127,6 +131,16 @@ class Writer:
             revisions = [reply.json()["revision"]] if reply.body else [request.change[_only(request)].revision]
         assert revisions == [state.revision for state in request.change.values()], (request, reply)
         self.known.update(request.change)
+
+    def send_again(self, client: Client) -> None:
+        """What was written without an answer: the answer is the one that got lost, and nothing is written twice."""
+        for item_id, state in ((item_id, state) for change in self.found for item_id, state in change.items()):
+            if state.item is None:
+                assert client.delete(item_path(item_id)).status == 204
+            else:
+                reply = client.put(item_path(item_id), _content(state.item))
+                assert (reply.status, reply.json()["revision"]) == (200, state.revision), reply
+        self.found.clear()
 
     def settle(self, rows: Mapping[str, State]) -> list[str]:
         """What is wrong with the rows of this writer; then nothing is in doubt any more."""
@@ -141,7 +155,7 @@ class Writer:
             before = {item_id: self.known.get(item_id, ABSENT) for item_id in change}
             if found == change:
                 self.known.update(change)
-                self.written_unacknowledged += 1
+                self.found.append(change)
             elif found != before:
                 faults.append(f"half: {', '.join(f'{key} is {_shown(state)}' for key, state in found.items())}")
         self.doubt.clear()
@@ -151,6 +165,10 @@ class Writer:
 def _only(request: Request) -> str:
     (item_id,) = request.change
     return item_id
+
+
+def _content(item: Item) -> dict[str, object]:
+    return {name: value for name, value in item.to_dict().items() if name != "item_id"}
 
 
 def _shown(state: State) -> str:
