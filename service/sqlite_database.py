@@ -31,10 +31,12 @@ def create(url: URL, timeout: float) -> Engine:
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
     """Rollback journal and full synchronisation.
 
-    DELETE rather than WAL: versions of SQLite before 3.51.3 can corrupt a WAL database when it is reset under
-    several connections. EXTRA rather than FULL: with a rollback journal the commit is the journal's removal
-    from its folder, and only EXTRA synchronises that folder too, so that a power cut cannot bring the journal
-    back and undo what was acknowledged.
+    DELETE rather than WAL, whatever the version: SQLite before 3.51.3 (but for 3.50.7 and 3.44.6, which were mended
+    too) can corrupt a WAL database when it is reset under several connections, and one way of writing is one to test.
+    A file that another program left in WAL mode is turned back; one that it has open is locked.
+
+    EXTRA rather than FULL: with a rollback journal the commit is the journal's removal from its folder, and only EXTRA
+    synchronises that folder too, so that a power cut cannot bring the journal back and undo what was acknowledged.
     """
     connection.isolation_level = None  # this driver's own BEGIN comes too late; ours is in _begin
     cursor = connection.cursor()

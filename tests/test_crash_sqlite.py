@@ -64,6 +64,7 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(registries: Call
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("mutant", "fault"), [("acknowledges before the commit", "lost: "), ("commits item by item", "half: ")]
 )

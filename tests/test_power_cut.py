@@ -61,6 +61,7 @@ def test_nothing_acknowledged_is_lost(disk: Disk, root: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_what_is_synchronised_less_is_lost(disk: Disk, root: Path) -> None:
     """FULL is not enough: with a rollback journal the commit is a name that vanishes from a folder, and only EXTRA
     synchronises that.
