@@ -39,10 +39,12 @@ def _configure(connection: sqlite3.Connection, _record: object) -> None:
     synchronises that folder too, so that a power cut cannot bring the journal back and undo what was acknowledged.
     """
     connection.isolation_level = None  # this driver's own BEGIN comes too late; ours is in _begin
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=DELETE")
-    cursor.execute("PRAGMA synchronous=EXTRA")
-    cursor.close()
+    try:
+        connection.execute("PRAGMA journal_mode=DELETE").close()
+        connection.execute("PRAGMA synchronous=EXTRA").close()
+    except sqlite3.Error:
+        connection.close()  # nobody else would, and an open one keeps the log that it could not do away with
+        raise
 
 
 def _begin(connection: Connection) -> None:

@@ -100,6 +100,7 @@ def test_a_file_in_wal_mode_is_turned_back_whatever_the_version(
     path = tmp_path / "sub" / "registry.db"
     other = sqlite3.connect(path)
     assert other.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",)
+    assert other.execute("SELECT count(*) FROM kindred_items").fetchone() == (1,)  # only now does it have the log open
     with pytest.raises(RegistryUnavailable, match="locked"):
         Registry(sqlite_url, timeout=0.05)
     other.close()
