@@ -7,6 +7,7 @@ its own; only the imports, seconds of each start, are done once.
 from __future__ import annotations
 
 import io
+import logging
 import multiprocessing
 import signal
 import socket
@@ -84,6 +85,7 @@ def process(settings: Settings, mutant: Mutant = "") -> Iterator[Process]:
 
 
 def _serve(settings: Settings, mutant: Mutant, phase: Any, tell: Any) -> None:
+    logging.getLogger().addHandler(logging.NullHandler())  # a campaign's refusals would drown its progress
     _mutate(mutant)
     _observe(phase)
     server = Server(configuration(create_app(settings), settings))
