@@ -11,7 +11,6 @@ import logging
 import multiprocessing
 import signal
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,14 +18,13 @@ from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal, TypeAlias, TypeVar
 
-from service import sqlite_database
 from service.app import create_app
 from service.registry import Registry, Row, Transaction
 from service.server import Server, configuration
 from service.settings import Settings
 from tests.service_support import Client
 
-Mutant: TypeAlias = Literal["", "acknowledges before the commit", "commits item by item", "synchronous=FULL"]
+Mutant: TypeAlias = Literal["", "acknowledges before the commit", "commits item by item"]
 T = TypeVar("T")
 
 # Where the write is that has the registry's lock, as the process wrote it down last.
@@ -127,14 +125,6 @@ def _mutate(mutant: Mutant) -> None:
             return row
 
         _open(Transaction).put = put_and_commit
-    elif mutant:
-        configure = sqlite_database._configure
-
-        def synchronise_less(connection: sqlite3.Connection, record: object) -> None:
-            configure(connection, record)
-            connection.execute(f"PRAGMA {mutant}")
-
-        _open(sqlite_database)._configure = synchronise_less
 
 
 def _open(of: Any) -> Any:
