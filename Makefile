@@ -5,6 +5,7 @@
 #   LOCK          dev (default), or sentence: with sentence-transformers. Kept likewise.
 #   PYTHON        the Python that makes .venv: 3.11 or newer
 #   ARGS          more arguments for pytest
+#   KILLS         kills of `make crash`: 1000 (default) on SQLite, a fifth of that on PostgreSQL, a twentieth of its server
 #   KINDRED_*     the service's settings (KINDRED_PORT=8001 ...)
 
 -include .venv/setup.mk
@@ -21,7 +22,7 @@ STAMP := $(call stamp,$(LOCK))
 # To serve takes half the packages that to test takes; where the whole environment is there, it serves too.
 RUN_STAMP := $(or $(wildcard $(STAMP)),$(call stamp,$(patsubst dev,run,$(LOCK))))
 
-.PHONY: help setup demo serve test fuzz check format lock clean
+.PHONY: help setup demo serve test fuzz crash check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +51,12 @@ test: $(STAMP) ## the tests
 
 fuzz: $(STAMP) ## 10,000 damaged artifacts, all to be refused
 	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/test_artifact_damage.py
+
+KILLS ?= 1000
+crash: $(STAMP) ## kills in the middle of writes: 1,000 on SQLite, 250 with PostgreSQL; 50 power cuts; a full disk
+	@sh scripts/install-postgres.sh
+	KINDRED_KILLS='$(KILLS)' $(BIN)/python -m pytest -s -rs tests/test_crash_sqlite.py tests/test_crash_postgres.py \
+		tests/test_power_cut.py tests/test_full_disk.py
 
 check: $(STAMP) ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -31,16 +31,20 @@ def create(url: URL, timeout: float) -> Engine:
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
     """Rollback journal and full synchronisation.
 
-    DELETE rather than WAL: versions of SQLite before 3.51.3 can corrupt a WAL database when it is reset under
-    several connections. EXTRA rather than FULL: with a rollback journal the commit is the journal's removal
-    from its folder, and only EXTRA synchronises that folder too, so that a power cut cannot bring the journal
-    back and undo what was acknowledged.
+    DELETE rather than WAL, whatever the version: SQLite before 3.51.3 (but for 3.50.7 and 3.44.6, which were mended
+    too) can corrupt a WAL database when it is reset under several connections, and one way of writing is one to test.
+    A file that another program left in WAL mode is turned back; one that it has open is locked.
+
+    EXTRA rather than FULL: with a rollback journal the commit is the journal's removal from its folder, and only EXTRA
+    synchronises that folder too, so that a power cut cannot bring the journal back and undo what was acknowledged.
     """
     connection.isolation_level = None  # this driver's own BEGIN comes too late; ours is in _begin
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=DELETE")
-    cursor.execute("PRAGMA synchronous=EXTRA")
-    cursor.close()
+    try:
+        connection.execute("PRAGMA journal_mode=DELETE").close()
+        connection.execute("PRAGMA synchronous=EXTRA").close()
+    except sqlite3.Error:
+        connection.close()  # nobody else would, and an open one keeps the log that it could not do away with
+        raise
 
 
 def _begin(connection: Connection) -> None:
@@ -57,6 +61,12 @@ def translate(error: DBAPIError, opening: bool) -> ServiceError:
         return RegistryFull("the disk of the registry is full: nothing was written, reading goes on")
     if code in _DAMAGED:
         return RegistryError(f"the registry's file is damaged or no SQLite database: {error.orig}")
+    if code == sqlite3.SQLITE_IOERR and not opening:
+        # Of a commit as well, whose last step, the journal's removal, may have reached the disk.
+        return RegistryUnavailable(
+            f"the registry's disk fails ({error.orig}): whether the write was made is not known, and to send it again "
+            "does no harm"
+        )
     if opening and code in _FORBIDDEN:
         return RegistryError(f"the registry's file cannot be used: {error.orig}")
     return RegistryUnavailable(f"the registry does not accept writes now: {error.orig}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import event, update
+from sqlalchemy.exc import DBAPIError
 
 from model.items import Item
 from service.errors import RegistryError, RegistryFull, RegistryUnavailable
@@ -85,6 +86,43 @@ def test_sqlite_keeps_a_rollback_journal_and_syncs_fully(sqlite_url: str, open_r
         connection = transaction._connection
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3
+
+
+@pytest.mark.parametrize("version", [(3, 40, 1), (3, 51, 2), (3, 51, 3), (3, 53, 1)])
+def test_a_file_in_wal_mode_is_turned_back_whatever_the_version(
+    sqlite_url: str, open_registry: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: tuple[int, int, int]
+) -> None:
+    """Versions before 3.51.3 can corrupt a WAL database that several connections write."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    first = Registry(sqlite_url)
+    put(first, SOAP)
+    first.close()
+    path = tmp_path / "sub" / "registry.db"
+    other = sqlite3.connect(path)
+    assert other.execute("PRAGMA journal_mode=WAL").fetchone() == ("wal",)
+    assert other.execute("SELECT count(*) FROM kindred_items").fetchone() == (1,)  # only now does it have the log open
+    with pytest.raises(RegistryUnavailable, match="locked"):
+        Registry(sqlite_url, timeout=0.05)
+    other.close()
+    registry = open_registry(sqlite_url)
+    put(registry, Item("lamp", title="lamp"))
+    with registry._database.reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+    assert [row.item_id for row in rows_of(registry)] == ["soap", "lamp"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["registry.db"]
+
+
+def test_a_disk_that_fails_leaves_a_write_in_doubt(sqlite_url: str, open_registry: Open) -> None:
+    registry = open_registry(sqlite_url)
+
+    @event.listens_for(registry._database.engine, "commit")
+    def fail(_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise DBAPIError("COMMIT", None, error)
+
+    with pytest.raises(RegistryUnavailable, match=r"disk I/O error.*: whether the write was made is not known"):
+        put(registry, SOAP)
 
 
 def test_a_row_that_is_no_item_is_named(database_url: str, open_registry: Open) -> None:
