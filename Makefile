@@ -21,7 +21,11 @@ STAMP := $(call stamp,$(LOCK))
 # To serve takes half the packages that to test takes; where the whole environment is there, it serves too.
 RUN_STAMP := $(or $(wildcard $(STAMP)),$(call stamp,$(patsubst dev,run,$(LOCK))))
 
-.PHONY: help setup demo serve test fuzz check format lock clean
+# How long `make soak` lasts, in seconds, and how often `make sigterm` stops the service.
+SECONDS ?= 3600
+TIMES ?= 100
+
+.PHONY: help setup demo serve test fuzz sigterm soak audit sbom check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +54,12 @@ test: $(STAMP) ## the tests
 
 fuzz: $(STAMP) ## 10,000 damaged artifacts, all to be refused
 	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/test_artifact_damage.py
+
+sigterm: $(STAMP) demo ## the service stopped under load, TIMES=100 times: no request may be lost
+	$(BIN)/python -m benchmarks.sigterm --artifacts '$(KINDRED_ARTIFACTS)' --times $(TIMES)
+
+soak: $(STAMP) demo ## mixed load for SECONDS=3600: memory, threads and file descriptors have to stay flat
+	$(BIN)/python -m benchmarks.soak --artifacts '$(KINDRED_ARTIFACTS)' --seconds $(SECONDS)
 
 check: $(STAMP) ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -76,6 +76,10 @@ class Metrics:
         self._recall.set(recall)
         self._ready.set(1)
 
+    def stopping(self) -> None:
+        """No more requests are wanted."""
+        self._ready.set(0)
+
     def unwatch(self) -> None:
         """The engine is going away."""
         self._ready.set(0)

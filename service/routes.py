@@ -26,7 +26,7 @@ from service.responses import (
     VersionResponse,
 )
 from service.results import IndexState, Probe, RecommendBatch, RecommendEntry, Version
-from service.runtime import EngineDep, ReadyDep, RuntimeDep
+from service.runtime import ReadyDep, RuntimeDep
 from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
 from service.scopes import OPEN, needs
 from service.settings import Settings
@@ -133,8 +133,11 @@ async def livez() -> Response:
 
 
 @probe_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"), openapi_extra=OPEN)
-async def readyz(engine: EngineDep) -> Response:
+async def readyz(runtime: RuntimeDep) -> Response:
     """200 when recommendations are answered; else 503 with the reason."""
+    if runtime.stopping:
+        raise NotReady("stopping: send nothing more; what is under way is finished")
+    engine = runtime.ready()
     return answer(Probe("ready", engine.artifact.version))
 
 
