@@ -22,7 +22,12 @@ STAMP := $(call stamp,$(LOCK))
 # To serve takes half the packages that to test takes; where the whole environment is there, it serves too.
 RUN_STAMP := $(or $(wildcard $(STAMP)),$(call stamp,$(patsubst dev,run,$(LOCK))))
 
-.PHONY: help setup demo serve test fuzz crash check format lock clean
+# How long `make soak` lasts, in seconds, and how often `make sigterm` stops the service.
+SECONDS ?= 3600
+TIMES ?= 100
+AUDIT_SERVICE ?= pypi
+
+.PHONY: help setup demo serve test fuzz crash sigterm soak audit sbom check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -58,6 +63,12 @@ crash: $(STAMP) ## kills in the middle of writes: 1,000 on SQLite, 250 with Post
 	KINDRED_KILLS='$(KILLS)' $(BIN)/python -m pytest -s -rs tests/test_crash_sqlite.py tests/test_crash_postgres.py \
 		tests/test_power_cut.py tests/test_full_disk.py
 
+sigterm: $(STAMP) demo ## the service stopped under load, TIMES=100 times: no request may be lost
+	$(BIN)/python -m benchmarks.sigterm --artifacts '$(KINDRED_ARTIFACTS)' --times $(TIMES)
+
+soak: $(STAMP) demo ## mixed load for SECONDS=3600: memory, threads and file descriptors have to stay flat
+	$(BIN)/python -m benchmarks.soak --artifacts '$(KINDRED_ARTIFACTS)' --seconds $(SECONDS)
+
 check: $(STAMP) ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,6 +94,24 @@ lock: $(if $(wildcard $(BIN)/python),,$(STAMP)) ## new requirements/*.lock after
 	compile dev --extra postgres --extra training --extra report --extra dev; \
 	compile run --extra postgres --extra training -c requirements/dev.lock; \
 	compile sentence --all-extras -c requirements/dev.lock
+
+# An environment of their own: what these two need is no part of what they look at. torch stands in no lock.
+AUDIT := .venv/tools/audit-2.10.1-7.5.0
+$(AUDIT):
+	$(PYTHON) -m venv .venv/tools
+	.venv/tools/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+everything = { cat requirements/run.lock; sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml; }
+
+# --strict: a package that could not be looked up is an error and not a silence.
+audit: $(AUDIT) ## known vulnerabilities of what the image holds (asks PyPI; AUDIT_SERVICE=osv: osv.dev)
+	@in=$$(mktemp); trap 'rm -f "$$in"' EXIT; $(everything) | sed 's/ \\$$//; /^ *--hash/d' >"$$in"; \
+	.venv/tools/bin/pip-audit --strict --disable-pip --no-deps -s $(AUDIT_SERVICE) -r "$$in" $(AUDIT_ARGS)
+
+sbom: $(AUDIT) ## sbom.json: what the image holds, as CycloneDX
+	@$(everything) | .venv/tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-format JSON --output-reproducible -o sbom.json -
+	@echo sbom.json
 
 clean: ## remove .venv and caches; artifacts/ and var/ stay
 	rm -rf .venv build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,6 +3,9 @@
 # trains one on the synthetic demo data set.
 set -eu
 
+if [ "$*" = "python -m service" ]; then
+  python -m service --check # a setting that is refused is refused before anything is trained
+fi
 if [ "$*" = "python -m service" ] && [ ! -e "$KINDRED_ARTIFACTS/current" ] && [ ! -e "$KINDRED_ARTIFACTS/manifest.json" ]; then
   echo "No artifact in $KINDRED_ARTIFACTS: training one on the demo data set (synthetic), about a minute."
   # A shell that is process 1 passes no signals on; without this, `docker stop` would wait for the training.

@@ -18,11 +18,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     refused.
     """
     given = {name: value for name, value in vars(_parse(arguments)).items() if value is not None}
+    only_check = given.pop("check")
     try:
         settings = Settings(**given)
     except ValidationError as error:
         complain(error)
         return 2
+    if only_check:
+        return _check(settings)
     # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
 
@@ -45,6 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if server.started else 3
 
 
+def _check(settings: Settings) -> int:
+    """Exit code 0 when the settings and the keys would let the service start."""
+    from service.keys import BadKeys, read_keys
+
+    if settings.keys is not None:
+        try:
+            read_keys(settings.keys)
+        except BadKeys as error:
+            print(f"KINDRED_KEYS: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
 def _say_open(settings: Settings) -> None:
     log = logging.getLogger("kindred.service")
     if settings.is_loopback:
@@ -65,6 +81,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--database-url",
         help="registry of added items (KINDRED_DATABASE_URL, default sqlite:///./var/registry.db)",
     )
+    parser.add_argument("--check", action="store_true", help="only say whether the settings and the keys can be used")
     return parser.parse_args(arguments)
 
 

@@ -81,7 +81,7 @@ def create_app(
             allow_headers=("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
             expose_headers=("Retry-After", "X-Request-ID"),
         )
-    app.add_middleware(Observe, metrics=metrics)
+    app.add_middleware(Observe, metrics=metrics, routes=app.routes)
     for error in (RequestValidationError, HTTPException, InvalidItem, ServiceError):
         app.add_exception_handler(error, _problem)
     # `similar` has to be found before the item of a path that ends in it.

@@ -49,6 +49,13 @@ class Metrics:
         )
         for strategy in ("model", "popularity"):
             self._recommendations.labels(strategy)
+        self._recommended = Counter(
+            "kindred_recommended_items",
+            "Items recommended, by kind: cold (without an ID embedding of their own), trained",
+            ("kind",),
+            registry=self.registry,
+        )
+        self._kinds = {cold: self._recommended.labels("cold" if cold else "trained") for cold in (False, True)}
         self._writes = Counter(
             "kindred_item_writes",
             "Items written, by outcome: created, unchanged, replaced, deleted, refused",
@@ -76,6 +83,10 @@ class Metrics:
         self._recall.set(recall)
         self._ready.set(1)
 
+    def stopping(self) -> None:
+        """No more requests are wanted."""
+        self._ready.set(0)
+
     def unwatch(self) -> None:
         """The engine is going away."""
         self._ready.set(0)
@@ -91,8 +102,11 @@ class Metrics:
     def observe_refusal(self, reason: str) -> None:
         self._refusals.labels(reason).inc()
 
-    def observe_recommendation(self, strategy: str) -> None:
+    def observe_recommendation(self, strategy: str, items: int = 0, cold: int = 0) -> None:
+        """Count one answer, of so many items, and how many of these are cold."""
         self._recommendations.labels(strategy).inc()
+        self._kinds[False].inc(items - cold)
+        self._kinds[True].inc(cold)
 
     def observe_write(self, outcome: str, percentile: float | None = None) -> None:
         """Count one write; `percentile` is that of an item whose text was tokenized for it."""

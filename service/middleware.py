@@ -11,16 +11,19 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import shorten
 from service.keys import redact
 from service.metrics import Metrics
 from service.problems import Problem
+from service.route_names import RouteNames
 
 log = logging.getLogger("kindred.access")
 errors_log = logging.getLogger("kindred.errors")
@@ -31,9 +34,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 class Observe:
     """Outermost: gives each request its id, answers what nobody caught, then logs and counts it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
         self.app = app
         self.metrics = metrics
+        self._names = RouteNames(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,7 +73,8 @@ class Observe:
                 self._record(scope, request_id, status, seconds)
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        # What was refused at the door, or for its length, was never routed.
+        route = getattr(scope.get("route"), "path", None) or self._names.of(scope["method"], scope["path"])
         self.metrics.observe_request(scope["method"], route, status, seconds)
         key = {"key": scope["key_id"]} if "key_id" in scope else {}
         log.info(

@@ -25,8 +25,8 @@ from service.responses import (
     SimilarResponse,
     VersionResponse,
 )
-from service.results import IndexState, Probe, RecommendBatch, RecommendEntry, Version
-from service.runtime import EngineDep, ReadyDep, RuntimeDep
+from service.results import IndexState, Probe, Recommendation, RecommendBatch, RecommendEntry, Version
+from service.runtime import ReadyDep, Runtime, RuntimeDep
 from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
 from service.scopes import OPEN, needs
 from service.settings import Settings
@@ -56,8 +56,13 @@ async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
         result = engine.recommend(body)
     else:
         result = await runtime.heavy(partial(engine.recommend, body))
-    runtime.metrics.observe_recommendation(result.strategy)
+    _observe(runtime, result)
     return answer(result)
+
+
+def _observe(runtime: Runtime, result: Recommendation) -> None:
+    cold = sum(item.cold for item in result.items)
+    runtime.metrics.observe_recommendation(result.strategy, len(result.items), cold)
 
 
 def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
@@ -84,7 +89,7 @@ async def recommend_batch(body: RecommendBatchRequest, request: Request, runtime
     for entry in checked:
         if isinstance(entry, RecommendRequest):
             result = next(results)
-            runtime.metrics.observe_recommendation(result.strategy)
+            _observe(runtime, result)
             entries.append(RecommendEntry(200, result))
         else:
             problem = of_error(entry)
@@ -133,8 +138,11 @@ async def livez() -> Response:
 
 
 @probe_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"), openapi_extra=OPEN)
-async def readyz(engine: EngineDep) -> Response:
+async def readyz(runtime: RuntimeDep) -> Response:
     """200 when recommendations are answered; else 503 with the reason."""
+    if runtime.stopping:
+        raise NotReady("stopping: send nothing more; what is under way is finished")
+    engine = runtime.ready()
     return answer(Probe("ready", engine.artifact.version))
 
 

@@ -39,6 +39,7 @@ class Runtime:
         self.metrics = metrics
         self.engine: Engine | None = None
         self.failure: str | None = None
+        self.stopping = False
         self._heavy = anyio.CapacityLimiter(_HEAVY)
         self._writes = anyio.CapacityLimiter(_WRITES)
         self._loading: asyncio.Task[None] | None = None
@@ -111,6 +112,11 @@ class Runtime:
                 pause = min(2 * pause, _PAUSE_MAX)
             else:
                 return None
+
+    def stop(self) -> None:
+        """Say that the service is going away; what comes is answered as before."""
+        self.stopping = True
+        self.metrics.stopping()
 
     async def end(self) -> None:
         """Wait for the loading, if it still runs, and let go of everything."""

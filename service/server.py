@@ -6,14 +6,14 @@ import socket
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.settings import Settings
+from service.stopping import StoppingHttp, StoppingServer
 
 HEAD_MAX = 64 * 1024  # bytes of a request line and headers; an item id of 256 characters takes 3 KiB at most
 
 
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(StoppingHttp):
     """Refuses a request whose head does not end within `HEAD_MAX` bytes; httptools alone would collect any
     amount.
     """
@@ -40,7 +40,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_complete()
 
 
-class Server(uvicorn.Server):
+class Server(StoppingServer):
     """Says on standard output where the service and its documentation are, once it listens. A browser that opens the
     documentation has no key, so with keys it is not named.
     """

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     )
     threads: int = Field(1, ge=1, le=256, description="threads of one computation (torch and FAISS)")
     keep_alive: int = Field(30, ge=1, le=3600, description="seconds an idle connection is kept open")
+    drain: float = Field(2.0, ge=0, le=300, description="seconds after SIGTERM that requests are still taken")
     shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds requests in flight get to finish at SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

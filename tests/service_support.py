@@ -146,6 +146,7 @@ def make_settings(root: Path, folder: Path, **changes: Any) -> Settings:
         "artifacts": root,
         "database_url": f"sqlite:///{folder}/registry.db",
         "port": 0,
+        "drain": 0,
         "shutdown_grace": 5,
     }
     return Settings(**(values | changes))

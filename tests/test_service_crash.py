@@ -156,6 +156,39 @@ def test_open_beyond_loopback_has_to_be_said(root: Path, tmp_path: Path) -> None
     assert "KINDRED_OPEN=true" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        ({"KINDRED_HOST": "0.0.0.0"}, 2, "KINDRED_OPEN: 0.0.0.0 can be reached"),
+        ({"KINDRED_HOST": "0.0.0.0", "KINDRED_KEYS": "/none.json"}, 2, "KINDRED_KEYS: /none.json: cannot be read"),
+        ({"KINDRED_HOST": "0.0.0.0", "KINDRED_OPEN": "true"}, 0, ""),
+    ],
+)
+def test_a_container_refuses_its_settings_before_it_trains(
+    tmp_path: Path, settings: dict[str, str], code: int, said: str
+) -> None:
+    """The entrypoint, with a `python` that only notes what else than the check it is asked for."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(
+        f'#!/bin/sh\nif [ "$3" = --check ]; then exec {sys.executable} "$@"; fi\necho "$*" >>"{tmp_path}/asked"\n'
+    )
+    python.chmod(0o755)
+    environment = environment_of(tmp_path / "nothing", tmp_path, **settings)
+    environment["PATH"] = f"{tmp_path}/bin:{environment['PATH']}"
+    done = subprocess.run(
+        ["sh", "scripts/entrypoint.sh", "python", "-m", "service"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr.startswith(said)) == (code, True), done.stderr
+    asked = (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
+    assert [line.split()[1] for line in asked] == ([] if code else ["training", "service"])
+
+
 def test_keys_that_cannot_be_used_are_an_error(root: Path, tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text('[{"id": "a"}]')
     done = run(environment_of(root, tmp_path, KINDRED_KEYS=str(tmp_path / "keys.json")))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from service import logs
+from service import keys, logs
 from service.engine import Engine
 from service.metrics import Metrics
 from service.registry import Registry
@@ -201,6 +201,8 @@ def test_metrics_count_what_happened(client: Client) -> None:
         'kindred_recommendations_total{strategy="model"} 1.0',
         'kindred_recommendations_total{strategy="popularity"} 2.0',
         'kindred_requests_total{method="POST",route="/recommend",status="200"} 3.0',
+        'kindred_recommended_items_total{kind="trained"} 30.0',
+        'kindred_recommended_items_total{kind="cold"} 0.0',
         'kindred_requests_total{method="GET",route="/items/{item_id:path}",status="200"} 1.0',
         'kindred_requests_total{method="GET",route="unmatched",status="404"} 1.0',
         'kindred_request_seconds_count{method="POST",route="/recommend"} 3.0',
@@ -250,3 +252,32 @@ def test_a_log_line_holds_the_traceback() -> None:
     entry = json.loads(logs.JsonFormatter().format(record))
     assert (entry["level"], entry["message"]) == ("error", "it failed")
     assert "ValueError: broken" in entry["traceback"]
+
+
+def test_what_is_refused_at_the_door_is_counted_for_its_route(root: Path, tmp_path: Path) -> None:
+    keys.create(tmp_path / "keys.json", "test", "read")
+    with serving(make_settings(root, tmp_path, keys=tmp_path / "keys.json")) as client:
+        client.get("/items/a/similar")
+        client.get("/items/a/b")
+        client.delete("/metrics")
+        client.get("/nowhere")
+        client.key = keys.create(tmp_path / "keys.json", "operator", "admin")
+        end = time.monotonic() + 20
+        while client.get("/version").status != 200:  # the file is looked at once a second
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        text = client.get("/metrics").body.decode()
+    for method, route in [
+        ("GET", "/items/{item_id:path}/similar"),
+        ("GET", "/items/{item_id:path}"),
+        ("DELETE", "/metrics"),
+        ("GET", "unmatched"),
+    ]:
+        assert f'kindred_requests_total{{method="{method}",route="{route}",status="401"}} 1.0' in text
+
+
+def test_a_body_that_is_too_long_is_counted_for_its_route(root: Path, tmp_path: Path) -> None:
+    with serving(make_settings(root, tmp_path, body_max=1024)) as client:
+        assert client.post("/recommend", {"history": ["x" * 2000]}).status == 413
+        text = client.get("/metrics").body.decode()
+    assert 'kindred_requests_total{method="POST",route="/recommend",status="413"} 1.0' in text

@@ -1,0 +1,149 @@
+"""`python -m service.backup FILE`: copy a registry in SQLite while it is written; with `--restore`, put a copy back.
+
+For a registry in PostgreSQL there are `pg_dump` and `pg_restore`: docs/operations.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from service.database import Database, parse_url
+from service.errors import ServiceError
+from service.schema import prepare
+from service.settings import Settings, complain
+
+
+class BadBackup(Exception):
+    """Nothing was copied; the message says why."""
+
+
+def save(registry: Path, target: Path, timeout: float) -> int:
+    """Copy a registry as it is at one moment to a new file; the number of its rows. The copy is checked, on disk, and
+    there as a whole or not at all. Raises BadBackup.
+
+    Writers wait meanwhile, up to their KINDRED_DATABASE_TIMEOUT: in steps, which would let them in between, SQLite
+    begins anew with each of their commits.
+    """
+    if target.exists():
+        raise BadBackup(f"{target} exists already")
+    if not registry.is_file():
+        raise BadBackup(f"there is no registry at {registry}")
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise BadBackup(f"{target} cannot be written: {error.strerror}") from error
+    os.close(descriptor)
+    partial = Path(name)
+    try:
+        rows = _copy(registry, partial, timeout)
+        _sync(partial)
+        os.link(partial, target)  # unlike a renaming, it replaces nothing that has come into being meanwhile
+        _sync(target.parent)
+    except FileExistsError as error:
+        raise BadBackup(f"{target} exists already") from error
+    finally:
+        partial.unlink()
+    return rows
+
+
+def restore(source: Path, registry: Path, timeout: float) -> int:
+    """Replace what a registry holds by a copy, in one transaction; the number of its rows. Raises BadBackup, and then
+    nothing has changed. A service that runs sees it after a restart: stop it before.
+    """
+    if not source.is_file():
+        raise BadBackup(f"there is no file {source}")
+    _rows(source)
+    try:
+        database = Database(f"sqlite:///{source.resolve()}", timeout)
+        try:
+            prepare(database, migrate=False)
+        finally:
+            database.close()
+    except ServiceError as error:
+        raise BadBackup(f"{source}: {error}") from error
+    registry.parent.mkdir(parents=True, exist_ok=True)
+    return _copy(source, registry, timeout)
+
+
+def _copy(source: Path, target: Path, timeout: float) -> int:
+    try:
+        with (
+            closing(sqlite3.connect(source, timeout=timeout)) as reading,
+            closing(sqlite3.connect(target, timeout=timeout)) as writing,
+        ):
+            writing.execute("PRAGMA synchronous=EXTRA")
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock that keeps the moment
+            reading.backup(writing)
+    except sqlite3.Error as error:
+        raise BadBackup(f"{source} could not be copied to {target}: {error}") from error
+    return _rows(target)
+
+
+def _rows(path: Path) -> int:
+    """Raises BadBackup for a file that is damaged or no registry."""
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            (found,) = connection.execute("PRAGMA integrity_check").fetchone()
+            if found != "ok":
+                raise BadBackup(f"{path} is damaged: {found}")
+            (rows,) = connection.execute("SELECT count(*) FROM kindred_items").fetchone()
+    except sqlite3.Error as error:
+        raise BadBackup(f"{path} is no registry: {error}") from error
+    return int(rows)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _file_of(url: str) -> Path:
+    parsed = parse_url(url)
+    if not parsed.drivername.startswith("sqlite"):
+        raise BadBackup('the registry is in PostgreSQL: use pg_dump and pg_restore (docs/operations.md, "Runbook")')
+    if not parsed.database or parsed.database == ":memory:":
+        raise BadBackup("the registry is in memory: there is no file")
+    return Path(parsed.database)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0: copied. 1: not. 2: a setting is refused."""
+    parser = argparse.ArgumentParser(prog="python -m service.backup", description="Copy the registry, or put it back.")
+    parser.add_argument("file", type=Path, help="the copy")
+    parser.add_argument("--restore", action="store_true", help="replace the registry by the copy")
+    parser.add_argument("--database-url", help="the registry (KINDRED_DATABASE_URL)")
+    given = parser.parse_args(arguments)
+    try:
+        settings = Settings(**({"database_url": given.database_url} if given.database_url else {}))
+    except ValidationError as error:
+        complain(error)
+        return 2
+    try:
+        registry = _file_of(settings.database_url)
+        if given.restore:
+            rows = restore(given.file, registry, settings.database_timeout)
+        else:
+            rows = save(registry, given.file, settings.database_timeout)
+    except (BadBackup, ServiceError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    of, to = (given.file, registry) if given.restore else (registry, given.file)
+    print(f"{of} -> {to}: {rows} rows, integrity checked")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
