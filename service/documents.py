@@ -31,18 +31,20 @@ _STATUS = {
     "unauthorized": 401,
     "forbidden": 403,
     "item-not-found": 404,
+    "request-timeout": 408,
     "item-conflict": 409,
     "body-too-large": 413,
     "unsupported-media-type": 415,
     "invalid-request": 422,
     "rate-limited": 429,
+    "headers-too-large": 431,
     "not-ready": 503,
     "registry-full": 507,
 }
 READ = ("invalid-request", "not-ready")
-READ_BODY = (*READ, "invalid-json", "body-too-large", "unsupported-media-type")
+READ_BODY = (*READ, "invalid-json", "request-timeout", "body-too-large", "unsupported-media-type")
 WRITE_BODY = (*READ_BODY, "registry-full")
-GUARDED = ("unauthorized", "forbidden", "rate-limited")
+GUARDED = ("unauthorized", "forbidden", "rate-limited", "headers-too-large")
 
 ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1"])]
 
@@ -60,6 +62,21 @@ def problems(*types: str) -> dict[int | str, dict[str, Any]]:
             },
         }
         for type_ in types
+    }
+
+
+def next_steps() -> dict[str, Any]:
+    """OpenAPI `links` of an answer that is an item: what can be asked about it."""
+    item_id = "$response.body#/item_id"
+    path = {"item_id": item_id}
+    return {
+        "links": {
+            "read": {"operationId": "read_item", "parameters": path},
+            "replace": {"operationId": "put_item", "parameters": path},
+            "delete": {"operationId": "delete_item", "parameters": path},
+            "similar": {"operationId": "similar", "parameters": path},
+            "recommend": {"operationId": "recommend", "requestBody": {"history": [item_id]}},
+        }
     }
 
 

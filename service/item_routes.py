@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item
-from service.documents import GUARDED, READ, WRITE_BODY, ItemId, answer, problems, text
+from service.documents import GUARDED, READ, WRITE_BODY, ItemId, answer, next_steps, problems, text
 from service.engine import Engine
 from service.errors import ServiceError, UnknownItem
 from service.limits import accept_item, check_batch
@@ -34,6 +34,7 @@ from service.strict_json import StrictRoute
 router = APIRouter(route_class=StrictRoute, tags=["items"], responses=problems(*GUARDED))
 
 _EXPORT_CHUNK = 256  # items written to the stream at once
+_WRITTEN_LINKS = next_steps()
 _CREATED = {"created": 201, "unchanged": 200, "replaced": 200}
 
 SourceQuery = Annotated[
@@ -50,7 +51,8 @@ SourceQuery = Annotated[
     status_code=201,
     response_model=ItemRegistered,
     responses={
-        200: {"description": "The same item is registered already", "model": ItemRegistered},
+        200: {"description": "The same item is registered already", "model": ItemRegistered, **_WRITTEN_LINKS},
+        201: _WRITTEN_LINKS,
         **problems("item-conflict", *WRITE_BODY),
     },
     openapi_extra=needs("write"),
@@ -168,7 +170,8 @@ async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
     "/items/{item_id:path}",
     response_model=ItemRegistered,
     responses={
-        201: {"description": "The item is new", "model": ItemRegistered},
+        200: _WRITTEN_LINKS,
+        201: {"description": "The item is new", "model": ItemRegistered, **_WRITTEN_LINKS},
         **problems(*WRITE_BODY),
     },
     openapi_extra=needs("write"),
