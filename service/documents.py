@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import TypeAdapter
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from service.problems import MEDIA_TYPE, TITLES, Problem
@@ -45,6 +46,23 @@ READ = ("invalid-request", "not-ready")
 READ_BODY = (*READ, "invalid-json", "request-timeout", "body-too-large", "unsupported-media-type")
 WRITE_BODY = (*READ_BODY, "registry-full")
 GUARDED = ("unauthorized", "forbidden", "rate-limited", "headers-too-large")
+
+
+class AnyText(Convertor[str]):
+    """A path parameter that is all the rest, line feeds too: `path` drops one at the end, and `/items/a%0A` would be
+    the item `a`.
+    """
+
+    regex = r"(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", AnyText())
 
 ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1"])]
 

@@ -156,7 +156,7 @@ def _lines(items: Iterator[Item]) -> Iterator[bytes]:
 
 
 @router.get(
-    "/items/{item_id:path}",
+    "/items/{item_id:text}",
     response_model=ItemPublic,
     responses=problems("item-not-found", *READ),
     openapi_extra=needs("read"),
@@ -167,7 +167,7 @@ async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
 
 
 @router.put(
-    "/items/{item_id:path}",
+    "/items/{item_id:text}",
     response_model=ItemRegistered,
     responses={
         200: _WRITTEN_LINKS,
@@ -183,7 +183,7 @@ async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Res
 
 
 @router.delete(
-    "/items/{item_id:path}",
+    "/items/{item_id:text}",
     status_code=204,
     response_class=Response,
     responses=problems("item-not-found", *READ, "registry-full"),

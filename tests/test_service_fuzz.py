@@ -113,7 +113,7 @@ def says_more(value: object, status: int = 200) -> Response:
 @pytest.mark.parametrize(
     ("planted", "place", "said"),
     [
-        (fails, "service.engine.Engine.similar", "Server error"),
+        (fails, "service.engine.Engine.recommend", "Server error"),
         (says_more, "service.routes.answer", "Response violates schema"),
         (lambda value, status=200: Response(b"1", 202), "service.routes.answer", "Undocumented HTTP status code"),
         (lambda value, status=200: Response(b"1", 200), "service.routes.answer", "Missing Content-Type"),
@@ -125,6 +125,7 @@ def test_a_planted_failure_is_found_and_the_report_says_how_to_replay_it(
     with serving(make_settings(root, tmp_path)) as client:
         monkeypatch.setattr(place, planted)
         with pytest.raises(AssertionError) as caught:
-            fuzz(client, tmp_path, *SHORT, "--include-path", "/items/{item_id}/similar")
+            fuzz(client, tmp_path, "--phases", "examples", *SHORT, "--include-path", "/recommend")
     assert said in str(caught.value)
-    assert f"curl -X GET {client.url}/items/" in str(caught.value).replace("'", "")
+    assert "curl -X POST" in str(caught.value)
+    assert f"{client.url}/recommend" in str(caught.value)

@@ -201,7 +201,7 @@ def test_metrics_count_what_happened(client: Client) -> None:
         'kindred_recommendations_total{strategy="model"} 1.0',
         'kindred_recommendations_total{strategy="popularity"} 2.0',
         'kindred_requests_total{method="POST",route="/recommend",status="200"} 3.0',
-        'kindred_requests_total{method="GET",route="/items/{item_id:path}",status="200"} 1.0',
+        'kindred_requests_total{method="GET",route="/items/{item_id:text}",status="200"} 1.0',
         'kindred_requests_total{method="GET",route="unmatched",status="404"} 1.0',
         'kindred_request_seconds_count{method="POST",route="/recommend"} 3.0',
         'kindred_item_writes_total{outcome="created"} 1.0',
