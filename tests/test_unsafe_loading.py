@@ -83,6 +83,11 @@ def _names(node: ast.AST, aliases: dict[str, str]) -> Iterator[str]:
             yield f"{_dotted(node.args[0], aliases)}.{said[0]}"
 
 
+def _texts(call: ast.Call) -> list[str]:
+    values = (argument.value for argument in call.args if isinstance(argument, ast.Constant))
+    return [value for value in values if isinstance(value, str)]
+
+
 def _is_false(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is False
 
