@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     filter_max: int = Field(100, ge=1, le=10_000, description="most values in a filter, over all its attributes")
     batch_max: int = Field(256, ge=1, le=10_000, description="most entries of one batch")
     body_max: int = Field(8 * 2**20, ge=1024, le=2**30, description="most bytes of a request body")
-    bodies_max: int = Field(64 * 2**20, ge=1024, le=2**36, description="most bytes of all large bodies held at a time")
+    bodies_max: int = Field(32 * 2**20, ge=1024, le=2**36, description="most bytes of all large bodies held at a time")
     text_max: int = Field(20_000, ge=1, le=10**7, description="most characters of an item's text, all fields together")
     categories_max: int = Field(64, ge=0, le=10_000, description="most categories of an item")
     attributes_max: int = Field(64, ge=0, le=10_000, description="most attributes of an item")
