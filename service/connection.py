@@ -19,6 +19,7 @@ log = logging.getLogger("kindred.connection")
 HEAD_MAX = 64 * 1024  # bytes of a request line and headers; an item id of 256 characters takes 3 KiB at most
 PIPELINE_MAX = 16  # requests that wait for the one before them on the same connection; clients of today send none
 BODY_RATE = 16 * 1024  # bytes a second; each as many that came give a body another second
+LAG = 0.1  # seconds
 RESERVE = 32  # connections beyond the most, kept for probes
 
 
@@ -49,7 +50,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._unread = 0  # bytes that came since the last that were part of a body
         self._body = 0
-        self._began = 0.0
+        self._began = self._due = 0.0
+        self._excused = False
         self._slow: TimerHandle | None = None
         self._stuck: TimerHandle | None = None
         self._crowded = False
@@ -117,7 +119,12 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _set_timer(self) -> None:
         self._began = self.loop.time()
-        self._slow = self.loop.call_later(self._timeout, self._look)
+        self._excused = False
+        self._look_in(self._timeout)
+
+    def _look_in(self, seconds: float) -> None:
+        self._due = self.loop.time() + seconds
+        self._slow = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         """The time of a request is over, unless its body may take longer or it is we who do not read it."""
@@ -126,15 +133,19 @@ class BoundedHttp(HttpToolsProtocol):
         wait = self._began + allowed - self.loop.time()
         if self.transport.is_closing():
             self.transport.abort()
+        elif self.loop.time() - self._due > LAG and not self._excused:
+            # The loop was held up: what the client sent in time may lie there unread.
+            self._excused = True
+            self._look_in(min(1.0, self._timeout))
         elif self.flow.read_paused or (answering and (self._in_head or self.cycle.response_started)):
-            self._slow = self.loop.call_later(self._timeout, self._look)
+            self._look_in(self._timeout)
         elif answering and wait > 0:
-            self._slow = self.loop.call_later(min(wait, self._timeout), self._look)
+            self._look_in(min(wait, self._timeout))
         elif answering and "late" not in self.cycle.scope:
             # The app waits for the body: it is woken, and answers (`BodyLimit`).
             self.cycle.scope["late"] = True  # type: ignore[typeddict-unknown-key]
             self.cycle.message_event.set()
-            self._slow = self.loop.call_later(self._timeout, self._look)
+            self._look_in(self._timeout)
         elif self._reading and self._in_head:
             detail = f"the request's head did not come in within {self._timeout:g} s"
             self._refuse(Problem("request-timeout", 408, detail))

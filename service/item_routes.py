@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from model.items import InvalidItem, Item
+from model.items import InvalidItem, Item, check_item_id
 from service.documents import GUARDED, READ, WRITE_BODY, ItemId, answer, next_steps, problems, text
 from service.engine import Engine
 from service.errors import ServiceError, UnknownItem
@@ -191,6 +191,10 @@ async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Res
 )
 async def delete_item(item_id: ItemId, runtime: ReadyDep) -> Response:
     """Serve an item no more. One of the catalogue stays away after a restart too."""
+    try:
+        check_item_id(item_id)
+    except InvalidItem:
+        raise UnknownItem(item_id) from None  # PostgreSQL cannot even be asked for some that can be no id
     await runtime.writing(partial(runtime.ready().delete, item_id))
     runtime.metrics.observe_write("deleted")
     return Response(status_code=204)

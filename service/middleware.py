@@ -119,10 +119,19 @@ class BodyLimit:
             await problem.response(Request(scope))(scope, receive, send)
             return
         received = held = 0
+        answering = False
+
+        async def noted(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
 
         async def counted() -> Message:
             nonlocal received, held
             message = await receive()
+            if message["type"] == "http.request" and answering:
+                # Of a request whose answer is under way the body is of no use: too late to refuse, and not kept.
+                return {**message, "body": b""}
             if message["type"] == "http.request":
                 if "late" in scope:  # the connection says so
                     detail = f"the body did not come in within its time; {received} bytes did"
@@ -139,7 +148,7 @@ class BodyLimit:
             return message
 
         try:
-            await self.app(scope, counted, send)
+            await self.app(scope, counted, noted)
         finally:
             self._held -= held
 
