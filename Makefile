@@ -54,8 +54,10 @@ test: $(STAMP) ## the tests
 	@sh scripts/install-postgres.sh
 	$(BIN)/python -m pytest $(ARGS)
 
-fuzz: $(STAMP) ## 10,000 damaged artifacts, all to be refused
+fuzz: $(STAMP) ## 10,000 damaged artifacts, 50,000 requests made up by Schemathesis on each database: hours
+	@sh scripts/install-postgres.sh
 	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/test_artifact_damage.py
+	KINDRED_FUZZ_CASES=50000 $(BIN)/python -m pytest -s tests/test_service_fuzz.py tests/test_service_nasty.py
 
 KILLS ?= 1000
 crash: $(STAMP) ## kills in the middle of writes: 1,000 on SQLite, 250 with PostgreSQL; 50 power cuts; a full disk

@@ -6,10 +6,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -21,7 +23,7 @@ from service.errors import RegistryError, ServiceError
 from service.guard import Guard
 from service.key_ring import KeyRing
 from service.metrics import Metrics
-from service.middleware import BodyLimit, Observe
+from service.middleware import BodyLimit, LastPlaces, Observe
 from service.problems import of_error
 from service.rate_limit import RateLimit
 from service.runtime import Runtime
@@ -63,12 +65,13 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=attrgetter("name"),  # short operation ids, which links can name
         openapi_url=None,  # FastAPI's own routes of the document declare no scope
         # The metrics and the access log are the app's own; FastAPI would look for exporters at every request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     # The last added is the outermost: a body that is refused is observed too.
-    app.add_middleware(BodyLimit, limit=settings.body_max)
+    app.add_middleware(BodyLimit, limit=settings.body_max, together=settings.bodies_max)
     if keys is not None or settings.rate_limit:
         limits = partial(RateLimit, settings.rate_limit, settings.rate_burst, clock) if settings.rate_limit else None
         app.add_middleware(Guard, routes=app.routes, metrics=metrics, keys=keys, limits=limits, now=now)
@@ -81,6 +84,7 @@ def create_app(
             allow_headers=("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
             expose_headers=("Retry-After", "X-Request-ID"),
         )
+    app.add_middleware(LastPlaces)
     app.add_middleware(Observe, metrics=metrics, routes=app.routes)
     for error in (RequestValidationError, HTTPException, InvalidItem, ServiceError):
         app.add_exception_handler(error, _problem)
@@ -96,4 +100,13 @@ async def _problem(request: Request, error: Exception) -> Response:
     if isinstance(error, RegistryError):
         raise error  # no fault of the caller's and no passing one: answered as 500 and logged in full
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))  # the framework names those of one route alone
     return of_error(error).response(request, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What may be asked of the path, by all routes that it fits."""
+    path = request.scope["path"]
+    routes = iter_route_contexts(request.app.routes)
+    return {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import TypeAdapter
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from service.problems import MEDIA_TYPE, TITLES, Problem
@@ -31,18 +32,37 @@ _STATUS = {
     "unauthorized": 401,
     "forbidden": 403,
     "item-not-found": 404,
+    "request-timeout": 408,
     "item-conflict": 409,
     "body-too-large": 413,
     "unsupported-media-type": 415,
     "invalid-request": 422,
     "rate-limited": 429,
+    "headers-too-large": 431,
     "not-ready": 503,
     "registry-full": 507,
 }
 READ = ("invalid-request", "not-ready")
-READ_BODY = (*READ, "invalid-json", "body-too-large", "unsupported-media-type")
+READ_BODY = (*READ, "invalid-json", "request-timeout", "body-too-large", "unsupported-media-type")
 WRITE_BODY = (*READ_BODY, "registry-full")
-GUARDED = ("unauthorized", "forbidden", "rate-limited")
+GUARDED = ("unauthorized", "forbidden", "rate-limited", "headers-too-large")
+
+
+class AnyText(Convertor[str]):
+    """A path parameter that is all the rest, line feeds too: `path` drops one at the end, and `/items/a%0A` would be
+    the item `a`.
+    """
+
+    regex = r"(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", AnyText())
 
 ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1"])]
 
@@ -60,6 +80,21 @@ def problems(*types: str) -> dict[int | str, dict[str, Any]]:
             },
         }
         for type_ in types
+    }
+
+
+def next_steps() -> dict[str, Any]:
+    """OpenAPI `links` of an answer that is an item: what can be asked about it."""
+    item_id = "$response.body#/item_id"
+    path = {"item_id": item_id}
+    return {
+        "links": {
+            "read": {"operationId": "read_item", "parameters": path},
+            "replace": {"operationId": "put_item", "parameters": path},
+            "delete": {"operationId": "delete_item", "parameters": path},
+            "similar": {"operationId": "similar", "parameters": path},
+            "recommend": {"operationId": "recommend", "requestBody": {"history": [item_id]}},
+        }
     }
 
 

@@ -15,8 +15,8 @@ from fastapi import APIRouter, Query, Request
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from model.items import InvalidItem, Item
-from service.documents import GUARDED, READ, WRITE_BODY, ItemId, answer, problems, text
+from model.items import InvalidItem, Item, check_item_id
+from service.documents import GUARDED, READ, WRITE_BODY, ItemId, answer, next_steps, problems, text
 from service.engine import Engine
 from service.errors import ServiceError, UnknownItem
 from service.limits import accept_item, check_batch
@@ -34,6 +34,7 @@ from service.strict_json import StrictRoute
 router = APIRouter(route_class=StrictRoute, tags=["items"], responses=problems(*GUARDED))
 
 _EXPORT_CHUNK = 256  # items written to the stream at once
+_WRITTEN_LINKS = next_steps()
 _CREATED = {"created": 201, "unchanged": 200, "replaced": 200}
 
 SourceQuery = Annotated[
@@ -50,7 +51,8 @@ SourceQuery = Annotated[
     status_code=201,
     response_model=ItemRegistered,
     responses={
-        200: {"description": "The same item is registered already", "model": ItemRegistered},
+        200: {"description": "The same item is registered already", "model": ItemRegistered, **_WRITTEN_LINKS},
+        201: _WRITTEN_LINKS,
         **problems("item-conflict", *WRITE_BODY),
     },
     openapi_extra=needs("write"),
@@ -154,7 +156,7 @@ def _lines(items: Iterator[Item]) -> Iterator[bytes]:
 
 
 @router.get(
-    "/items/{item_id:path}",
+    "/items/{item_id:text}",
     response_model=ItemPublic,
     responses=problems("item-not-found", *READ),
     openapi_extra=needs("read"),
@@ -165,10 +167,11 @@ async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
 
 
 @router.put(
-    "/items/{item_id:path}",
+    "/items/{item_id:text}",
     response_model=ItemRegistered,
     responses={
-        201: {"description": "The item is new", "model": ItemRegistered},
+        200: _WRITTEN_LINKS,
+        201: {"description": "The item is new", "model": ItemRegistered, **_WRITTEN_LINKS},
         **problems(*WRITE_BODY),
     },
     openapi_extra=needs("write"),
@@ -180,7 +183,7 @@ async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Res
 
 
 @router.delete(
-    "/items/{item_id:path}",
+    "/items/{item_id:text}",
     status_code=204,
     response_class=Response,
     responses=problems("item-not-found", *READ, "registry-full"),
@@ -188,6 +191,10 @@ async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Res
 )
 async def delete_item(item_id: ItemId, runtime: ReadyDep) -> Response:
     """Serve an item no more. One of the catalogue stays away after a restart too."""
+    try:
+        check_item_id(item_id)
+    except InvalidItem:
+        raise UnknownItem(item_id) from None  # PostgreSQL cannot even be asked for some that can be no id
     await runtime.writing(partial(runtime.ready().delete, item_id))
     runtime.metrics.observe_write("deleted")
     return Response(status_code=204)

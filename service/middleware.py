@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: request ids, access log, metrics and the last word on errors; the limit on bodies.
+"""Pure ASGI middleware: request ids, access log, metrics and the last word on errors; limits on bodies; probes first.
 
 Not BaseHTTPMiddleware, which puts a task and two queues between server and handler: about as long as the
 handler.
@@ -28,6 +28,8 @@ from service.route_names import RouteNames
 log = logging.getLogger("kindred.access")
 errors_log = logging.getLogger("kindred.errors")
 
+PROBES = frozenset({"/livez", "/readyz"})
+_SMALL = 64 * 1024  # bytes; bodies up to this size are only as many as there are connections
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -99,16 +101,18 @@ def request_id_of(scope: Scope) -> str:
 
 class BodyLimit:
     """Refuses bodies above `limit` bytes: by Content-Length before anything is read, else while they stream
-    in.
+    in. Refuses too what comes while large bodies of others hold `together` bytes, and what comes too slowly.
 
     What the sender goes on sending after the refusal is read and thrown away by the server, so that an
     ordinary client gets to see the 413 rather than a broken connection; no more than `limit` bytes are ever
     held.
     """
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, together: int) -> None:
         self.app = app
         self.limit = limit
+        self.together = together
+        self._held = 0  # by bodies beyond their first `_SMALL` bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -119,18 +123,53 @@ class BodyLimit:
             problem = Problem("body-too-large", 413, self._detail(f"{shorten(declared, 20)} bytes are declared"))
             await problem.response(Request(scope))(scope, receive, send)
             return
-        received = 0
+        received = held = 0
+        answering = False
+
+        async def noted(message: Message) -> None:
+            nonlocal answering
+            answering = True
+            await send(message)
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, held
             message = await receive()
+            if message["type"] == "http.request" and answering:
+                # Of a request whose answer is under way the body is of no use: too late to refuse, and not kept.
+                return {**message, "body": b""}
             if message["type"] == "http.request":
+                if "late" in scope:  # the connection says so
+                    detail = f"the body did not come in within its time; {received} bytes did"
+                    raise HTTPException(408, detail, {"Connection": "close"})
                 received += len(message.get("body", b""))
                 if received > self.limit:
                     raise HTTPException(413, self._detail(f"more than {self.limit} bytes came"))
+                if received > _SMALL:
+                    self._held += received - _SMALL - held
+                    held = received - _SMALL
+                    if self._held > self.together:
+                        detail = f"bodies of {self.together} bytes are being read already; send it again later"
+                        raise HTTPException(503, detail)
             return message
 
-        await self.app(scope, counted, send)
+        try:
+            await self.app(scope, counted, noted)
+        finally:
+            self._held -= held
 
     def _detail(self, what: str) -> str:
         return f"{what}, a body may have at most {self.limit} bytes"
+
+
+class LastPlaces:
+    """Answers nothing but probes on the connections that are kept for them; the server closes each after its answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope.get("crowded") and scope["path"] not in PROBES:
+            problem = Problem("too-many-connections", 503, "the service has as many connections as it takes")
+            await problem.response(Request(scope))(scope, receive, send)
+            return
+        await self.app(scope, receive, send)

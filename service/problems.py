@@ -26,6 +26,9 @@ TITLES = {
     "invalid-json": "The body is not valid JSON",
     "unsupported-media-type": "The body must be JSON",
     "body-too-large": "The body is too large",
+    "headers-too-large": "The request's line and headers are too large",
+    "request-timeout": "The request took too long to come in",
+    "bad-http": "The request cannot be read",
     "limit-exceeded": "The request asks for more than this service allows",
     "invalid-item": "The item cannot be accepted",
     "item-not-found": "No such item",
@@ -35,6 +38,8 @@ TITLES = {
     "rate-limited": "Too many requests",
     "not-found": "No such resource",
     "method-not-allowed": "The method is not allowed here",
+    "too-many-connections": "Too many connections",
+    "too-many-bodies": "Too many large bodies",
     "not-ready": "The service is not ready",
     "registry-unavailable": "The registry cannot be written now",
     "registry-full": "The registry's disk is full",
@@ -107,8 +112,10 @@ def of_http(error: HTTPException) -> Problem:
         400: "invalid-json",
         404: "not-found",
         405: "method-not-allowed",
+        408: "request-timeout",
         413: "body-too-large",
         415: "unsupported-media-type",
+        503: "too-many-bodies",
     }
     detail = shorten(error.detail, 400)
     return Problem(types.get(error.status_code, "invalid-request"), error.status_code, detail)

@@ -21,7 +21,7 @@ class RouteNames:
         ]
 
     def of(self, method: str, path: str) -> str:
-        """The template, such as `/items/{item_id:path}`; that of another method where this one has none."""
+        """The template, such as `/items/{item_id:text}`; that of another method where this one has none."""
         found = [(methods, name) for pattern, methods, name in self._routes if pattern.match(path)]
         for methods, name in found:
             if methods is None or method in methods:

@@ -108,7 +108,7 @@ def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendReq
 
 
 @recommend_router.get(
-    "/items/{item_id:path}/similar",
+    "/items/{item_id:text}/similar",
     response_model=SimilarResponse,
     responses=problems("item-not-found", *READ),
     openapi_extra=needs("read"),

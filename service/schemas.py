@@ -1,4 +1,8 @@
-"""What comes in: request models, strict, with an example each. What they may ask for at most is in `limits`."""
+"""What comes in: request models, strict, with an example each. What they may ask for at most is in `limits`.
+
+The lengths here are those that no setting can exceed. With `fail_fast` they hold the work of refusing down: a body of
+8 MiB has room for millions of mistakes, and each becomes an object.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from model.items import Item
 
-AttributeValue: TypeAlias = str | int | float | bool | list[str]
+Texts: TypeAlias = Annotated[list[str], Field(fail_fast=True)]
+AttributeValue: TypeAlias = str | int | float | bool | Texts
 FilterValue: TypeAlias = str | int | float | bool
 Source: TypeAlias = Literal["all", "catalogue", "registered"]
 SimilarBy: TypeAlias = Literal["semantic", "hybrid"]
@@ -47,15 +52,17 @@ class RecommendRequest(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [RECOMMEND_EXAMPLE]})
 
-    history: list[str] = Field(
+    history: Texts = Field(
+        max_length=100_000,
         description="Item ids in the order they were used, oldest first. Ids that are not known are listed in the "
-        "answer and left out; of a history longer than the model reads, the latest items count. May be empty."
+        "answer and left out; of a history longer than the model reads, the latest items count. May be empty.",
     )
     k: int = Field(10, ge=1, description="How many items to return; fewer come when fewer are left to choose from.")
-    exclude: list[str] = Field(default_factory=list, description="Item ids never to return.")
+    exclude: Texts = Field(default_factory=list, max_length=100_000, description="Item ids never to return.")
     exclude_seen: bool = Field(True, description="Leave out the items of the history.")
-    filter: dict[str, Annotated[list[FilterValue], Field(min_length=1)]] = Field(
+    filter: dict[str, Annotated[list[FilterValue], Field(min_length=1, fail_fast=True)]] = Field(
         default_factory=dict,
+        max_length=10_000,
         description="Attribute → values: an item must match one of the values of every attribute named. A list "
         "attribute matches with any of its entries. Comparison is exact; an attribute that no item has matches none.",
     )
@@ -85,12 +92,14 @@ class ItemContent(Strict):
 
     title: str | None = Field(None, description="Also returned and filtered on as the attribute `title`.")
     brand: str | None = Field(None, description="Also returned and filtered on as the attribute `brand`.")
-    categories: list[str] = Field(default_factory=list, description="Coarse to fine; also an attribute.")
+    categories: Texts = Field(default_factory=list, description="Coarse to fine; also an attribute.")
     description: str | None = Field(None, description="Part of the text, not an attribute.")
     price: float | None = Field(None, ge=0, description="Also returned and filtered on as the attribute `price`.")
     text: str | None = Field(None, description="The whole text, in place of one composed of the fields.")
     attributes: dict[str, AttributeValue] = Field(
-        default_factory=dict, description="Returned with the item and filtered on; no part of the text."
+        default_factory=dict,
+        max_length=10_000,
+        description="Returned with the item and filtered on; no part of the text.",
     )
 
     def to_item(self, item_id: str) -> Item:
@@ -141,7 +150,7 @@ class RecommendBatchRequest(Strict):
         json_schema_extra={"examples": [{"requests": [{"history": ["B0009V1YR8"], "k": 5}, {"history": []}]}]}
     )
 
-    requests: list[Entry[RecommendRequest]] = Field(min_length=1)
+    requests: list[Entry[RecommendRequest]] = Field(min_length=1, max_length=10_000)
 
 
 class ItemBatchRequest(Strict):
@@ -149,4 +158,4 @@ class ItemBatchRequest(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [ITEM_EXAMPLE]}]})
 
-    items: list[Entry[ItemCreate]] = Field(min_length=1)
+    items: list[Entry[ItemCreate]] = Field(min_length=1, max_length=10_000)

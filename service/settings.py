@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     )
     threads: int = Field(1, ge=1, le=256, description="threads of one computation (torch and FAISS)")
     keep_alive: int = Field(30, ge=1, le=3600, description="seconds an idle connection is kept open")
+    read_timeout: float = Field(
+        20.0, gt=0, le=3600, description="seconds a request's head may take to come in, and its body at least"
+    )
+    connections_max: int = Field(512, ge=1, le=10**6, description="most connections; a few more are kept for probes")
     drain: float = Field(2.0, ge=0, le=300, description="seconds after SIGTERM that requests are still taken")
     shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds requests in flight get to finish at SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -60,6 +64,7 @@ class Settings(BaseSettings):
     filter_max: int = Field(100, ge=1, le=10_000, description="most values in a filter, over all its attributes")
     batch_max: int = Field(256, ge=1, le=10_000, description="most entries of one batch")
     body_max: int = Field(8 * 2**20, ge=1024, le=2**30, description="most bytes of a request body")
+    bodies_max: int = Field(32 * 2**20, ge=1024, le=2**36, description="most bytes of all large bodies held at a time")
     text_max: int = Field(20_000, ge=1, le=10**7, description="most characters of an item's text, all fields together")
     categories_max: int = Field(64, ge=0, le=10_000, description="most categories of an item")
     attributes_max: int = Field(64, ge=0, le=10_000, description="most attributes of an item")

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from service.errors import shorten
 
 _MAX_DIGITS = 400
+_MAX_NAMES = 20_000  # in one object: more than any setting admits, and few enough to refuse each of them
 _LARGE = 64 * 1024  # bytes; above, parsing takes longer than the event loop should be held
 
 
@@ -50,6 +51,8 @@ def parse(body: bytes) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > _MAX_NAMES:
+        raise BadBody(f"an object has {len(pairs)} names, at most {_MAX_NAMES} are read")
     out = dict(pairs)
     if len(out) != len(pairs):
         seen: set[str] = set()

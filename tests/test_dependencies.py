@@ -1,4 +1,4 @@
-"""Dependencies run one way (training → model ← service), nothing unpickles, an import does nothing."""
+"""Dependencies run one way (training → model ← service), an import does nothing."""
 
 from __future__ import annotations
 
@@ -23,41 +23,16 @@ FORBIDDEN_IMPORTS = {
     "service.client": {"training", "typer", "model", "torch", "numpy", *SERVER},
     "training": {"service", "fastapi", "starlette", "uvicorn"},
 }
-# What reads or writes a pickle or a stored index; model and service read nothing that can run code.
-PICKLES = {"pickle", "_pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
-UNSAFE_CALLS = {"torch.load", "torch.save", "torch.jit.load", "faiss.read_index", "faiss.write_index"}
 
 
 def _violations(source: str, module: str, *, is_package: bool = False) -> Iterator[str]:
     """Everything in `source`, the text of `module` (dotted name), that its room may not do."""
     top = module.partition(".")[0]
     room = "service.client" if f"{module}.".startswith("service.client.") else top
-    strict = top in ("model", "service")
-    tree = ast.parse(source)
-    aliases: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         for name, line in _imported(node, module, is_package):
             if any(f"{name}.".startswith(f"{forbidden}.") for forbidden in FORBIDDEN_IMPORTS[room]):
                 yield f"{module}:{line}: imports {name}"
-            if strict and name.partition(".")[0] in PICKLES:
-                yield f"{module}:{line}: imports {name}"
-            if strict and name in UNSAFE_CALLS:
-                yield f"{module}:{line}: uses {name}"
-        if isinstance(node, ast.Import):
-            aliases |= {alias.asname: alias.name for alias in node.names if alias.asname}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    if not strict:
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and (name := _dotted(node, aliases)) in UNSAFE_CALLS:
-            yield f"{module}:{node.lineno}: uses {name}"
-        elif isinstance(node, ast.keyword) and node.arg == "allow_pickle" and not _is_false(node.value):
-            yield f"{module}:{node.value.lineno}: uses allow_pickle"
-
-
-def _is_false(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is False
 
 
 def _imported(node: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, int]]:
@@ -78,15 +53,6 @@ def _imported(node: ast.AST, module: str, is_package: bool) -> Iterator[tuple[st
             yield node.args[0].value, node.lineno
 
 
-def _dotted(node: ast.expr, aliases: dict[str, str]) -> str:
-    """`torch.load` for the expression of that name, with the aliases of the module undone; "" for others."""
-    if isinstance(node, ast.Name):
-        return aliases.get(node.id, node.id)
-    if isinstance(node, ast.Attribute) and (head := _dotted(node.value, aliases)):
-        return f"{head}.{node.attr}"
-    return ""
-
-
 def _modules(root: Path, room: str) -> dict[str, Path]:
     """Dotted name → file of every module of a room."""
     found = {}
@@ -105,7 +71,7 @@ def _check_room(root: Path, room: str) -> list[str]:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_dependencies_run_one_way_and_nothing_unpickles(room: str) -> None:
+def test_dependencies_run_one_way(room: str) -> None:
     assert len(_modules(REPOSITORY, room)) > 1
     assert _check_room(REPOSITORY, room) == []
 
@@ -128,15 +94,6 @@ def test_dependencies_run_one_way_and_nothing_unpickles(room: str) -> None:
         ("service.a", "from service import client", "imports service.client"),
         ("service.client.a", "from fastapi import FastAPI", "imports fastapi.FastAPI"),
         ("service.client", "import torch.nn", "imports torch.nn"),
-        ("service.a", "import pickle", "imports pickle"),
-        ("model.a", "from joblib import load", "imports joblib.load"),
-        ("model.a", "import torch\ntorch.load('x')", "uses torch.load"),
-        ("model.a", "import torch as t\nread = t.load", "uses torch.load"),
-        ("model.a", "from torch import load", "uses torch.load"),
-        ("model.a", "from torch import jit\njit.load('x')", "uses torch.jit.load"),
-        ("service.a", "import faiss\nfaiss.read_index('x')", "uses faiss.read_index"),
-        ("service.a", "np.load('x', allow_pickle=True)", "uses allow_pickle"),
-        ("model.a", "np.load('x', allow_pickle=flag)", "uses allow_pickle"),
     ],
 )
 def test_the_check_catches_a_planted_violation(module: str, source: str, found: str) -> None:
@@ -145,9 +102,8 @@ def test_the_check_catches_a_planted_violation(module: str, source: str, found: 
 
 
 def test_the_check_lets_pass_what_is_allowed() -> None:
-    assert list(_violations("import torch\nfrom model.items import Item\nx.load('y')", "service.a")) == []
+    assert list(_violations("import torch\nfrom model.items import Item", "service.a")) == []
     assert list(_violations("from . import training\nimport numpy", "model.a")) == []
-    assert list(_violations("np.load('x', allow_pickle=False)", "model.a")) == []
     assert list(_violations("import model, typer, faiss", "training.a")) == []
     assert list(_violations("import httpx\nfrom service.client import calls", "service.client.a")) == []
     assert list(_violations("import httpx_auth\nfrom service import clients", "service.a")) == []

@@ -203,7 +203,7 @@ def test_metrics_count_what_happened(client: Client) -> None:
         'kindred_requests_total{method="POST",route="/recommend",status="200"} 3.0',
         'kindred_recommended_items_total{kind="trained"} 30.0',
         'kindred_recommended_items_total{kind="cold"} 0.0',
-        'kindred_requests_total{method="GET",route="/items/{item_id:path}",status="200"} 1.0',
+        'kindred_requests_total{method="GET",route="/items/{item_id:text}",status="200"} 1.0',
         'kindred_requests_total{method="GET",route="unmatched",status="404"} 1.0',
         'kindred_request_seconds_count{method="POST",route="/recommend"} 3.0',
         'kindred_item_writes_total{outcome="created"} 1.0',
@@ -268,8 +268,8 @@ def test_what_is_refused_at_the_door_is_counted_for_its_route(root: Path, tmp_pa
             time.sleep(0.05)
         text = client.get("/metrics").body.decode()
     for method, route in [
-        ("GET", "/items/{item_id:path}/similar"),
-        ("GET", "/items/{item_id:path}"),
+        ("GET", "/items/{item_id:text}/similar"),
+        ("GET", "/items/{item_id:text}"),
         ("DELETE", "/metrics"),
         ("GET", "unmatched"),
     ]:
