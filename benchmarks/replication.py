@@ -1,6 +1,6 @@
 """How soon replicas see what one of them registers, and whether they miss anything, with slow transactions in between.
 
-    python benchmarks/replication.py --artifacts <root> [--items 100000] [--json <file>]
+    python -m benchmarks.replication --artifacts <root> [--items 100000] [--json <file>]
 
 Services as processes of their own on one PostgreSQL database, made for this and removed after it (the server is
 `--database-url`'s, or one started from the installed binaries). Items are registered in batches by all of them in
@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +40,6 @@ from tests.postgres_support import Server, find_binaries
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIMIT = 2.0  # seconds, of the 99th percentile
 _WORDS = ("red", "blue", "small", "large", "soft", "bright", "classic", "travel", "soap", "lamp", "kettle", "guitar")
-    "red",
-    "blue",
-    "small",
-    "large",
-    "soft",
-    "bright",
-    "classic",
-    "travel",
-    "deluxe",
-    "organic",
-    "soap",
-    "lamp",
-    "novel",
-    "kettle",
-    "scarf",
-    "guitar",
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,35 +119,35 @@ class _Run:
         gone = self._expected.keys() - active.keys()
         wrong = 0
         for port in self._ports:
-            client = _Api(port)
             there: dict[str, int] = {}
             cursor = ""
-            while True:
-                page = client("GET", f"/items?source=registered&limit=1000{cursor}")
-                there.update((item["item_id"], item["revision"]) for item in page["items"])
-                if "next_cursor" not in page:
-                    break
-                cursor = f"&cursor={page['next_cursor']}"
+            with closing(_Api(port)) as client:
+                while True:
+                    page = client("GET", f"/items?source=registered&limit=1000{cursor}")
+                    there.update((item["item_id"], item["revision"]) for item in page["items"])
+                    if "next_cursor" not in page:
+                        break
+                    cursor = f"&cursor={page['next_cursor']}"
             wrong += sum(there.get(item_id) != revision for item_id, revision in active.items())
             wrong += sum(item_id in there for item_id in gone)
         self._registry.close()
         return wrong
 
     def _register(self) -> None:
-        clients = [_Api(port) for port in self._ports]
-        began = time.perf_counter()
-        for start in range(0, self._options.items, self._options.batch):
-            count = min(self._options.batch, self._options.items - start)
-            items = [_item(f"item {start + number}", start + number) for number in range(count)]
-            client = clients[start // self._options.batch % len(clients)]
-            answer = client("POST", "/items/batch", {"items": [item.to_dict() for item in items]})
-            refused = [result for result in answer["results"] if result["status"] != 201]
-            if refused:
-                raise RuntimeError(f"{len(refused)} items were refused: {refused[0]}")
-            self._expected.update((item.item_id, 1) for item in items)
-            self.registered += count
-            if self._options.rate:
-                time.sleep(max(0.0, began + self.registered / self._options.rate - time.perf_counter()))
+        with _clients(self._ports) as clients:
+            began = time.perf_counter()
+            for start in range(0, self._options.items, self._options.batch):
+                count = min(self._options.batch, self._options.items - start)
+                items = [_item(f"item {start + number}", start + number) for number in range(count)]
+                client = clients[start // self._options.batch % len(clients)]
+                answer = client("POST", "/items/batch", {"items": [item.to_dict() for item in items]})
+                refused = [result for result in answer["results"] if result["status"] != 201]
+                if refused:
+                    raise RuntimeError(f"{len(refused)} items were refused: {refused[0]}")
+                self._expected.update((item.item_id, 1) for item in items)
+                self.registered += count
+                if self._options.rate:
+                    time.sleep(max(0.0, began + self.registered / self._options.rate - time.perf_counter()))
 
     def _commit_slowly(self, number: int) -> None:
         rng = random.Random(number)
@@ -177,27 +160,27 @@ class _Run:
             self.slow += 1
 
     def _probe(self) -> None:
-        clients = [_Api(port) for port in self._ports]
-        turn = 0
-        while not self._done.is_set():
-            path = f"/items/probe-{turn}"
-            for revision, change in enumerate(("register", "replace", "delete"), 1):
-                writer = (turn + revision) % len(clients)
-                if change == "delete":
-                    clients[writer]("DELETE", path)
-                else:
-                    clients[writer]("PUT", path, {"title": f"probe {turn} {change}"})
-                written = time.perf_counter()
-                pending = [client for index, client in enumerate(clients) if index != writer]
-                while pending:
-                    for client in list(pending):
-                        if client.revision(path) == (0 if change == "delete" else revision):
-                            self.seconds.append(time.perf_counter() - written)
-                            pending.remove(client)
-                    time.sleep(0.002)
-            self._expected[f"probe-{turn}"] = None
-            turn += 1
-            self._done.wait(self._options.probe_pause)
+        with _clients(self._ports) as clients:
+            turn = 0
+            while not self._done.is_set():
+                path = f"/items/probe-{turn}"
+                for revision, change in enumerate(("register", "replace", "delete"), 1):
+                    writer = (turn + revision) % len(clients)
+                    if change == "delete":
+                        clients[writer]("DELETE", path)
+                    else:
+                        clients[writer]("PUT", path, {"title": f"probe {turn} {change}"})
+                    written = time.perf_counter()
+                    pending = [client for index, client in enumerate(clients) if index != writer]
+                    while pending:
+                        for client in list(pending):
+                            if client.revision(path) == (0 if change == "delete" else revision):
+                                self.seconds.append(time.perf_counter() - written)
+                                pending.remove(client)
+                        time.sleep(0.002)
+                self._expected[f"probe-{turn}"] = None
+                turn += 1
+                self._done.wait(self._options.probe_pause)
 
 
 class _Api:
@@ -226,6 +209,16 @@ class _Api:
         if status != 200:
             raise RuntimeError(f"GET {path}: {status} {content.decode()}")
         return int(json.loads(content)["revision"])
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def _clients(ports: Sequence[int]) -> Iterator[list[_Api]]:
+    """A connection to each service."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(_Api(port))) for port in ports]
 
 
 def _item(item_id: str, number: int) -> Item:
@@ -276,12 +269,12 @@ def _service(artifacts: Path, folder: Path, url: str) -> Iterator[int]:
         if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)) is None:
             raise RuntimeError(f"the service did not start:\n{path.read_text(encoding='utf-8')}")
         port = int(found[1])
-        client = _Api(port)
         end = time.monotonic() + 120
-        while (answer := client.ask("GET", "/readyz"))[0] != 200:
-            if time.monotonic() > end:
-                raise RuntimeError(f"the service is not ready: {answer[1].decode()}")
-            time.sleep(0.05)
+        with closing(_Api(port)) as client:
+            while (answer := client.ask("GET", "/readyz"))[0] != 200:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"the service is not ready: {answer[1].decode()}")
+                time.sleep(0.05)
         yield port
     finally:
         process.terminate()
