@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import json
 import os
 import random
@@ -39,6 +40,7 @@ from tests.postgres_support import Server, find_binaries
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIMIT = 2.0  # seconds, of the 99th percentile
+_PATIENCE = 120.0  # seconds after which a probe is taken for one that is missed
 _WORDS = ("red", "blue", "small", "large", "soft", "bright", "classic", "travel", "soap", "lamp", "kettle", "guitar")
 
 
@@ -151,8 +153,10 @@ class _Run:
 
     def _commit_slowly(self, number: int) -> None:
         rng = random.Random(number)
-        while not self._done.is_set():
-            item = _item(f"slow {number} {self.slow}", rng.randrange(10**6))
+        for turn in itertools.count():
+            if self._done.is_set():
+                return
+            item = _item(f"slow {number} {turn}", rng.randrange(10**6))
             with self._registry.transaction() as transaction:
                 transaction.put(item, None)
                 time.sleep(rng.uniform(0.1, 1.0) * self._options.slow)
@@ -177,6 +181,8 @@ class _Run:
                             if client.revision(path) == (0 if change == "delete" else revision):
                                 self.seconds.append(time.perf_counter() - written)
                                 pending.remove(client)
+                        if time.perf_counter() - written > _PATIENCE:
+                            raise RuntimeError(f"a service does not show what was done to {path}: {change}")
                         time.sleep(0.002)
                 self._expected[f"probe-{turn}"] = None
                 turn += 1
