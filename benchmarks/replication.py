@@ -20,6 +20,7 @@ import os
 import random
 import re
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -290,4 +291,5 @@ def _service(artifacts: Path, folder: Path, url: str) -> Iterator[int]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the services and the server end too
     sys.exit(main())
