@@ -71,6 +71,19 @@ class Database:
                         postgresql_database.allow_long_statements(connection)
                 yield connection
 
+    @contextmanager
+    def attended(self) -> Iterator[None]:
+        """For connections that the caller opens by `engine`: errors as the registry's own, and a silent server is
+        given up.
+        """
+        with self._translated(), self._watched():
+            yield
+
+    def cut(self) -> None:
+        """End all connections to a server, whatever they wait for; by any thread."""
+        if self._watchdog is not None:
+            self._watchdog.cut()
+
     def _watched(self) -> AbstractContextManager[None]:
         return nullcontext() if self._watchdog is None else self._watchdog.watching()
 

@@ -18,6 +18,7 @@ from model.items import Item
 from service.catalogue import Catalogue, Moment, Record
 from service.encoding import Encoded, encode, registered_record
 from service.errors import ItemConflict, RegistryUnavailable, UnknownItem
+from service.feed import Feed
 from service.loading import load_artifact, load_catalogue
 from service.recommending import Recommender
 from service.registry import Registry, Row, Transaction
@@ -44,6 +45,7 @@ class Engine:
         self.catalogue = catalogue
         self.recall = 1.0
         self.started_seconds = 0.0
+        self.feed: Feed | None = None
         self._registry = registry
         self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)
@@ -65,6 +67,7 @@ class Engine:
             engine = cls(artifact, registry, catalogue, settings, revisions)
             if settings.index != "flat":
                 engine.recall = catalogue.recall(engine._recommender.sample_queries(catalogue.moment, _SAMPLES))
+            engine.feed = Feed.start(registry, revisions, engine.apply)
         except BaseException:
             registry.close()
             raise
@@ -72,7 +75,9 @@ class Engine:
         return engine
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Follow others no more and let go of the database."""
+        if self.feed is not None:
+            self.feed.close()
         self._registry.close()
 
     # Reading

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service.feed import Feed
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _PERCENTILES = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 100.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+
+
+class _Following(Collector):
+    """What the feed of the engine that serves says of itself at each scrape; nothing where there is none."""
+
+    def __init__(self) -> None:
+        self.feed: Callable[[], Feed | None] = lambda: None
+
+    def collect(self) -> Iterator[Metric]:
+        if (feed := self.feed()) is None:
+            return
+        yield GaugeMetricFamily(
+            "kindred_feed_lag_seconds", "Seconds since all that other replicas had committed was served", feed.lag
+        )
+        yield CounterMetricFamily("kindred_feed_rows", "Rows taken over from other replicas", feed.applied)
+        yield CounterMetricFamily(
+            "kindred_feed_failures", "Times that the feed of other replicas' rows broke off", feed.failures
+        )
 
 
 class Metrics:
@@ -72,6 +94,8 @@ class Metrics:
         self._items = self._gauge("kindred_index_items", "Items that can be recommended")
         self._cold = self._gauge("kindred_cold_items", "Items that can be recommended without an ID embedding")
         self._recall = self._gauge("kindred_index_recall_at_10", "Recall@10 of the index against flat search")
+        self._following = _Following()
+        self.registry.register(self._following)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
@@ -86,6 +110,10 @@ class Metrics:
     def stopping(self) -> None:
         """No more requests are wanted."""
         self._ready.set(0)
+
+    def follow(self, feed: Callable[[], Feed | None]) -> None:
+        """Report the feed that `feed` returns at each scrape."""
+        self._following.feed = feed
 
     def unwatch(self) -> None:
         """The engine is going away."""

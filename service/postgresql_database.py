@@ -27,6 +27,7 @@ from service.errors import (
 
 log = logging.getLogger("kindred.registry")
 
+_OLDEST = 13  # the first with transaction numbers that never come again (xid8)
 _DISK_FULL = "53100"
 # Two writers met: of one id that had no row yet (unique_violation), or in a deadlock.
 _CONTENDED = {"23505", "40001", "40P01"}
@@ -72,20 +73,31 @@ def create(url: URL, timeout: float) -> Engine:
             "statement_timeout": f"{math.ceil(timeout * 2000)}ms",
             "idle_in_transaction_session_timeout": f"{math.ceil(timeout * 2000)}ms",
         }
-        with connection.cursor() as cursor:
-            for name, value in settings.items():
-                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
-            cursor.execute(
-                "SELECT set_config('synchronous_commit', 'on', false) "
-                "WHERE current_setting('synchronous_commit') <> 'remote_apply'"
-            )
-        connection.commit()
+        try:
+            with connection.cursor() as cursor:
+                for name, value in settings.items():
+                    cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
+                cursor.execute(
+                    "SELECT set_config('synchronous_commit', 'on', false) "
+                    "WHERE current_setting('synchronous_commit') <> 'remote_apply'"
+                )
+            connection.commit()
+        except BaseException:
+            connection.close()  # SQLAlchemy lets go of it without
+            raise
 
     return engine
 
 
 def check(connection: Connection) -> None:
-    """Raises RegistryError where texts would not fit; warns of a server that is set up to lose what it commits."""
+    """Raises RegistryError for a server that is too old, or where texts would not fit; warns of one that is set up to
+    lose what it commits.
+    """
+    version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
+    if version < _OLDEST * 10_000:
+        raise RegistryError(
+            f"the registry's database is PostgreSQL {version // 10_000}; it has to be {_OLDEST} or newer"
+        )
     encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
     if encoding != "UTF8":
         raise RegistryError(f"the registry's database is encoded in {encoding}; it has to be UTF8")
@@ -163,7 +175,7 @@ class Watchdog:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        timer = threading.Timer(self._limit, self._cut)
+        timer = threading.Timer(self._limit, self._give_up)
         timer.daemon = True
         timer.start()
         try:
@@ -171,8 +183,11 @@ class Watchdog:
         finally:
             timer.cancel()
 
-    def _cut(self) -> None:
+    def _give_up(self) -> None:
         log.warning("the registry's database is silent: its connections are cut", extra={"seconds": self._limit})
+        self.cut()
+
+    def cut(self) -> None:
         for connection in list(self._connections):
             try:
                 # A second descriptor of the socket: the driver, which waits on its own, finds the connection ended.

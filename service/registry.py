@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from model.items import InvalidItem, Item
 from service import schema
+from service.changes import Changes
 from service.database import Database
 from service.errors import RegistryContended, RegistryError
 from service.tables import items_table
@@ -113,7 +115,8 @@ class Registry:
     """
 
     def __init__(self, url: str, timeout: float = 5.0, migrate: bool = True) -> None:
-        self._database = Database(url, timeout)
+        self._open = partial(Database, url, timeout)
+        self._database = self._open()
         try:
             schema.prepare(self._database, migrate)
         except BaseException:
@@ -157,6 +160,26 @@ class Registry:
                 return
             yield rows
             last = rows[-1].seq
+
+    def rows_of(self, item_ids: Sequence[str]) -> list[Row]:
+        """The rows of ids as they are now. One that is no item is logged and left out: others do not wait for it."""
+        rows: list[Row] = []
+        with self._database.reading() as connection:
+            found = connection.execute(select(items_table).where(items_table.c.item_id.in_(item_ids))).mappings().all()
+        for values in found:
+            try:
+                rows.append(_row(values))
+            except RegistryError as error:
+                log.error("a row is not served", extra={"reason": str(error)})
+        return rows
+
+    def changes(self) -> Changes | None:
+        """What changes in the registry from now on, by a connection of its own; None for SQLite."""
+        return Changes(self._open()) if self._database.is_postgresql else None
+
+    def cut(self) -> None:
+        """End whatever waits for a server that is silent; by any thread."""
+        self._database.cut()
 
     def close(self) -> None:
         self._database.close()

@@ -44,6 +44,7 @@ class Runtime:
         self._writes = anyio.CapacityLimiter(_WRITES)
         self._loading: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+        metrics.follow(lambda: self.engine.feed if self.engine is not None else None)
 
     def begin(self) -> None:
         """Start loading in a thread, while the probes already answer."""

@@ -1,0 +1,295 @@
+"""How soon replicas see what one of them registers, and whether they miss anything, with slow transactions in between.
+
+    python -m benchmarks.replication --artifacts <root> [--items 100000] [--json <file>]
+
+Services as processes of their own on one PostgreSQL database, made for this and removed after it (the server is
+`--database-url`'s, or one started from the installed binaries). Items are registered in batches by all of them in
+turns. Beside them run slow transactions: each writes an item first and commits it some seconds later, when hundreds
+of later ones have been committed and read. Probes measure how soon: an item is registered, replaced or deleted at one
+service, and the others are asked until they show it; the clock starts when the write is acknowledged. At the end each
+service is asked for all it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import json
+import os
+import random
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import NullPool, create_engine, make_url, text
+
+from model.items import Item
+from service.registry import Registry
+from tests.postgres_support import Server, find_binaries
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+LIMIT = 2.0  # seconds, of the 99th percentile
+_PATIENCE = 120.0  # seconds after which a probe is taken for one that is missed
+_WORDS = ("red", "blue", "small", "large", "soft", "bright", "classic", "travel", "soap", "lamp", "kettle", "guitar")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures and, at the end, one line of JSON. Exit code 1: a row is missed, or p99 is above `LIMIT`."""
+    options = _parse(arguments)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = stack.enter_context(_database(options.database_url))
+        ports = [stack.enter_context(_service(options.artifacts, folder, url)) for _ in range(options.services)]
+        run = _Run(options, url, ports)
+        began = time.perf_counter()
+        run.go()
+        loaded = time.perf_counter() - began
+        missed = run.missed()
+    milliseconds = np.array(run.seconds) * 1000
+    figures: dict[str, float | int] = {
+        "items": run.registered,
+        "slow_transactions": run.slow,
+        "services": len(ports),
+        "seconds": round(loaded, 1),
+        "missed": missed,
+        "probes": len(milliseconds),
+        **{f"visible_p{percent}_ms": round(float(np.percentile(milliseconds, percent)), 1) for percent in (50, 90, 99)},
+        "visible_max_ms": round(float(milliseconds.max()), 1),
+        "cores": os.cpu_count() or 0,
+    }
+    for name, value in figures.items():
+        print(f"{name:>18}  {value}")
+    line = json.dumps(figures)
+    print(line)
+    if options.json:
+        options.json.write_text(line + "\n", encoding="utf-8")
+    return int(missed > 0 or figures["visible_p99_ms"] > LIMIT * 1000)
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
+    parser.add_argument("--items", type=int, default=100_000)
+    parser.add_argument("--batch", type=int, default=100, help="items registered by a request")
+    parser.add_argument("--rate", type=float, default=100.0, help="items registered a second, 0 for all it can")
+    parser.add_argument("--services", type=int, default=3)
+    parser.add_argument("--slow", type=float, default=4.0, help="seconds that a slow transaction takes at most")
+    parser.add_argument("--probe-pause", type=float, default=0.2, help="seconds between two probes")
+    parser.add_argument("--database-url", help="a PostgreSQL server, whose user may make databases")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    return parser.parse_args(arguments)
+
+
+class _Run:
+    """Writers, slow transactions and probes at once; what they have written is kept to be compared."""
+
+    def __init__(self, options: argparse.Namespace, url: str, ports: Sequence[int]) -> None:
+        self.seconds: list[float] = []  # until a write was seen, one a probe and other service
+        self.registered = self.slow = 0
+        self._options = options
+        self._registry = Registry(url, timeout=60)
+        self._ports = ports
+        self._expected: dict[str, int | None] = {}  # item id → revision, None once deleted
+        self._done = threading.Event()
+
+    def go(self) -> None:
+        with ThreadPoolExecutor(5) as threads:
+            beside = [threads.submit(self._commit_slowly, number) for number in range(3)]
+            beside.append(threads.submit(self._probe))
+            try:
+                self._register()
+            finally:
+                self._done.set()
+            for job in beside:
+                job.result()
+
+    def missed(self) -> int:
+        """Rows that a service does not serve as they were written, 10 seconds after the last."""
+        time.sleep(10)
+        active = {item_id: revision for item_id, revision in self._expected.items() if revision is not None}
+        gone = self._expected.keys() - active.keys()
+        wrong = 0
+        for port in self._ports:
+            there: dict[str, int] = {}
+            cursor = ""
+            with closing(_Api(port)) as client:
+                while True:
+                    page = client("GET", f"/items?source=registered&limit=1000{cursor}")
+                    there.update((item["item_id"], item["revision"]) for item in page["items"])
+                    if "next_cursor" not in page:
+                        break
+                    cursor = f"&cursor={page['next_cursor']}"
+            wrong += sum(there.get(item_id) != revision for item_id, revision in active.items())
+            wrong += sum(item_id in there for item_id in gone)
+        self._registry.close()
+        return wrong
+
+    def _register(self) -> None:
+        with _clients(self._ports) as clients:
+            began = time.perf_counter()
+            for start in range(0, self._options.items, self._options.batch):
+                count = min(self._options.batch, self._options.items - start)
+                items = [_item(f"item {start + number}", start + number) for number in range(count)]
+                client = clients[start // self._options.batch % len(clients)]
+                answer = client("POST", "/items/batch", {"items": [item.to_dict() for item in items]})
+                refused = [result for result in answer["results"] if result["status"] != 201]
+                if refused:
+                    raise RuntimeError(f"{len(refused)} items were refused: {refused[0]}")
+                self._expected.update((item.item_id, 1) for item in items)
+                self.registered += count
+                if self._options.rate:
+                    time.sleep(max(0.0, began + self.registered / self._options.rate - time.perf_counter()))
+
+    def _commit_slowly(self, number: int) -> None:
+        rng = random.Random(number)
+        for turn in itertools.count():
+            if self._done.is_set():
+                return
+            item = _item(f"slow {number} {turn}", rng.randrange(10**6))
+            with self._registry.transaction() as transaction:
+                transaction.put(item, None)
+                time.sleep(rng.uniform(0.1, 1.0) * self._options.slow)
+            self._expected[item.item_id] = 1
+            self.slow += 1
+
+    def _probe(self) -> None:
+        with _clients(self._ports) as clients:
+            turn = 0
+            while not self._done.is_set():
+                path = f"/items/probe-{turn}"
+                for revision, change in enumerate(("register", "replace", "delete"), 1):
+                    writer = (turn + revision) % len(clients)
+                    if change == "delete":
+                        clients[writer]("DELETE", path)
+                    else:
+                        clients[writer]("PUT", path, {"title": f"probe {turn} {change}"})
+                    written = time.perf_counter()
+                    pending = [client for index, client in enumerate(clients) if index != writer]
+                    while pending:
+                        for client in list(pending):
+                            if client.revision(path) == (0 if change == "delete" else revision):
+                                self.seconds.append(time.perf_counter() - written)
+                                pending.remove(client)
+                        if time.perf_counter() - written > _PATIENCE:
+                            raise RuntimeError(f"a service does not show what was done to {path}: {change}")
+                        time.sleep(0.002)
+                self._expected[f"probe-{turn}"] = None
+                turn += 1
+                self._done.wait(self._options.probe_pause)
+
+
+class _Api:
+    """One connection to a service; an answer that is an error is raised."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def __call__(self, method: str, path: str, body: Any = None) -> Any:
+        status, content = self.ask(method, path, body)
+        if status >= 300:
+            raise RuntimeError(f"{method} {path}: {status} {content.decode()}")
+        return json.loads(content) if content else None
+
+    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+        data = None if body is None else json.dumps(body).encode()
+        self._connection.request(method, path, data, {"Content-Type": "application/json"})
+        answer = self._connection.getresponse()
+        return answer.status, answer.read()
+
+    def revision(self, path: str) -> int:
+        """Of the item at `path`, 0 where there is none."""
+        status, content = self.ask("GET", path)
+        if status == 404:
+            return 0
+        if status != 200:
+            raise RuntimeError(f"GET {path}: {status} {content.decode()}")
+        return int(json.loads(content)["revision"])
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def _clients(ports: Sequence[int]) -> Iterator[list[_Api]]:
+    """A connection to each service."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(closing(_Api(port))) for port in ports]
+
+
+def _item(item_id: str, number: int) -> Item:
+    words = random.Random(number).choices(_WORDS, k=5)
+    return Item(item_id, title=f"{' '.join(words)} {number}", brand="Alba", categories=("Home", words[-1]))
+
+
+@contextmanager
+def _database(server: str | None) -> Iterator[str]:
+    """The URL of an empty database, removed at the end."""
+    with ExitStack() as stack:
+        if server is None:
+            binaries = find_binaries()
+            if binaries is None:
+                raise SystemExit("no PostgreSQL server is installed; name one with --database-url")
+            own = Server(binaries)
+            stack.callback(own.remove)
+            own.start()
+            server = own.url("postgres").render_as_string(hide_password=False)
+        name = f"kindred_replication_{secrets.token_hex(4)}"
+        engine = create_engine(
+            make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=NullPool
+        )
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
+        try:
+            yield make_url(server).set(database=name).render_as_string(hide_password=False)
+        finally:
+            with engine.connect() as connection:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@contextmanager
+def _service(artifacts: Path, folder: Path, url: str) -> Iterator[int]:
+    """A service as a process, once ready; its port."""
+    path = folder / f"log-{secrets.token_hex(4)}"
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "--port", "0", "--artifacts", str(artifacts.resolve())],
+            cwd=REPOSITORY,
+            env=os.environ | {"KINDRED_DATABASE_URL": url, "KINDRED_DATABASE_TIMEOUT": "30"},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)) is None:
+            raise RuntimeError(f"the service did not start:\n{path.read_text(encoding='utf-8')}")
+        port = int(found[1])
+        end = time.monotonic() + 120
+        with closing(_Api(port)) as client:
+            while (answer := client.ask("GET", "/readyz"))[0] != 200:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"the service is not ready: {answer[1].decode()}")
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(60)
+        if process.stdout:
+            process.stdout.close()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the services and the server end too
+    sys.exit(main())
