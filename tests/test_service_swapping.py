@@ -370,6 +370,10 @@ def test_a_stop_in_the_middle_of_a_swap_ends_it(
         assert stopping.wait(30)
         return engine
 
+    def closing(engine: Engine) -> None:
+        closed.append(engine)
+        close(engine)
+
     def observed(swapper: swapping.Swapper) -> None:
         swapper._ending.set()
         stopping.set()
@@ -377,7 +381,7 @@ def test_a_stop_in_the_middle_of_a_swap_ends_it(
 
     with serving(settings) as client:
         monkeypatch.setattr(Engine, "start", held)
-        monkeypatch.setattr(Engine, "close", lambda engine: (closed.append(engine), close(engine)))
+        monkeypatch.setattr(Engine, "close", closing)
         monkeypatch.setattr(swapping.Swapper, "stop", observed)
         set_current(root, "v2")
         assert loading.wait(30)
@@ -400,11 +404,14 @@ def test_nothing_is_watched_where_nothing_should_be(root: Path, tmp_path: Path, 
 
 
 def test_an_engine_that_handed_over_writes_no_more_and_reads_on(root: Path, tmp_path: Path) -> None:
-    old, new = Engine.start(make_settings(root, tmp_path)), Engine.start(make_settings(root / "v2", tmp_path))
+    def fail() -> None:
+        raise KeyError("nothing")
+
+    old = Engine.start(make_settings(root, tmp_path))
     try:
         old.add(Item("early", title="red soap"))
         with pytest.raises(KeyError):
-            old.hand_over(lambda: {}["nothing"])
+            old.hand_over(fail)
         old.add(Item("late", title="red soap"))  # it stayed in its place
         old.hand_over(lambda: None)
         for write in (
@@ -414,11 +421,10 @@ def test_an_engine_that_handed_over_writes_no_more_and_reads_on(root: Path, tmp_
         ):
             with pytest.raises(Superseded):
                 write()
-        old.close()
         assert old.get("early").revision == 1
         assert ask(old, *HISTORY).model_version == "v1"
     finally:
-        new.close()
+        old.close()
 
 
 def test_a_listener_hears_of_all_that_is_published(root: Path, tmp_path: Path) -> None:
