@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -209,6 +211,30 @@ def test_what_is_acknowledged_during_swaps_is_there_after_them_and_after_a_resta
         check(client)
     with serving(settings) as client:
         check(client)
+
+
+def test_the_old_engine_is_let_go_without_a_collection(
+    settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[weakref.ref[Engine]] = []
+    start = Engine.start
+
+    def observed(*arguments: Any) -> Engine:
+        engine = start(*arguments)
+        engines.append(weakref.ref(engine))
+        return engine
+
+    monkeypatch.setattr(Engine, "start", observed)
+    gc.disable()
+    try:
+        with serving(settings) as client:
+            for name in ("v2", "v1", "v2"):
+                client.recommend(*HISTORY)
+                client.put("/items/new", {"title": "red soap"})
+                use(client, root, name)
+            until(lambda: [engine() is not None for engine in engines] == [False, False, False, True])
+    finally:
+        gc.enable()
 
 
 def damaged(root: Path) -> str:
