@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,7 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seconds: list[float] = []
 
             def swap() -> None:
-                control = Connection(port)
                 for number in range(options.swaps):
                     version = VERSIONS[number % 2]
                     began = time.perf_counter()
@@ -62,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         states.append(_state(process.pid))
                         print(f"{number + 1:>5} swaps  {states[-1]}  {len(load.failures)} failed", flush=True)
 
-            load.run("swapping", swap)
+            with closing(Connection(port)) as control:
+                load.run("swapping", swap)
             lost = load.lost()
     figures: dict[str, Any] = {
         "swaps": len(seconds),
@@ -92,6 +92,10 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def close(self) -> None:
+        """Let go of the socket; another request opens one again."""
+        self._connection.close()
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/json"} if body is not None else {}
@@ -137,13 +141,13 @@ class Load:
 
     def lost(self) -> list[str]:
         """Items that were acknowledged and are not there."""
-        connection = Connection(self._port)
         found: set[str] = set()
         cursor = ""
-        while cursor is not None:
-            page = connection.ask("GET", f"/items?source=registered&limit=1000{cursor and f'&cursor={cursor}'}")
-            found.update(item["item_id"] for item in page["items"])
-            cursor = page.get("next_cursor")
+        with closing(Connection(self._port)) as connection:
+            while cursor is not None:
+                page = connection.ask("GET", f"/items?source=registered&limit=1000{cursor and f'&cursor={cursor}'}")
+                found.update(item["item_id"] for item in page["items"])
+                cursor = page.get("next_cursor")
         return [item_id for item_id in self.written if item_id not in found]
 
     def _read(self, place: int, ending: threading.Event, seconds: list[float]) -> None:
@@ -166,7 +170,8 @@ class Load:
                     self.failures.append(f"versions {sorted(versions)}")
             except (OSError, http.client.HTTPException, RuntimeError, KeyError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
-                connection = Connection(self._port)
+                connection.close()
+        connection.close()
 
     def _write(self, phase: str, ending: threading.Event) -> None:
         connection = Connection(self._port)
@@ -180,7 +185,8 @@ class Load:
                     self.written.append(item_id)
             except (OSError, http.client.HTTPException, RuntimeError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
-                connection = Connection(self._port)
+                connection.close()
+        connection.close()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -235,10 +241,11 @@ def _service(root: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], 
             raise RuntimeError(f"the service did not start:\n{(folder / 'log').read_text()}")
         port = urlsplit(addresses[0]).port or 0
         began = time.perf_counter()
-        while "model_version" not in Connection(port).ask("GET", "/version"):
-            if time.perf_counter() - began > 120:
-                raise RuntimeError(f"the service is not ready:\n{(folder / 'log').read_text()}")
-            time.sleep(0.05)
+        with closing(Connection(port)) as connection:
+            while "model_version" not in connection.ask("GET", "/version"):
+                if time.perf_counter() - began > 120:
+                    raise RuntimeError(f"the service is not ready:\n{(folder / 'log').read_text()}")
+                time.sleep(0.05)
         yield process, port
     finally:
         process.terminate()
