@@ -103,6 +103,8 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        # Its cycles would outlive it: what an engine was started with is frozen, and no collection looks at it.
+        self.engine.clear_compiled_cache()
 
 
 def parse_url(url: str) -> URL:

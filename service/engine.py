@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -17,7 +17,7 @@ from model.artifact import Artifact
 from model.items import Item
 from service.catalogue import Catalogue, Moment, Record
 from service.encoding import Encoded, encode, registered_record
-from service.errors import ItemConflict, RegistryUnavailable, UnknownItem
+from service.errors import ItemConflict, RegistryUnavailable, Superseded, UnknownItem
 from service.feed import Feed
 from service.loading import load_artifact, load_catalogue
 from service.recommending import Recommender
@@ -52,6 +52,8 @@ class Engine:
         self._writer = threading.Lock()
         # Of deleted items too: a row that comes late must not bring back what has gone since.
         self._revisions = revisions
+        self._listener: Callable[[Sequence[Row]], object] | None = None
+        self._superseded = False
 
     @classmethod
     def start(cls, settings: Settings, artifact: Artifact | None = None) -> Engine:
@@ -179,6 +181,24 @@ class Engine:
             # Again: another may have applied a later row meanwhile.
             return self._publish(changes)
 
+    # Making room for another engine
+
+    def listen(self, listener: Callable[[Sequence[Row]], object] | None) -> None:
+        """Tell `listener` from now on of all rows that are published, in the order of each item's revisions; None: no
+        more. With what the registry holds after this call, it knows all that this engine ever serves.
+        """
+        self._listener = listener
+
+    def hand_over(self, exchange: Callable[[], None]) -> None:
+        """Let `exchange` put another engine in this one's place while nothing is written.
+
+        Writes that wait meanwhile, and all later ones, raise Superseded; reads go on. Raises RegistryUnavailable where
+        a write keeps the lock, and what `exchange` raises: this engine stays in its place then.
+        """
+        with self._writing():
+            exchange()
+            self._superseded = True
+
     def _is_news(self, row: Row) -> bool:
         return row.revision > self._revisions.get(row.item_id, 0)
 
@@ -193,15 +213,21 @@ class Engine:
         if news:
             self.catalogue.apply(put, [row.item_id for row, _ in news if row.item is None])
             self._revisions.update((row.item_id, row.revision) for row, _ in news)
+            if self._listener is not None:
+                self._listener([row for row, _ in news])
         return len(news)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One writer at a time; raises RegistryUnavailable for those who would wait for one that does not end."""
+        """One writer at a time; raises RegistryUnavailable for those who would wait for one that does not end, and
+        Superseded once another engine has taken over: the registry is not used here any more then.
+        """
         seconds = self._settings.database_timeout
         if not self._writer.acquire(timeout=seconds):
             raise RegistryUnavailable(f"another write has kept the registry for {seconds:g} seconds")
         try:
+            if self._superseded:
+                raise Superseded
             yield
         finally:
             self._writer.release()

@@ -46,6 +46,13 @@ class RegistryUnavailable(ServiceError):
     """
 
 
+class Superseded(RegistryUnavailable):
+    """Another engine serves in this one's place; nothing was changed. Whoever asks that one gets what was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__("another artifact has just been put in place; send the write again")
+
+
 class RegistryContended(RegistryUnavailable):
     """Others wrote the same items at the same moment; nothing was changed and the transaction can be run again."""
 

@@ -60,7 +60,7 @@ SourceQuery = Annotated[
 async def create_item(body: ItemCreate, runtime: ReadyDep) -> Response:
     """Register an item. 201 says that it is on disk and that this process recommends it."""
     item = accept_item(body.item_id, body, runtime.settings)
-    return _written(runtime.metrics, await runtime.writing(partial(runtime.ready().add, item)))
+    return _written(runtime.metrics, await runtime.writing(lambda engine: engine.add(item)))
 
 
 @router.post(
@@ -73,7 +73,7 @@ async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyD
     """Register items in one transaction. An entry that is refused leaves the others alone."""
     check_batch("items", len(body.items), runtime.settings)
     charge_batch(request, len(body.items))
-    results = await runtime.writing(partial(_add_all, runtime.ready(), body.items, runtime.settings))
+    results = await runtime.writing(partial(_add_all, entries=body.items, settings=runtime.settings))
     entries: list[ItemEntry] = []
     for result in results:
         if isinstance(result, Written):
@@ -179,7 +179,7 @@ async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
 async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Response:
     """Register an item or replace it. An item of the catalogue keeps what training learned of it."""
     item = accept_item(item_id, body, runtime.settings)
-    return _written(runtime.metrics, await runtime.writing(partial(runtime.ready().put, item)))
+    return _written(runtime.metrics, await runtime.writing(lambda engine: engine.put(item)))
 
 
 @router.delete(
@@ -195,7 +195,7 @@ async def delete_item(item_id: ItemId, runtime: ReadyDep) -> Response:
         check_item_id(item_id)
     except InvalidItem:
         raise UnknownItem(item_id) from None  # PostgreSQL cannot even be asked for some that can be no id
-    await runtime.writing(partial(runtime.ready().delete, item_id))
+    await runtime.writing(lambda engine: engine.delete(item_id))
     runtime.metrics.observe_write("deleted")
     return Response(status_code=204)
 

@@ -90,6 +90,16 @@ class Metrics:
             buckets=_PERCENTILES,
             registry=self.registry,
         )
+        self._swaps = Counter(
+            "kindred_swaps",
+            "Artifacts loaded while another was served, by outcome: swapped (it serves now), refused, overtaken "
+            "(`current` named another meanwhile), failed (not for the artifact's sake; tried again)",
+            ("outcome",),
+            registry=self.registry,
+        )
+        for outcome in ("swapped", "refused", "overtaken", "failed"):
+            self._swaps.labels(outcome)
+        self._refused = self._gauge("kindred_artifact_refused", "1 while `current` names what cannot be served")
         self._ready = self._gauge("kindred_ready", "1 when the service answers recommendations")
         self._items = self._gauge("kindred_index_items", "Items that can be recommended")
         self._cold = self._gauge("kindred_cold_items", "Items that can be recommended without an ID embedding")
@@ -141,6 +151,14 @@ class Metrics:
         self._writes.labels(outcome).inc()
         if percentile is not None:
             self._percentile.observe(percentile)
+
+    def observe_swap(self, outcome: str) -> None:
+        """Count one artifact that was loaded beside another."""
+        self._swaps.labels(outcome).inc()
+
+    def report_refused(self, refused: bool) -> None:
+        """Whether `current` names something that is not served because it cannot be."""
+        self._refused.set(refused)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)

@@ -120,8 +120,16 @@ class IndexState:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """What `current` names and why it is not served; `version` is None where it names no version."""
+
+    version: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Version:
-    """What is running; all but the first only once it is ready."""
+    """What is running; most of it only once it is ready."""
 
     service: str
     model_version: str | None = None
@@ -129,6 +137,7 @@ class Version:
     cold_items: int | None = None
     index: IndexState | None = None
     started_seconds: float | None = None
+    refused: Refused | None = None
 
 
 @dataclass(frozen=True)

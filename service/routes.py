@@ -163,7 +163,7 @@ async def show_version(request: Request, runtime: RuntimeDep) -> Response:
     try:
         engine = runtime.ready()
     except NotReady:
-        return answer(Version(request.app.version))
+        return answer(Version(request.app.version, refused=runtime.refused))
     return answer(
         Version(
             service=request.app.version,
@@ -172,6 +172,7 @@ async def show_version(request: Request, runtime: RuntimeDep) -> Response:
             cold_items=engine.catalogue.cold,
             index=IndexState(runtime.settings.index, engine.recall),
             started_seconds=round(engine.started_seconds, 3),
+            refused=runtime.refused,
         )
     )
 

@@ -16,10 +16,13 @@ from fastapi import Depends, Request
 from model.artifact import ArtifactError
 from service.coarse import BadIndex
 from service.engine import Engine
-from service.errors import NotReady, RegistryFull, RegistryRefused, RegistryUnavailable, ServiceError
+from service.errors import NotReady, RegistryFull, RegistryRefused, RegistryUnavailable, ServiceError, Superseded
 from service.loading import load_artifact
 from service.metrics import Metrics
+from service.named import is_pinned, named
+from service.results import Refused
 from service.settings import Settings
+from service.swapping import Swapper
 
 log = logging.getLogger("kindred.service")
 
@@ -45,17 +48,22 @@ class Runtime:
         self._loading: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
         metrics.follow(lambda: self.engine.feed if self.engine is not None else None)
+        self._swapper: Swapper | None = None
 
     def begin(self) -> None:
         """Start loading in a thread, while the probes already answer."""
         self._loading = asyncio.create_task(self._load())
 
     async def _load(self) -> None:
+        self._swapper = self._watching()
+        before = named(self.settings.artifacts)
         try:
             engine = await self._start()
         except (ArtifactError, ServiceError, BadIndex) as error:
             self.failure = str(error)
             log.error("not serving", extra={"reason": self.failure})
+            if self._swapper is not None and not isinstance(error, ServiceError):
+                self._swapper.begin(refused=before)  # another artifact may do
             return
         except Exception as error:
             self.failure = f"loading failed: {type(error).__name__}, see the log"
@@ -63,9 +71,20 @@ class Runtime:
             return
         if engine is None:
             return
-        self.engine = engine
         # What is loaded stays: a full collection that looked through it would hold every request up for 0.2 s.
         gc.freeze()
+        self._serve(engine)
+        if self._swapper is not None:
+            self._swapper.begin()
+
+    def _watching(self) -> Swapper | None:
+        if not self.settings.watch or is_pinned(self.settings.artifacts):
+            return None
+        return Swapper(self.settings, self.metrics, lambda: self.engine, self._serve)
+
+    def _serve(self, engine: Engine) -> None:
+        """Let an engine answer from now on, in place of the one before; may be called in any thread."""
+        self.engine = engine
         self.metrics.watch(lambda: len(engine.catalogue), lambda: engine.catalogue.cold, engine.recall)
         log.info(
             "ready",
@@ -124,6 +143,8 @@ class Runtime:
         self._ending.set()
         if self._loading is not None:
             await self._loading
+        if self._swapper is not None:
+            await asyncio.to_thread(self._swapper.stop)
         if self.engine is not None:
             engine, self.engine = self.engine, None
             self.metrics.unwatch()
@@ -132,17 +153,30 @@ class Runtime:
 
     def ready(self) -> Engine:
         """The engine; raises NotReady with the reason."""
-        if self.engine is None:
+        engine = self.engine  # once: another thread may put another in its place
+        if engine is None:
             raise NotReady(self.failure or "the artifact and the registry are being loaded")
-        return self.engine
+        return engine
+
+    @property
+    def refused(self) -> Refused | None:
+        """What the artifact root names, where it is found unfit to serve in place of what serves."""
+        return None if self._swapper is None else self._swapper.refused
 
     async def heavy(self, work: Callable[[], T]) -> T:
         """Run what takes long outside the event loop."""
         return await anyio.to_thread.run_sync(work, limiter=self._heavy)
 
-    async def writing(self, work: Callable[[], T]) -> T:
-        """Run a write, which waits for the disk, outside the event loop."""
-        return await anyio.to_thread.run_sync(work, limiter=self._writes)
+    async def writing(self, work: Callable[[Engine], T]) -> T:
+        """Run a write, which waits for the disk, outside the event loop, on the engine that serves when it is made."""
+        return await anyio.to_thread.run_sync(self._write, work, limiter=self._writes)
+
+    def _write(self, work: Callable[[Engine], T]) -> T:
+        while True:
+            try:
+                return work(self.ready())
+            except Superseded:
+                continue  # `ready` returns the engine that took over, which has all that was written before
 
 
 # Asynchronous although they wait for nothing: FastAPI would run plain functions in a thread. None depends on another,

@@ -25,6 +25,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KINDRED_", frozen=True, extra="forbid")
 
     artifacts: Path = Field(Path("artifacts"), description="artifact root (with its `current` file) or one version")
+    watch: float = Field(
+        1.0, ge=0, le=3600, description="seconds between two looks at `current` of the artifact root; 0: never"
+    )
     database_url: str = Field(
         "sqlite:///./var/registry.db",
         min_length=1,

@@ -29,6 +29,9 @@ from tests.service_support import Client, make_artifact, make_settings, serving
 CASES = int(os.environ.get("KINDRED_FUZZ_CASES", "0"))
 SEED = int(os.environ.get("KINDRED_FUZZ_SEED", str(secrets.randbelow(10**9))))
 CONFIG = Path(__file__).with_name("fuzz.toml")
+# In sequences there are no batches: one that registers anew what was deleted would pass for the deleted item, because
+# the check for those knows single items only. (The configuration file has no phases of an operation.)
+PHASES = (("--phases", "examples,coverage,fuzzing"), ("--phases", "stateful", "--exclude-path-regex", "/batch$"))
 SHORT = ("--max-examples", "3", "--generation-deterministic")
 Caller: TypeAlias = Literal["open", "admin", "read"]
 # Caller → the share of the cases. A reader is refused what writes, an administrator nothing.
@@ -68,11 +71,15 @@ def fuzz(client: Client, folder: Path, *options: str) -> int:
     return int(found[1])
 
 
+def fuzz_all(client: Client, folder: Path, *options: str) -> int:
+    return sum(fuzz(client, folder, *phases, *options) for phases in PHASES)
+
+
 def fuzz_long(client: Client, folder: Path, cases: int) -> None:
     """Fuzz from seed after seed until there were as many cases."""
     done, seed = 0, SEED
     while done < cases:
-        done += fuzz(client, folder, "--max-examples", "200", "--seed", str(seed), "--generation-database", "none")
+        done += fuzz_all(client, folder, "--max-examples", "200", "--seed", str(seed), "--generation-database", "none")
         print(f"{done} of {cases} cases, seed {seed}", flush=True)
         seed += 1
 
@@ -91,7 +98,7 @@ def test_every_answer_is_one_that_the_document_declares(
         if CASES:
             fuzz_long(client, tmp_path, round(CASES * CALLERS[caller]))
         else:
-            made = fuzz(client, tmp_path, *SHORT)
+            made = fuzz_all(client, tmp_path, *SHORT)
             assert made > 100
         # What the service itself counted, and that it goes on.
         with closing(Client(client.port)) as after:
