@@ -33,6 +33,7 @@ TITLES = {
     "unauthorized": "An API key is needed",
     "forbidden": "The API key does not open this",
     "rate-limited": "Too many requests",
+    "overloaded": "Too many requests wait already",
     "not-found": "No such resource",
     "method-not-allowed": "The method is not allowed here",
     "not-ready": "The service is not ready",

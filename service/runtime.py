@@ -6,7 +6,8 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, TypeVar
 
 import anyio
@@ -19,7 +20,10 @@ from service.engine import Engine
 from service.errors import NotReady, RegistryFull, RegistryRefused, RegistryUnavailable, ServiceError
 from service.loading import load_artifact
 from service.metrics import Metrics
+from service.results import Recommendation
+from service.schemas import RecommendRequest
 from service.settings import Settings
+from service.waiting import Together
 
 log = logging.getLogger("kindred.service")
 
@@ -39,6 +43,7 @@ class Runtime:
         self.metrics = metrics
         self.engine: Engine | None = None
         self.failure: str | None = None
+        self.together = Together(self._recommend, waited=partial(metrics.observe_stage, "wait"))
         self._heavy = anyio.CapacityLimiter(_HEAVY)
         self._writes = anyio.CapacityLimiter(_WRITES)
         self._loading: asyncio.Task[None] | None = None
@@ -128,6 +133,11 @@ class Runtime:
         if self.engine is None:
             raise NotReady(self.failure or "the artifact and the registry are being loaded")
         return self.engine
+
+    def _recommend(self, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
+        """By the engine of this moment, which may be another at the next."""
+        self.metrics.observe_together(len(requests))
+        return self.ready().recommend_batch(requests, self.metrics.observe_stage)
 
     async def heavy(self, work: Callable[[], T]) -> T:
         """Run what takes long outside the event loop."""
