@@ -1,6 +1,6 @@
 """Throughput of `/recommend` beside a bare FastAPI endpoint, with client and server on the same cores.
 
-    python benchmarks/throughput.py --artifacts <root> [--seconds 4] [--rounds 3] [--json <file>]
+    python -m benchmarks.throughput --artifacts <root> [--seconds 4] [--rounds 3] [--json <file>]
 
 The bare endpoint validates the same request and gives an answer of the same size. Slices of both alternate, so that
 the moods of the machine meet both. Beside requests a second: what the server took of the processor for a request,
