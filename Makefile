@@ -21,7 +21,7 @@ STAMP := $(call stamp,$(LOCK))
 # To serve takes half the packages that to test takes; where the whole environment is there, it serves too.
 RUN_STAMP := $(or $(wildcard $(STAMP)),$(call stamp,$(patsubst dev,run,$(LOCK))))
 
-.PHONY: help setup demo serve test fuzz check format lock clean
+.PHONY: help setup demo serve test fuzz load check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -50,6 +50,10 @@ test: $(STAMP) ## the tests
 
 fuzz: $(STAMP) ## 10,000 damaged artifacts, all to be refused
 	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/test_artifact_damage.py
+
+load: $(STAMP) demo ## throughput beside a bare endpoint, then overload (ARGS='--seconds 600' for longer)
+	$(BIN)/python -m benchmarks.throughput --artifacts '$(KINDRED_ARTIFACTS)'
+	$(BIN)/python -m benchmarks.overload --artifacts '$(KINDRED_ARTIFACTS)' $(ARGS)
 
 check: $(STAMP) ## lint, formatting and types
 	$(BIN)/ruff check .

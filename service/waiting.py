@@ -11,7 +11,7 @@ from typing import Generic, NamedTuple, TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 
-# At once: some 5 ms of the event loop where they are computed on it, which is how long a probe may wait for them.
+# At once: enough to read the histories and the rows once for many, little enough that the next ones wait for 10 ms.
 _TOGETHER = 16
 
 
@@ -32,12 +32,12 @@ class Together(Generic[A, B]):
     def __init__(
         self,
         compute: Callable[[Sequence[A]], Sequence[B]],
-        run: Callable[[Callable[[], Sequence[B]]], Awaitable[Sequence[B]]] | None = None,
+        run: Callable[[Callable[[], Sequence[B]]], Awaitable[Sequence[B]]],
         waited: Callable[[float], None] = lambda seconds: None,
         most: int = _TOGETHER,
     ) -> None:
-        """compute: answers in the order of what is asked. run: calls it for several, in a thread; on the event loop
-        where there is none. waited: is told how many seconds each waited.
+        """compute: answers in the order of what is asked. run: calls it for several, off the event loop; one alone is
+        computed on it. waited: is told how many seconds each waited.
         """
         self._compute = compute
         self._run = run
@@ -92,7 +92,7 @@ class Together(Generic[A, B]):
                 waiting.answer.set_result(answer)
 
     async def _computed(self, asked: list[A]) -> Sequence[B]:
-        if self._run is None or len(asked) == 1:
+        if len(asked) == 1:
             return self._compute(asked)
         return await self._run(lambda: self._compute(asked))
 

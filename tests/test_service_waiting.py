@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -23,11 +23,15 @@ class Doubling:
         return [2 * number for number in asked]
 
 
+async def at_once(work: Callable[[], Sequence[int]]) -> Sequence[int]:
+    return work()
+
+
 def test_one_alone_is_computed_alone() -> None:
     compute = Doubling()
 
     async def main() -> int:
-        return await Together(compute)(4)
+        return await Together(compute, at_once)(4)
 
     assert asyncio.run(main()) == 8
     assert compute.batches == [[4]]
@@ -37,7 +41,7 @@ def test_those_of_one_turn_are_computed_together_in_order_and_no_more_than_allow
     compute = Doubling()
 
     async def main() -> list[int]:
-        together = Together(compute, most=4)
+        together = Together(compute, at_once, most=4)
         return await asyncio.gather(*(together(number) for number in range(10)))
 
     assert asyncio.run(main()) == [2 * number for number in range(10)]
@@ -48,7 +52,7 @@ def test_an_error_stays_with_its_request() -> None:
     compute = Doubling()
 
     async def main() -> list[int | BaseException]:
-        together = Together(compute)
+        together = Together(compute, at_once)
         return await asyncio.gather(*(together(number) for number in (1, 13, 3)), return_exceptions=True)
 
     first, bad, last = asyncio.run(main())
@@ -60,7 +64,7 @@ def test_whoever_left_is_not_computed_and_the_others_are() -> None:
     compute = Doubling()
 
     async def main() -> int:
-        together = Together(compute)
+        together = Together(compute, at_once)
         gone, stays = asyncio.create_task(together(1)), asyncio.create_task(together(2))
         await asyncio.sleep(0)  # both wait
         gone.cancel()
@@ -78,11 +82,10 @@ def test_those_who_come_during_a_computation_are_the_next_one() -> None:
     async def main() -> list[int]:
         begun, go_on = asyncio.Event(), asyncio.Event()
 
-        async def slow(work: object) -> Sequence[int]:
+        async def slow(work: Callable[[], Sequence[int]]) -> Sequence[int]:
             begun.set()
             await go_on.wait()
-            assert callable(work)
-            return list(work())
+            return work()
 
         together = Together(compute, slow)
         first = [asyncio.create_task(together(number)) for number in (1, 2)]
@@ -101,7 +104,7 @@ def test_it_tells_how_long_each_waited() -> None:
     waited: list[float] = []
 
     async def main() -> None:
-        together = Together(Doubling(), waited=waited.append)
+        together = Together(Doubling(), at_once, waited.append)
         await asyncio.gather(together(1), together(2))
 
     asyncio.run(main())
