@@ -85,6 +85,7 @@ class Tally:
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
     odd: list[Answer] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
     elapsed: float = 0.0
 
     def add(self, status: int, seconds: float) -> None:
@@ -130,8 +131,10 @@ async def closed(port: int, requests: Iterator[bytes], connections: int, seconds
 async def open_loop(
     port: int, requests: Iterator[bytes], rate: float, seconds: float, check: Callable[[Answer], bool]
 ) -> Tally:
-    """`rate` requests a second at random moments (Poisson), whatever comes back. Times count from the moment at which a
-    request was due, so a client or server that falls behind shows. check: answers for which it is false are kept.
+    """`rate` requests a second at random moments (Poisson), whatever comes back, on as many connections as that takes.
+
+    Times count from the sending of a request; `late` says by how much it was sent later than it was due, which is this
+    client's own want of processor. check: answers for which it is false are kept.
     """
     tally = Tally()
     idle: list[Connection] = []
@@ -140,20 +143,21 @@ async def open_loop(
 
     async def one(due: float) -> None:
         connection = idle.pop() if idle else await Connection.open(port)
+        sent = time.perf_counter()
+        tally.late.append(sent - due)
         try:
             answer = await connection.ask(next(requests))
         except OSError:
-            tally.add(0, time.perf_counter() - due)
+            tally.add(0, time.perf_counter() - sent)
             return
-        tally.add(answer.status, time.perf_counter() - due)
+        tally.add(answer.status, time.perf_counter() - sent)
         if not check(answer):
             tally.odd.append(answer)
         idle.append(connection)
 
     began = due = time.perf_counter()
     while (due := due + float(rng.exponential(1 / rate))) < began + seconds:
-        if (pause := due - time.perf_counter()) > 0:
-            await asyncio.sleep(pause)
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))  # answers are read even when this is behind
         task = asyncio.create_task(one(due))
         running.add(task)
         task.add_done_callback(running.discard)

@@ -18,9 +18,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import uvloop
 
-from benchmarks.load import Answer, Tally, closed, cycled, open_loop, post, probing
+from benchmarks.load import Answer, Tally, closed, cycled, open_loop, post, probing, processor_seconds
 from benchmarks.service_latency import histories, service_process
 
 CONNECTIONS = 32  # that capacity is measured with
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = histories(options.artifacts, 1000, 10)
     requests = cycled([post("/recommend", json.dumps({"history": history}).encode()) for history in chosen])
     with tempfile.TemporaryDirectory() as folder, service_process(options.artifacts, Path(folder)) as (service, _):
-        figures = uvloop.run(_measure(service.port, requests, options.seconds, options.capacity_seconds))
+        figures = uvloop.run(_measure(service.port, service.pid, requests, options.seconds, options.capacity_seconds))
     goals = _goals(figures)
     for name, value in figures.items():
         print(f"{name:>28}  {value}")
@@ -61,12 +62,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-async def _measure(port: int, requests: Iterator[bytes], seconds: float, capacity_seconds: float) -> dict[str, float]:
+async def _measure(
+    port: int, pid: int, requests: Iterator[bytes], seconds: float, capacity_seconds: float
+) -> dict[str, float]:
     await closed(port, requests, CONNECTIONS, 1.0)  # warms up
     before = (await closed(port, requests, CONNECTIONS, capacity_seconds)).rate()
     figures: dict[str, float] = {}
     failed = 0
     for name, share in LOADS.items():
+        spent = processor_seconds(pid), time.process_time()
         tally, probes = await _load(port, requests, share * before, seconds)
         figures |= {
             f"offered_{name}": round(sum(map(len, tally.seconds.values())) / tally.elapsed, 1),
@@ -75,6 +79,9 @@ async def _measure(port: int, requests: Iterator[bytes], seconds: float, capacit
             f"accepted_p50_ms_{name}": round(tally.milliseconds(50), 2),
             f"accepted_p99_ms_{name}": round(tally.milliseconds(99), 2),
             f"live_p99_ms_{name}": round(probes.milliseconds(99), 2),
+            f"client_late_p99_ms_{name}": round(1000 * float(np.percentile(tally.late, 99)), 2),
+            f"service_processor_{name}": round((processor_seconds(pid) - spent[0]) / tally.elapsed, 2),
+            f"client_processor_{name}": round((time.process_time() - spent[1]) / tally.elapsed, 2),
         }
         if tally.count(503):
             figures[f"refused_p99_ms_{name}"] = round(tally.milliseconds(99, 503), 2)
