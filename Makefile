@@ -27,7 +27,7 @@ SECONDS ?= 3600
 TIMES ?= 100
 AUDIT_SERVICE ?= pypi
 
-.PHONY: help setup demo serve test fuzz crash sigterm soak audit sbom check format lock clean
+.PHONY: help setup demo serve test fuzz crash load sigterm soak audit sbom check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -70,6 +70,10 @@ sigterm: $(STAMP) demo ## the service stopped under load, TIMES=100 times: no re
 
 soak: $(STAMP) demo ## mixed load for SECONDS=3600: memory, threads and file descriptors have to stay flat
 	$(BIN)/python -m benchmarks.soak --artifacts '$(KINDRED_ARTIFACTS)' --seconds $(SECONDS)
+
+load: $(STAMP) demo ## throughput beside a bare endpoint, then overload (ARGS='--seconds 600' for longer)
+	$(BIN)/python -m benchmarks.throughput --artifacts '$(KINDRED_ARTIFACTS)'
+	$(BIN)/python -m benchmarks.overload --artifacts '$(KINDRED_ARTIFACTS)' $(ARGS)
 
 check: $(STAMP) ## lint, formatting and types
 	$(BIN)/ruff check .

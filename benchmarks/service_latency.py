@@ -39,12 +39,12 @@ _TURN = 25  # requests to the service, then as many to the bare endpoint: the ma
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table and, at its end, one line of JSON. Exit code 1: a limit of `LIMITS` is missed."""
     options = _parse(arguments)
-    histories = _histories(options.artifacts, options.requests + options.warmup, options.history)
-    bodies = [json.dumps({"history": history, "k": options.k}).encode() for history in histories]
+    chosen = histories(options.artifacts, options.requests + options.warmup, options.history)
+    bodies = [json.dumps({"history": history, "k": options.k}).encode() for history in chosen]
     with (
         tempfile.TemporaryDirectory() as folder,
-        _service(options.artifacts, Path(folder)) as (service, ready),
-        _bare(service.ask("POST", "/recommend", bodies[0])[1], Path(folder)) as bare,
+        service_process(options.artifacts, Path(folder)) as (service, ready),
+        bare_endpoint(service.ask("POST", "/recommend", bodies[0])[1], Path(folder)) as bare,
     ):
         seconds: dict[str, list[float]] = {"": [], "bare_": []}
         for start in range(0, len(bodies), _TURN):
@@ -83,7 +83,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _histories(artifacts: Path, count: int, length: int) -> list[list[str]]:
+def histories(artifacts: Path, count: int, length: int) -> list[list[str]]:
     """Seeded histories of distinct items, by their popularity."""
     table = Artifact.load(artifacts).items
     rng = np.random.default_rng(0)
@@ -97,7 +97,10 @@ class _Client:
     server's, and `http.client` spends more than a tenth of a millisecond.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int) -> None:
+        """pid: of the process that listens there."""
+        self.port = port
+        self.pid = pid
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -126,7 +129,7 @@ class _Client:
 
 
 @contextmanager
-def _service(artifacts: Path, folder: Path) -> Iterator[tuple[_Client, float]]:
+def service_process(artifacts: Path, folder: Path) -> Iterator[tuple[_Client, float]]:
     """The service as a process, once ready: (connection, seconds from its start until it was ready)."""
     command = ["-m", "service", "--port", "0", "--artifacts", str(artifacts.resolve())]
     began = time.perf_counter()
@@ -139,7 +142,7 @@ def _service(artifacts: Path, folder: Path) -> Iterator[tuple[_Client, float]]:
 
 
 @contextmanager
-def _bare(answer: bytes, folder: Path) -> Iterator[_Client]:
+def bare_endpoint(answer: bytes, folder: Path) -> Iterator[_Client]:
     """The bare endpoint as a process, always answering `answer`."""
     (folder / "answer").write_bytes(answer)
     program = f"from benchmarks.service_latency import serve_bare; serve_bare({str(folder / 'answer')!r})"
@@ -178,7 +181,7 @@ def _process(arguments: Sequence[str], folder: Path, **environment: str) -> Iter
             words = [word.rstrip(";") for word in line.split() if word.startswith("http://")]
             if not words:
                 raise RuntimeError(f"the server did not start:\n{(folder / 'log').read_text()}")
-            client = _Client(urlsplit(words[0]).port or 0)
+            client = _Client(urlsplit(words[0]).port or 0, process.pid)
             yield client
             client.close()
         finally:

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from model.items import InvalidItem
 from service import item_routes, routes
+from service.admission import Admission, Gates
 from service.documents import DESCRIPTION
 from service.errors import RegistryError, ServiceError
 from service.guard import Guard
@@ -48,6 +49,7 @@ def create_app(
     ends. `now` tells which keys have expired, `clock` measures what passes. Raises BadKeys.
     """
     metrics = Metrics()
+    gates = Gates(settings, metrics)
     keys = KeyRing(settings.keys, clock) if settings.keys is not None else None
 
     @asynccontextmanager
@@ -75,6 +77,10 @@ def create_app(
     if keys is not None or settings.rate_limit:
         limits = partial(RateLimit, settings.rate_limit, settings.rate_burst, clock) if settings.rate_limit else None
         app.add_middleware(Guard, routes=app.routes, metrics=metrics, keys=keys, limits=limits, now=now)
+    app.add_middleware(Admission, gates=gates)
+    if not settings.cors_origins:
+        # The server may refuse by itself, sooner. A page of another origin could not read that.
+        app.state.gate = gates.recommend
     if settings.cors_origins:
         # Outside the guard: a browser asks beforehand, without a key, and has to be able to read a refusal.
         app.add_middleware(

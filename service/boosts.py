@@ -158,9 +158,17 @@ class Placing:
 def _add_up(rows: Rows, amounts: tuple[Doubles, Doubles], n_rows: int) -> tuple[Rows, list[NDArray[Any]]]:
     """The distinct rows from 0 on, ascending, and the sums of both amounts over each."""
     if n_rows <= _DENSE:
-        dense = [np.bincount(rows + 1, amount, minlength=n_rows + 1)[1:] for amount in amounts]
-        distinct = np.flatnonzero(dense[0] + dense[1] > 0)
-        return distinct, [column[distinct] for column in dense]
+        # Row −1 is the cell behind the last row. Only what is hit is read and written, not every row.
+        hit = np.zeros(n_rows + 1, np.bool_)
+        hit[rows] = True
+        distinct = np.flatnonzero(hit[:n_rows])
+        place_of = np.empty(n_rows + 1, np.int64)
+        place_of[distinct] = np.arange(len(distinct))
+        place_of[n_rows] = len(distinct)
+        place = place_of[rows]
+        sums = [np.bincount(place, amount, minlength=len(distinct) + 1)[: len(distinct)] for amount in amounts]
+        kept = sums[0] + sums[1] > 0
+        return (distinct, sums) if kept.all() else (distinct[kept], [column[kept] for column in sums])
     distinct, place = np.unique(rows, return_inverse=True)
     served = slice(int(np.searchsorted(distinct, 0)), None)  # from the first row that is not −1
     return distinct[served], [np.bincount(place, amount, minlength=len(distinct))[served] for amount in amounts]

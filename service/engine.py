@@ -20,7 +20,7 @@ from service.encoding import Encoded, encode, registered_record
 from service.errors import ItemConflict, RegistryUnavailable, Superseded, UnknownItem
 from service.feed import Feed
 from service.loading import load_artifact, load_catalogue
-from service.recommending import Recommender
+from service.recommending import Observe, Recommender, unobserved
 from service.registry import Registry, Row, Transaction
 from service.results import Outcome, Page, Recommendation, Recommended, Served, Similar, Written
 from service.schemas import RecommendRequest, SimilarBy, Source
@@ -88,9 +88,13 @@ class Engine:
         """Items to come after a history."""
         return self._recommender.answer(self.catalogue.moment, [request])[0]
 
-    def recommend_batch(self, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
-        """An answer to each request, all at the same moment; the histories are read together."""
-        return self._recommender.answer(self.catalogue.moment, requests)
+    def recommend_batch(
+        self, requests: Sequence[RecommendRequest], observe: Observe = unobserved
+    ) -> list[Recommendation]:
+        """An answer to each request, all at the same moment; the histories are read together. observe: is told how
+        many seconds each stage took.
+        """
+        return self._recommender.answer(self.catalogue.moment, requests, observe)
 
     def similar(self, item_id: str, k: int, by: SimilarBy = "semantic") -> Similar:
         """Items like one item by cosine, of the semantic half or of the whole embedding. Raises UnknownItem.

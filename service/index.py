@@ -25,10 +25,12 @@ from numpy.typing import NDArray
 
 from service.boosts import Boosts
 from service.coarse import Coarse, build_coarse
-from service.scan import Doubles, Floats, Mask, Rows, best_of, inner_products, inside, rounding
+from service.scan import Doubles, Floats, Mask, Rows, best_of, inner_products, inside, products_with, rounding
 from service.settings import IndexKind
 
 _MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
+_TOGETHER = 4  # queries from which on reading the rows once for all of them is quicker than once for each
+_CELLS = 4_000_000  # products held at once, to bound memory
 _REFINE = 8  # times k that are fetched from an index that is rounded or approximate, to be scored in full
 
 
@@ -57,12 +59,13 @@ class View:
         allow: Mask | None = None,
         exclude: Iterable[int] = (),
         boosts: Sequence[Boosts | None] | None = None,
+        products: Floats | None = None,
     ) -> tuple[Rows, Doubles]:
         """The k best rows by inner product and boost for each query: (rows, scores), each [b, k], best first.
 
         queries: [b, D] float32. allow: only rows in this mask. exclude: rows never to be returned. boosts: what is
-        added to the scores of some rows, by query, nothing negative. Exact for the kind "flat" and wherever `allow`
-        is given. Fewer than k rows: filled up with row −1, score −inf.
+        added to the scores of some rows, by query, nothing negative. products: what `products` gave for the queries.
+        Exact for the kind "flat" and wherever `allow` is given. Fewer than k rows: filled up with row −1, score −inf.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         mask = self.live if allow is None else self.live & allow
@@ -79,7 +82,8 @@ class View:
             slack = rounding(queries, self.norm)
             within = None if full else mask
             for place, query in enumerate(queries):
-                best, exact = self._best_of_all(query, k, within, banned, boosted[place], float(slack[place]))
+                rough = inner_products(query, self.vectors, self.n) if products is None else products[place].copy()
+                best, exact = self._best_of_all(query, rough, k, within, banned, boosted[place], float(slack[place]))
                 rows[place, : len(best)] = best
                 scores[place, : len(best)] = exact
             return rows, scores
@@ -101,6 +105,12 @@ class View:
             fetch = min(available, 4 * fetch)
         return rows, scores
 
+    def products(self, queries: Floats) -> Floats | None:
+        """Inner products of queries [b, D] with all rows, [b, n], for `search`; None where they would be no help."""
+        if self.coarse is not None or len(queries) < _TOGETHER or len(queries) * self.n > _CELLS:
+            return None
+        return products_with(queries, self.vectors, self.n)
+
     def score_parts(self, query: Floats, rows: Rows, boosts: Boosts | None = None) -> tuple[Doubles, Doubles]:
         """The semantic and the ID part of the scores of `rows` [n]; a score is their sum, exactly.
 
@@ -118,10 +128,16 @@ class View:
         return np.lexsort((self.orders[rows], -scores))[:k]
 
     def _best_of_all(
-        self, query: Floats, k: int, mask: Mask | None, banned: frozenset[int], boosts: Boosts | None, slack: float
+        self,
+        query: Floats,
+        rough: Floats,
+        k: int,
+        mask: Mask | None,
+        banned: frozenset[int],
+        boosts: Boosts | None,
+        slack: float,
     ) -> tuple[Rows, Doubles]:
-        """The k best rows and their scores, by reading all. slack: how far an inner product may be off."""
-        rough = inner_products(query, self.vectors, self.n)
+        """The k best rows and their scores. rough [n]: inner products, which may be off by `slack`; overwritten."""
         if boosts is not None and len(boosts.rows):
             added = boosts.total
             rough[boosts.rows] += added

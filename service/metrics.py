@@ -13,6 +13,9 @@ from service.feed import Feed
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_STAGES = ("wait", "query", "search", "write")
+_STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_TOGETHER = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 _PERCENTILES = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 100.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
@@ -78,6 +81,33 @@ class Metrics:
             registry=self.registry,
         )
         self._kinds = {cold: self._recommended.labels("cold" if cold else "trained") for cold in (False, True)}
+        stages = Histogram(
+            "kindred_recommendation_stage_seconds",
+            "Time of a stage of recommending: wait (of each request, until its computation began), query (from "
+            "histories to query vectors) and search (the rest), of each computation, write (as JSON, of each answer)",
+            ("stage",),
+            buckets=_STAGE_SECONDS,
+            registry=self.registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in _STAGES}
+        self._together = Histogram(
+            "kindred_recommendations_together",
+            "Recommendations that were computed together",
+            buckets=_TOGETHER,
+            registry=self.registry,
+        )
+        self._queue = Gauge(
+            "kindred_queue_requests",
+            "Requests in work or waiting: recommend, long (batches, reads of items), write",
+            ("queue",),
+            registry=self.registry,
+        )
+        self._queue_refusals = Counter(
+            "kindred_queue_refusals",
+            "Requests refused because too many were in work or waiting",
+            ("queue",),
+            registry=self.registry,
+        )
         self._writes = Counter(
             "kindred_item_writes",
             "Items written, by outcome: created, unchanged, replaced, deleted, refused",
@@ -145,6 +175,17 @@ class Metrics:
         self._recommendations.labels(strategy).inc()
         self._kinds[False].inc(items - cold)
         self._kinds[True].inc(cold)
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        self._stages[stage].observe(seconds)
+
+    def observe_together(self, count: int) -> None:
+        self._together.observe(count)
+
+    def watch_queue(self, queue: str, length: Callable[[], int]) -> Callable[[], None]:
+        """Report a queue's length at each scrape; the result counts one that it refused."""
+        self._queue.labels(queue).set_function(length)
+        return self._queue_refusals.labels(queue).inc
 
     def observe_write(self, outcome: str, percentile: float | None = None) -> None:
         """Count one write; `percentile` is that of an item whose text was tokenized for it."""

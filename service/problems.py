@@ -36,6 +36,7 @@ TITLES = {
     "unauthorized": "An API key is needed",
     "forbidden": "The API key does not open this",
     "rate-limited": "Too many requests",
+    "overloaded": "Too many requests wait already",
     "not-found": "No such resource",
     "method-not-allowed": "The method is not allowed here",
     "too-many-connections": "Too many connections",

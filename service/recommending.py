@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,13 +12,20 @@ from model.artifact import Artifact
 from model.exposure import by_text, reserved_places
 from service.boosts import Boosts
 from service.catalogue import Moment
+from service.queries import Queries
 from service.ranking import diversify, pool_size, shared_codes
 from service.results import Recommendation, Recommended, Shared, Why
 from service.scan import Doubles, Floats, Mask, Rows
 from service.schemas import RecommendRequest
 
-_CHUNK = 64  # histories that go through the model together: enough to fill it, little memory
+_CHUNK = 32  # requests computed together: enough to fill the processor, little memory
 _SAMPLE_LENGTH = 5
+
+Observe = Callable[[str, float], None]
+
+
+def unobserved(stage: str, seconds: float) -> None:
+    """For those who do not measure."""
 
 
 class _Plan(NamedTuple):
@@ -34,6 +42,16 @@ class _Plan(NamedTuple):
     reserved: int
 
 
+class _Read(NamedTuple):
+    """What a history says: its query vector [D], the inner products of that with all rows [n] where they are known
+    already, and what its neighbours add.
+    """
+
+    query: Floats
+    products: Floats | None
+    boosts: Boosts | None
+
+
 class _Chosen(NamedTuple):
     """rows [n] and their scores [n], as they are answered; the last `reserved` are in reserved places."""
 
@@ -47,21 +65,24 @@ class Recommender:
 
     def __init__(self, artifact: Artifact, cold_share: float = 0.0) -> None:
         """cold_share: of a request that has none of its own."""
-        self._artifact = artifact
+        self._version = artifact.version
+        self._query = Queries(artifact.recommender)
         self._cold_share = cold_share
         self._by_text = artifact.neighbours.configs.get("alike")
         self._max_length = artifact.recommender.config.max_length
 
-    def answer(self, moment: Moment, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
-        """A recommendation for each request."""
+    def answer(
+        self, moment: Moment, requests: Sequence[RecommendRequest], observe: Observe = unobserved
+    ) -> list[Recommendation]:
+        """A recommendation for each request. observe: is told how many seconds the stages `query` and `search` took,
+        for those computed together.
+        """
         plans = [_plan(moment, request, self._cold_share) for request in requests]
-        known = [plan for plan in plans if plan.history]
-        queries = iter(self._queries(moment, [plan.history for plan in known]))
-        version = self._artifact.version
+        made = iter(self._by_model(moment, [plan for plan in plans if plan.history], observe))
         return [
-            Recommendation(self._by_model(moment, plan, next(queries)), version, "model", plan.unknown)
+            Recommendation(next(made), self._version, "model", plan.unknown)
             if plan.history
-            else Recommendation(_by_popularity(moment, plan), version, "popularity", plan.unknown)
+            else Recommendation(_by_popularity(moment, plan), self._version, "popularity", plan.unknown)
             for plan in plans
         ]
 
@@ -71,31 +92,38 @@ class Recommender:
         n = moment.view.n
         weight = np.array([1 + moment.record(row).popularity for row in range(n)], np.float64)
         drawn = rng.choice(n, (count, _SAMPLE_LENGTH), p=weight / weight.sum())
-        return self._queries(moment, drawn.tolist())
+        return self._query(moment.view.vectors, drawn.tolist())
 
-    def _queries(self, moment: Moment, histories: Sequence[Sequence[int]]) -> Floats:
-        """Query vectors [b, D] of histories of rows, none empty; of long ones the latest items are read."""
-        vectors = moment.view.vectors
-        out = np.empty((len(histories), vectors.shape[1]), np.float32)
-        for start in range(0, len(histories), _CHUNK):
-            chunk = histories[start : start + _CHUNK]
-            out[start : start + len(chunk)] = self._artifact.query([vectors[rows] for rows in chunk])
+    def _by_model(self, moment: Moment, plans: Sequence[_Plan], observe: Observe) -> list[list[Recommended]]:
+        """What each of the plans gets, none of them without a history."""
+        out: list[list[Recommended]] = []
+        for start in range(0, len(plans), _CHUNK):
+            began = time.perf_counter()
+            chunk = plans[start : start + _CHUNK]
+            queries = self._query(moment.view.vectors, [plan.history for plan in chunk])
+            searched = time.perf_counter()
+            observe("query", searched - began)
+            products = moment.view.products(queries)
+            for place, plan in enumerate(chunk):
+                boosts = moment.boosts(plan.history[-self._max_length :])
+                product = None if products is None else products[place]
+                out.append(self._answer(moment, plan, _Read(queries[place], product, boosts)))
+            observe("search", time.perf_counter() - searched)
         return out
 
-    def _by_model(self, moment: Moment, plan: _Plan, query: Floats) -> list[Recommended]:
+    def _answer(self, moment: Moment, plan: _Plan, read: _Read) -> list[Recommended]:
         request = plan.request
-        read = plan.history[-self._max_length :]
-        boosts = moment.boosts(read)
         if plan.reserved:
-            chosen = self._with_reserved(moment, plan, query, boosts)
+            chosen = self._with_reserved(moment, plan, read)
         else:
-            chosen = _best(moment, plan, query, boosts, request.k, plan.allow)
+            chosen = _best(moment, plan, read, request.k, plan.allow)
         rows, scores, reserved = chosen
         reasons: Sequence[Why | None] = [None] * len(rows)
         if request.explain:
-            semantic, own = moment.view.score_parts(query, rows, boosts)
+            semantic, own = moment.view.score_parts(read.query, rows, read.boosts)
+            latest = plan.history[-self._max_length :]
             reasons = [
-                Why(float(a), float(b), [Shared(*pair) for pair in shared_codes(moment, int(row), read)])
+                Why(float(a), float(b), [Shared(*pair) for pair in shared_codes(moment, int(row), latest)])
                 for row, a, b in zip(rows, semantic, own, strict=True)
             ]
         places: list[bool | None] = [None] * (len(rows) - reserved) + [True] * reserved
@@ -105,12 +133,12 @@ class Recommender:
             for record, score, place, why in answers
         ]
 
-    def _with_reserved(self, moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None) -> _Chosen:
+    def _with_reserved(self, moment: Moment, plan: _Plan, read: _Read) -> _Chosen:
         """The best trained items, and behind them the best cold ones in the places reserved for them."""
         k = plan.request.k
-        cold = self._cold(moment, plan, query, boosts)
+        cold = self._cold(moment, plan, read)
         count = min(plan.reserved, len(cold.rows))
-        trained = _trained(moment, plan, query, boosts, k - count)
+        trained = _trained(moment, plan, read, k - count)
         count = min(len(cold.rows), k - len(trained.rows))  # more where trained items are too few
         return _Chosen(
             np.concatenate([trained.rows, cold.rows[:count]]),
@@ -118,25 +146,26 @@ class Recommender:
             count,
         )
 
-    def _cold(self, moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None) -> _Chosen:
+    def _cold(self, moment: Moment, plan: _Plan, read: _Read) -> _Chosen:
         """The best cold items among themselves, at most k (see `model.exposure`), with their scores."""
         rows, bags = moment.cold_rows(plan.allow, plan.exclude)
         if self._by_text is None:
-            wanted = np.add(*moment.view.score_parts(query, rows, boosts))
+            wanted = np.add(*moment.view.score_parts(read.query, rows, read.boosts))
         else:
-            read = moment.bags(plan.history[-self._max_length :])
-            wanted = moment.view.score_parts(query, rows)[0] + by_text(read, bags, self._by_text)
-            if boosts is not None:
-                wanted += boosts.of(rows)[1]
+            texts = moment.bags(plan.history[-self._max_length :])
+            wanted = moment.view.score_parts(read.query, rows)[0] + by_text(texts, bags, self._by_text)
+            if read.boosts is not None:
+                wanted += read.boosts.of(rows)[1]
         best = rows[moment.view.ranked(wanted, rows, plan.request.k)]
-        return _Chosen(best, np.add(*moment.view.score_parts(query, best, boosts)))
+        return _Chosen(best, np.add(*moment.view.score_parts(read.query, best, read.boosts)))
 
 
-def _best(moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None, k: int, allow: Mask | None) -> _Chosen:
+def _best(moment: Moment, plan: _Plan, read: _Read, k: int, allow: Mask | None) -> _Chosen:
     """The k best rows of those allowed, or of all; less alike ones where the request asks for diversity."""
     diversity = plan.request.diversity
     wanted = min(pool_size(k) if diversity else k, moment.view.live_count)
-    found, totals = moment.view.search(query[None, :], wanted, allow, plan.exclude, [boosts])
+    products = None if read.products is None else read.products[None]
+    found, totals = moment.view.search(read.query[None], wanted, allow, plan.exclude, [read.boosts], products)
     rows = found[0][found[0] >= 0]
     scores = totals[0][: len(rows)]
     if diversity:
@@ -145,17 +174,17 @@ def _best(moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None, k: 
     return _Chosen(rows, scores)
 
 
-def _trained(moment: Moment, plan: _Plan, query: Floats, boosts: Boosts | None, k: int) -> _Chosen:
+def _trained(moment: Moment, plan: _Plan, read: _Read, k: int) -> _Chosen:
     """The k best items that are not cold."""
     if not k:
         return _Chosen(np.empty(0, np.int64), np.empty(0))
     if not plan.request.diversity:
         # Cold items are seldom among the best: look there first, where an index helps, then among all trained ones.
-        rows, scores, _ = _best(moment, plan, query, boosts, plan.request.k, plan.allow)
+        rows, scores, _ = _best(moment, plan, read, plan.request.k, plan.allow)
         trained = np.array([not moment.record(row).cold for row in rows.tolist()], np.bool_)
         if trained.sum() >= k:
             return _Chosen(rows[trained][:k], scores[trained][:k])
-    return _best(moment, plan, query, boosts, k, moment.trained(plan.allow))
+    return _best(moment, plan, read, k, moment.trained(plan.allow))
 
 
 def _plan(moment: Moment, request: RecommendRequest, cold_share: float) -> _Plan:

@@ -31,7 +31,7 @@ class Why:
     shared_codes: list[Shared]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen: that takes four times as long to make, and an answer has many
 class Recommended:
     item_id: str
     score: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Annotated
 
@@ -51,13 +52,14 @@ async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
     check_recommend(body, runtime.settings)
     engine = runtime.ready()
     if _is_quick(body, engine):
-        # About a millisecond: a thread would add a tenth of that in switching, and take the interpreter
-        # anyway.
-        result = engine.recommend(body)
+        result = await runtime.together(body)
     else:
         result = await runtime.heavy(partial(engine.recommend, body))
     _observe(runtime, result)
-    return answer(result)
+    began = time.perf_counter()
+    response = answer(result)
+    runtime.metrics.observe_stage("write", time.perf_counter() - began)
+    return response
 
 
 def _observe(runtime: Runtime, result: Recommendation) -> None:
@@ -66,7 +68,7 @@ def _observe(runtime: Runtime, result: Recommendation) -> None:
 
 
 def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
-    """True for a request that holds the event loop no longer than it takes to answer a probe."""
+    """True for a request that may be computed on the event loop, with others that wait (see `service.waiting`)."""
     if body.k > _QUICK_K or body.diversity or body.filter or body.explain:
         return False
     return len(engine.catalogue) <= _QUICK_ITEMS

@@ -31,6 +31,12 @@ def inner_products(query: Floats, vectors: Floats, n: int) -> Floats:
     return out
 
 
+def products_with(queries: Floats, vectors: Floats, n: int) -> Floats:
+    """Inner products [b, n] of queries [b, D] with the first n rows of vectors, which are read from memory once."""
+    out: Floats = queries @ vectors[:n].T
+    return out
+
+
 def best_of(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: Mask | None) -> tuple[Rows, Floats]:
     """Exact search of the rows begin … end − 1 by inner product: (rows, scores), each [b, k]; row −1 fills up."""
     # FAISS numbers rows from where the scan begins; starting at a multiple of 8 keeps the mask's bytes in

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     open: bool = Field(False, description="serve other machines without keys; has no effect where there are keys")
     rate_limit: float = Field(0.0, ge=0, le=1e6, description="requests a second of one key or address; 0: any number")
     rate_burst: int = Field(50, ge=1, le=10**6, description="requests that a rested caller may make at once")
+    queue_max: int = Field(64, ge=0, le=10**6, description="requests of a kind in work or waiting; 0: any number")
+    write_queue_max: int = Field(64, ge=0, le=10**6, description="writes in work or waiting; 0: any number")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins whose pages may call the service from a browser, separated by commas; `*` for all"
     )

@@ -1,4 +1,4 @@
-"""The latency benchmark runs on any artifact and states its figures."""
+"""The benchmarks run on any artifact and state their figures; overload has the outcome that it should have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import service_latency
+from benchmarks import overload, service_latency, throughput
 from tests.service_support import make_artifact
 
 
@@ -23,3 +23,30 @@ def test_it_measures_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert figures["requests"] == 30
     assert 0 < figures["p50_ms"] <= figures["p90_ms"] <= figures["p99_ms"]
     assert code == int(figures["ready_seconds"] > 10 or figures["p50_ms"] > 3)
+
+
+@pytest.mark.slow
+def test_throughput_is_measured_beside_a_bare_endpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_artifact(tmp_path / "a")
+    throughput.main(["--artifacts", str(tmp_path / "a"), "--seconds", "0.3", "--rounds", "1"])
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert figures["failed"] == 0
+    for connections in throughput.CONNECTIONS:
+        assert figures[f"rps_at_{connections}"] > 0
+        assert figures[f"bare_rps_at_{connections}"] > 0
+
+
+@pytest.mark.slow
+def test_overload_is_refused_as_promised_and_gone_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_artifact(tmp_path / "a")
+    monkeypatch.setenv("KINDRED_QUEUE_MAX", "8")
+    monkeypatch.setattr(overload, "CONNECTIONS", 8)
+    code = overload.main(["--artifacts", str(tmp_path / "a"), "--seconds", "2", "--capacity-seconds", "1"])
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert code == 0
+    assert figures["failed"] == 0  # answers that are neither 200 nor a refusal with Retry-After, and probes not 200
+    assert figures["normal_afterwards"]
+    assert figures["refused_5x"] > 0
+    assert figures["accepted_5x"] > 0

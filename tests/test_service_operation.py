@@ -154,7 +154,7 @@ def test_a_bug_is_a_500_with_an_id_and_its_cause_in_the_log_alone(
     def fail(*_: object) -> None:
         raise RuntimeError("the secret cause")
 
-    monkeypatch.setattr(Engine, "recommend", fail)
+    monkeypatch.setattr(Engine, "recommend_batch", fail)
     reply = client("POST", "/recommend", {"history": []}, {"X-Request-ID": "find-me"})
     assert (reply.status, reply.json()["type"]) == (500, "/problems/internal-error")
     assert reply.headers["content-type"] == "application/problem+json"

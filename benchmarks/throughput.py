@@ -1,0 +1,84 @@
+"""Throughput of `/recommend` beside a bare FastAPI endpoint, with client and server on the same cores.
+
+    python -m benchmarks.throughput --artifacts <root> [--seconds 4] [--rounds 3] [--json <file>]
+
+The bare endpoint validates the same request and gives an answer of the same size. Slices of both alternate, so that
+the moods of the machine meet both. Beside requests a second: what the server took of the processor for a request,
+which does not count what other work takes of the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from benchmarks.load import Tally, closed, cycled, post, processor_seconds
+from benchmarks.service_latency import bare_endpoint, histories, service_process
+
+CONNECTIONS = (1, 8, 32)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table and, at its end, one line of JSON. Exit code 1: a goal is missed, or a request failed."""
+    options = _parse(arguments)
+    bodies = [json.dumps({"history": history}).encode() for history in histories(options.artifacts, 1000, 10)]
+    requests = [post("/recommend", body) for body in bodies]
+    figures: dict[str, float | int] = {"cores": os.cpu_count() or 0}
+    failed = 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        service_process(options.artifacts, Path(folder)) as (service, _),
+        bare_endpoint(service.ask("POST", "/recommend", bodies[0])[1], Path(folder)) as bare,
+    ):
+        for connections in CONNECTIONS:
+            tallies = {"": Tally(), "bare_": Tally()}
+            spent = {"": 0.0, "bare_": 0.0}
+            for turn in range(options.rounds + 1):
+                for name, server in (("", service), ("bare_", bare)):
+                    before = processor_seconds(server.pid)
+                    tally = uvloop.run(closed(server.port, cycled(requests), connections, options.seconds))
+                    if turn:  # the first warms up
+                        tallies[name].join(tally)
+                        spent[name] += processor_seconds(server.pid) - before
+            for name, tally in tallies.items():
+                failed += sum(map(len, tally.seconds.values())) - tally.count(200)
+                end = f"at_{connections}"
+                figures[f"{name}rps_{end}"] = round(tally.rate(), 1)
+                figures[f"{name}p50_ms_{end}"] = round(tally.milliseconds(50), 3)
+                figures[f"{name}p99_ms_{end}"] = round(tally.milliseconds(99), 3)
+                figures[f"{name}processor_ms_{end}"] = round(1000 * spent[name] / max(1, tally.count(200)), 3)
+            figures[f"share_of_bare_at_{connections}"] = round(tallies[""].rate() / tallies["bare_"].rate(), 3)
+    figures["failed"] = failed
+    goals = {
+        "share_of_bare_at_32": figures["share_of_bare_at_32"] >= 0.5,
+        "p50_ms_at_1": figures["p50_ms_at_1"] <= 2,
+        "p99_ms_at_1": figures["p99_ms_at_1"] <= 5,
+        "failed": not failed,
+    }
+    for name, value in figures.items():
+        print(f"{name:>24}  {value}{'' if goals.get(name, True) else '   (missed)'}")
+    line = json.dumps(figures)
+    print(line)
+    if options.json:
+        options.json.write_text(line + "\n", encoding="utf-8")
+    return int(not all(goals.values()))
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of a slice")
+    parser.add_argument("--rounds", type=int, default=3, help="slices of each that count")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
