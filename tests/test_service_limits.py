@@ -151,16 +151,18 @@ def test_trailers_are_no_headers_and_have_an_end(client: Client) -> None:
 
 def test_beyond_the_most_connections_only_probes_are_answered(root: Path, tmp_path: Path) -> None:
     ask = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-    with serving(make_settings(root, tmp_path, connections_max=4)) as client:
+    with serving(make_settings(root, tmp_path, connections_max=4, queue_max=1)) as client:
         held = [client, *(Client(client.port) for _ in range(3))]
         assert [each.get("/version").status for each in held] == [200] * 4
         for path in (b"/livez", b"/readyz"):
             replies = exchange(client.port, b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path)
             assert [reply.status for reply in replies] == [200]  # and closed
-        replies = exchange(client.port, ask)
-        refused(replies[0], 503, "too-many-connections")
-        assert replies[0].headers["retry-after"] == "1"
-        assert len(replies) == 1
+        for _ in range(3):
+            replies = exchange(client.port, ask)
+            refused(replies[0], 503, "too-many-connections")
+            assert replies[0].headers["retry-after"] == "1"
+            assert len(replies) == 1
+        assert client.recommend("item-1")["strategy"] == "model"  # they have taken no place in the queue
         spare = [connect(client.port) for _ in range(RESERVE)]
         with connect(client.port) as beyond:
             assert read_replies(beyond) == []  # closed at once
