@@ -46,6 +46,7 @@ def create(url: URL, timeout: float) -> Engine:
     seconds = max(1, math.ceil(timeout))
     wanted: dict[str, Any] = {
         "connect_timeout": seconds,
+        "client_encoding": "utf8",  # of a database in SQL_ASCII the driver would read bytes, and never get to `check`
         # A machine that vanished says nothing: unanswered data ends the connection, and so does a silent one.
         "tcp_user_timeout": seconds * 1000,
         "keepalives_idle": seconds,
