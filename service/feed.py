@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from service.changes import Changes
-from service.errors import ServiceError
+from service.errors import ServiceError, Superseded
 from service.registry import Registry, Row
 
 log = logging.getLogger("kindred.feed")
@@ -88,6 +88,8 @@ class Feed:
                 if self._ending.wait(_GATHER):
                     break
                 self._catch_up()
+            except Superseded:
+                break  # the engine that took over has a feed of its own
             except ServiceError as error:
                 log.warning("the feed broke off", extra={"reason": str(error), "seconds": pause})
             except Exception:

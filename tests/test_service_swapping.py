@@ -21,6 +21,7 @@ from service import responses, swapping
 from service.engine import Engine
 from service.errors import RegistryUnavailable, Superseded
 from service.settings import Settings
+from tests.postgres_support import Server
 from tests.service_support import Client, ask, make_artifact, make_items, make_settings, serving
 
 HISTORY = ["item-1", "item-2", "item-9"]
@@ -468,3 +469,41 @@ def test_a_listener_hears_of_all_that_is_published(root: Path, tmp_path: Path) -
     finally:
         engine.close()
     assert heard == [("new", 1, True), ("new", 2, True), ("item-3", 1, False)]
+
+
+def test_what_another_replica_writes_is_followed_across_swaps(
+    root: Path, tmp_path: Path, postgres: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = postgres.database()
+    settings = make_settings(root, tmp_path, watch=0.02, database_url=url)
+    # The other one stays with its version.
+    elsewhere = make_settings(root / "v1", tmp_path, database_url=url)
+    stop = threading.Event()
+    written: list[str] = []
+    with serving(settings) as client:
+        other = Engine.start(elsewhere)
+
+        def write() -> None:
+            while not stop.is_set():
+                item = Item(f"theirs-{len(written)}", title="a red soap")
+                other.add(item)
+                written.append(item.item_id)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for name in ("v2", "v1", "v2"):
+                use(client, root, name)
+                enough = len(written) + 5
+                until(lambda enough=enough: len(written) >= enough)  # type: ignore[misc]
+        finally:
+            stop.set()
+            writer.join()
+        until(lambda: client.get(f"/items/{written[-1]}").status == 200)
+        assert [item_id for item_id in written if client.get(f"/items/{item_id}").status != 200] == []
+        assert client.post("/items", {"item_id": "ours", "title": "a blue lamp"}).status == 201
+        until(lambda: "ours" in {item.item_id for item in other.export()})
+        # One feed each; those of the engines before are gone.
+        assert sum(thread.name == "kindred-feed" for thread in threading.enumerate()) == 2
+        other.close()
+    assert [record.message for record in caplog.records if "the feed broke off" in record.message] == []
