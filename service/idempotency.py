@@ -29,7 +29,7 @@ _PARAMETER: dict[str, Any] = {
     "description": "A string of the caller's own, unique to this request, in quotes. Kept for "
     "`KINDRED_IDEMPOTENCY_HOURS`, together with the answer, if the request is not refused.",
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
-    "schema": {"type": "string", "pattern": rf'^"([ !#-\[\]-~]|\\["\\]){{1,{LONGEST}}}"$'},
+    "schema": {"type": "string", "format": "sf-string", "pattern": rf'^"([ !#-\[\]-~]|\\["\\]){{1,{LONGEST}}}"$'},
 }
 _REPLAYED = {
     "description": "On an answer that was given before.",
