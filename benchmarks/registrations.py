@@ -198,7 +198,8 @@ class Campaign:
             self._fault(f"{item_id}: {answer.status} {answer.body.decode()}")
 
     def _hold_rows(self, expected: dict[str, Item]) -> None:
-        engine = create_engine(make_url(self._url).set(drivername="postgresql+psycopg"))
+        url = make_url(self._url)
+        engine = create_engine(url if url.drivername == "sqlite" else url.set(drivername="postgresql+psycopg"))
         with closing(engine.connect()) as connection:
             rows = connection.execute(text("SELECT item_id, content_hash, revision FROM kindred_items")).all()
             keys = set(connection.execute(text("SELECT key FROM kindred_idempotency_keys")).scalars())
