@@ -33,11 +33,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import NullPool, create_engine, make_url, text
 
+from benchmarks.postgres_database import postgres_database
 from model.items import Item
 from service.registry import Registry
-from tests.postgres_support import Server, find_binaries
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LIMIT = 2.0  # seconds, of the 99th percentile
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        url = stack.enter_context(_database(options.database_url))
+        url = stack.enter_context(postgres_database(options.database_url))
         ports = [stack.enter_context(_service(options.artifacts, folder, url)) for _ in range(options.services)]
         run = _Run(options, url, ports)
         began = time.perf_counter()
@@ -231,31 +230,6 @@ def _clients(ports: Sequence[int]) -> Iterator[list[_Api]]:
 def _item(item_id: str, number: int) -> Item:
     words = random.Random(number).choices(_WORDS, k=5)
     return Item(item_id, title=f"{' '.join(words)} {number}", brand="Alba", categories=("Home", words[-1]))
-
-
-@contextmanager
-def _database(server: str | None) -> Iterator[str]:
-    """The URL of an empty database, removed at the end."""
-    with ExitStack() as stack:
-        if server is None:
-            binaries = find_binaries()
-            if binaries is None:
-                raise SystemExit("no PostgreSQL server is installed; name one with --database-url")
-            own = Server(binaries)
-            stack.callback(own.remove)
-            own.start()
-            server = own.url("postgres").render_as_string(hide_password=False)
-        name = f"kindred_replication_{secrets.token_hex(4)}"
-        engine = create_engine(
-            make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=NullPool
-        )
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"))
-        try:
-            yield make_url(server).set(database=name).render_as_string(hide_password=False)
-        finally:
-            with engine.connect() as connection:
-                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @contextmanager

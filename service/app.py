@@ -87,8 +87,8 @@ def create_app(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=("GET", "POST", "PUT", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "X-API-Key", "X-Request-ID"),
-            expose_headers=("Retry-After", "X-Request-ID"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-ID"),
+            expose_headers=("Idempotency-Replayed", "Retry-After", "X-Request-ID"),
         )
     app.add_middleware(LastPlaces)
     app.add_middleware(Observe, metrics=metrics, routes=app.routes)

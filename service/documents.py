@@ -24,11 +24,15 @@ and U+FFFD, in an id they are refused.
 **Keys.** Where the service has keys, every operation but the probes needs one, of the scope that its `security`
 names or a wider one: `read`, `write`, `admin`.
 
+**Retries.** What writes items takes an `Idempotency-Key`: sent again with the same key and the same bytes, at whichever
+replica, a request is not carried out again; it gets the answer of the first time, with `Idempotency-Replayed: true`.
+
 **Errors** are `application/problem+json` with a stable `type`. **X-Request-ID** is echoed, or made up.
 """
 
 _STATUS = {
     "invalid-json": 400,
+    "invalid-idempotency-key": 400,
     "unauthorized": 401,
     "forbidden": 403,
     "item-not-found": 404,
@@ -37,6 +41,7 @@ _STATUS = {
     "body-too-large": 413,
     "unsupported-media-type": 415,
     "invalid-request": 422,
+    "idempotency-key-reused": 422,
     "rate-limited": 429,
     "headers-too-large": 431,
     "not-ready": 503,
@@ -44,6 +49,7 @@ _STATUS = {
 }
 READ = ("invalid-request", "not-ready")
 READ_BODY = (*READ, "invalid-json", "request-timeout", "body-too-large", "unsupported-media-type")
+KEYED = ("invalid-idempotency-key", "idempotency-key-reused")
 WRITE_BODY = (*READ_BODY, "registry-full")
 GUARDED = ("unauthorized", "forbidden", "rate-limited", "headers-too-large")
 
@@ -68,19 +74,23 @@ ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1
 
 
 def problems(*types: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI `responses` for problem types."""
-    return {
-        _STATUS[type_]: {
+    """OpenAPI `responses` for problem types; those of one status are described together, the first by an example."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for type_ in types:
+        status = _STATUS[type_]
+        if status in responses:
+            responses[status]["description"] += f"; {TITLES[type_]}"
+            continue
+        responses[status] = {
             "description": TITLES[type_],
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/ProblemDetails"},
-                    "example": Problem(type_, _STATUS[type_], "…").body("5f2c6f1e0c2b4d9f"),
+                    "example": Problem(type_, status, "…").body("5f2c6f1e0c2b4d9f"),
                 }
             },
         }
-        for type_ in types
-    }
+    return responses
 
 
 def next_steps() -> dict[str, Any]:

@@ -10,16 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from itertools import islice
 
 from model.artifact import Artifact
 from model.items import Item
 from service.catalogue import Catalogue, Moment, Record
+from service.deciding import Answer, Decision, Done, content_hash, decide, foresee
 from service.encoding import Encoded, encode, registered_record
 from service.errors import ItemConflict, RegistryUnavailable, Superseded, UnknownItem
 from service.feed import Feed
 from service.loading import load_artifact, load_catalogue
+from service.once import Kept, Once
 from service.recommending import Observe, Recommender, unobserved
 from service.registry import Registry, Row, Transaction
 from service.results import Outcome, Page, Recommendation, Recommended, Served, Similar, Written
@@ -156,18 +157,36 @@ class Engine:
     def delete(self, item_id: str) -> None:
         """Serve an item no more, now and after a restart; raises UnknownItem."""
 
-        def remove(transaction: Transaction) -> tuple[bool, Row | None]:
-            before = transaction.get([item_id]).get(item_id)
-            if self._hash(item_id, before) is None:
-                return False, before
-            return True, transaction.delete(item_id, before)
+        with self._writing():
+            row = self._registry.write(lambda transaction: self._remove(transaction, item_id))
+            self._publish([(row, None)] if row is not None else [])
+
+    def add_once(self, once: Once, items: Sequence[Item], answer: Answer) -> Done:
+        """`add_batch` under an idempotency key. `answer` makes the answer of the results; it may be asked again where
+        the transaction is run again, and what it raises undoes everything. Raises IdempotencyKeyReused too.
+        """
+        return self._write_once(once, items, False, answer)
+
+    def put_once(self, once: Once, item: Item, answer: Answer) -> Done:
+        """`put` under an idempotency key, as `add_once`."""
+        return self._write_once(once, [item], True, answer)
+
+    def delete_once(self, once: Once, item_id: str, answer: Kept) -> Done:
+        """`delete` under an idempotency key."""
+
+        def remove(transaction: Transaction) -> tuple[Done, Row | None]:
+            if (kept := transaction.claim(once, self._settings.idempotency_hours)) is not None:
+                return Done(kept, None), None
+            row = self._remove(transaction, item_id)
+            transaction.keep(once, answer)
+            return Done(answer, []), row
 
         with self._writing():
-            there, row = self._registry.write(remove)
-            # An item that is served although its row says it is gone: a commit whose answer got lost.
-            if not there and self.catalogue.moment.row(item_id) is None:
-                raise UnknownItem(item_id)
+            done, row = self._registry.write(remove)
             self._publish([(row, None)] if row is not None else [])
+        if done.replayed:
+            self._take_over([item_id])
+        return done
 
     def apply(self, rows: Sequence[Row]) -> int:
         """Serve rows that others committed, in any order and any number of times; how many of them were news.
@@ -221,6 +240,15 @@ class Engine:
                 self._listener([row for row, _ in news])
         return len(news)
 
+    def _remove(self, transaction: Transaction, item_id: str) -> Row | None:
+        before = transaction.get([item_id]).get(item_id)
+        if content_hash(self.artifact, item_id, before) is not None:
+            return transaction.delete(item_id, before)
+        # An item that is served although its row says it is gone: a commit whose answer got lost.
+        if self.catalogue.moment.row(item_id) is None:
+            raise UnknownItem(item_id)
+        return before
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One writer at a time; raises RegistryUnavailable for those who would wait for one that does not end, and
@@ -239,47 +267,54 @@ class Engine:
     def _write(self, items: Sequence[Item], replacing: bool) -> list[Written | ItemConflict]:
         encoded = encode(self.artifact, items)  # the slow part, before the lock
         with self._writing():
-            outcomes = self._registry.write(partial(self._decide, items=items, replacing=replacing))
-            # Committed. A row that was there unchanged is published too: this process may not hold it yet.
-            changes = zip(outcomes, encoded, strict=True)
-            self._publish(
-                [(made[1], code) for made, code in changes if isinstance(made, tuple) and made[1] is not None]
-            )
+            decisions = self._registry.write(lambda transaction: decide(transaction, self.artifact, items, replacing))
+            self._publish_decided(decisions, encoded)
             moment = self.catalogue.moment
         return [
-            outcome if isinstance(outcome, ItemConflict) else self._written(moment, item, code, outcome[0])
-            for item, code, outcome in zip(items, encoded, outcomes, strict=True)
+            decision
+            if isinstance(decision, ItemConflict)
+            else self._written(served(moment, moment.record(_known(moment, item.item_id))), code, decision[0])
+            for item, code, decision in zip(items, encoded, decisions, strict=True)
         ]
 
-    def _decide(
-        self, transaction: Transaction, items: Sequence[Item], replacing: bool
-    ) -> list[tuple[Outcome, Row | None] | ItemConflict]:
-        """Write what is new; (outcome, row) of each, no row for an untouched item of the catalogue."""
-        rows: dict[str, Row] = transaction.get([item.item_id for item in items])
-        outcomes: list[tuple[Outcome, Row | None] | ItemConflict] = []
-        for item in items:
-            before = rows.get(item.item_id)
-            existing = self._hash(item.item_id, before)
-            if existing == item.content_hash():
-                outcomes.append(("unchanged", before))
-            elif existing is None or replacing:
-                rows[item.item_id] = row = transaction.put(item, before)
-                outcomes.append(("created" if existing is None else "replaced", row))
-            else:
-                outcomes.append(ItemConflict(item.item_id))
-        return outcomes
+    def _write_once(self, once: Once, items: Sequence[Item], replacing: bool, answer: Answer) -> Done:
+        encoded = encode(self.artifact, items)
 
-    def _hash(self, item_id: str, row: Row | None) -> str | None:
-        """The content hash of what an id stands for, None when it stands for nothing: a row overlays the
-        catalogue.
-        """
-        if row is not None:
-            return row.content_hash
-        index = self.artifact.items.index_of.get(item_id)
-        return None if index is None else self.artifact.items.items[index].content_hash()
+        def work(transaction: Transaction) -> tuple[Done, list[Decision]]:
+            if (kept := transaction.claim(once, self._settings.idempotency_hours)) is not None:
+                return Done(kept, None), []
+            decisions = decide(transaction, self.artifact, items, replacing)
+            # All of the answer follows from the rows and from this moment, which nothing changes before they are
+            # published. So nothing has to be made up at a replay, where codes and neighbours may be others.
+            foreseen = foresee(self.artifact, self.catalogue.moment, list(zip(items, encoded, decisions, strict=True)))
+            results = [
+                seen
+                if isinstance(seen, ItemConflict)
+                else self._written(_shown(seen.record, seen.shares), code, seen.outcome)
+                for seen, code in zip(foreseen, encoded, strict=True)
+            ]
+            kept = answer(results)
+            transaction.keep(once, kept)
+            return Done(kept, results), decisions
 
-    def _written(self, moment: Moment, item: Item, encoded: Encoded, outcome: Outcome) -> Written:
-        now = served(moment, moment.record(_known(moment, item.item_id)))
+        with self._writing():
+            done, decisions = self._registry.write(work)
+            if not done.replayed:
+                self._publish_decided(decisions, encoded)
+        if done.replayed:
+            self._take_over([item.item_id for item in items])
+        return done
+
+    def _take_over(self, item_ids: Sequence[str]) -> None:
+        """Serve what an answer from elsewhere says is served, before it is given here too."""
+        self.apply(self._registry.rows_of(item_ids))
+
+    def _publish_decided(self, decisions: Sequence[Decision], encoded: Sequence[Encoded]) -> None:
+        # Committed. A row that was there unchanged is published too: this process may not hold it yet.
+        made = zip(decisions, encoded, strict=True)
+        self._publish([(one[1], code) for one, code in made if isinstance(one, tuple) and one[1] is not None])
+
+    def _written(self, now: Served, encoded: Encoded, outcome: Outcome) -> Written:
         return Written(
             **vars(now),
             outcome=outcome,
@@ -291,13 +326,17 @@ class Engine:
 
 def served(moment: Moment, record: Record) -> Served:
     """An item as the API shows it."""
+    return _shown(record, max(0, moment.shares(record.codes) - 1))
+
+
+def _shown(record: Record, shares: int) -> Served:
     return Served(
         item_id=record.item_id,
         cold=record.cold,
         source="registered" if record.revision else "catalogue",
         revision=record.revision,
         semantic_id=list(record.codes),
-        shares_semantic_id=max(0, moment.shares(record.codes) - 1),
+        shares_semantic_id=shares,
         attributes=record.attributes,
     )
 

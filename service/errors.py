@@ -29,6 +29,20 @@ class ItemConflict(ServiceError):
         self.item_id = item_id
 
 
+class BadIdempotencyKey(ServiceError):
+    """The request's Idempotency-Key cannot be one."""
+
+
+class IdempotencyKeyReused(ServiceError):
+    """The caller has used this Idempotency-Key for another request."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this key was sent with another request (method, path or body) before; "
+            "a new request needs a new key, a retry the same bytes"
+        )
+
+
 class LimitExceeded(ServiceError):
     """A well-formed request that asks for more than the settings allow; `field` names the part."""
 

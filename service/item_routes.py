@@ -6,7 +6,7 @@ The order of the routes matters, because an item id may hold slashes: what is fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Annotated
@@ -16,11 +16,14 @@ from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item, check_item_id
-from service.documents import GUARDED, READ, WRITE_BODY, ItemId, answer, next_steps, problems, text
+from service.deciding import Done
+from service.documents import GUARDED, KEYED, READ, WRITE_BODY, ItemId, answer, next_steps, problems, text
 from service.engine import Engine
-from service.errors import ServiceError, UnknownItem
+from service.errors import ItemConflict, ServiceError, UnknownItem
+from service.idempotency import kept, once_of, replayable, reply, takes_key
 from service.limits import accept_item, check_batch
 from service.metrics import Metrics
+from service.once import Kept, Once
 from service.problems import of_error
 from service.rate_limit import charge_batch
 from service.responses import ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
@@ -34,7 +37,7 @@ from service.strict_json import StrictRoute
 router = APIRouter(route_class=StrictRoute, tags=["items"], responses=problems(*GUARDED))
 
 _EXPORT_CHUNK = 256  # items written to the stream at once
-_WRITTEN_LINKS = next_steps()
+_WRITTEN = next_steps() | replayable(200)[200]
 _CREATED = {"created": 201, "unchanged": 200, "replaced": 200}
 
 SourceQuery = Annotated[
@@ -51,57 +54,76 @@ SourceQuery = Annotated[
     status_code=201,
     response_model=ItemRegistered,
     responses={
-        200: {"description": "The same item is registered already", "model": ItemRegistered, **_WRITTEN_LINKS},
-        201: _WRITTEN_LINKS,
-        **problems("item-conflict", *WRITE_BODY),
+        200: {"description": "The same item is registered already", "model": ItemRegistered, **_WRITTEN},
+        201: _WRITTEN,
+        **problems("item-conflict", *WRITE_BODY, *KEYED),
     },
-    openapi_extra=needs("write"),
+    openapi_extra=takes_key(needs("write")),
 )
-async def create_item(body: ItemCreate, runtime: ReadyDep) -> Response:
+async def create_item(body: ItemCreate, request: Request, runtime: ReadyDep) -> Response:
     """Register an item. 201 says that it is on disk and that this process recommends it."""
     item = accept_item(body.item_id, body, runtime.settings)
-    return _written(runtime.metrics, await runtime.writing(lambda engine: engine.add(item)))
+    if (once := await once_of(request)) is None:
+        return _written(runtime.metrics, await runtime.writing(lambda engine: engine.add(item)))
+    return _once(runtime.metrics, await runtime.writing(lambda engine: engine.add_once(once, [item], _kept_item)))
 
 
 @router.post(
     "/items/batch",
     response_model=ItemBatchResponse,
-    responses=problems(*WRITE_BODY),
-    openapi_extra=needs("write"),
+    responses={**replayable(200), **problems(*WRITE_BODY, *KEYED)},
+    openapi_extra=takes_key(needs("write")),
 )
 async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyDep) -> Response:
     """Register items in one transaction. An entry that is refused leaves the others alone."""
     check_batch("items", len(body.items), runtime.settings)
     charge_batch(request, len(body.items))
-    results = await runtime.writing(partial(_add_all, entries=body.items, settings=runtime.settings))
-    entries: list[ItemEntry] = []
+    once = await once_of(request)
+    work = partial(_add_all, entries=body.items, settings=runtime.settings, once=once)
+    response, results = await runtime.writing(work)
     for result in results:
         if isinstance(result, Written):
             runtime.metrics.observe_write(result.outcome, _percentile(result))
-            entries.append(ItemEntry(_CREATED[result.outcome], result))
         else:
             runtime.metrics.observe_write("refused")
-            problem = of_error(result)
-            entries.append(ItemEntry(problem.status, problem=problem.body()))
-    return answer(ItemBatch(entries))
+    return response
 
 
-def _add_all(engine: Engine, entries: list[Entry[ItemCreate]], settings: Settings) -> list[Written | Exception]:
-    results: list[Written | Exception] = []
+def _add_all(
+    engine: Engine, entries: list[Entry[ItemCreate]], settings: Settings, once: Once | None
+) -> tuple[Response, list[Written | Exception]]:
+    """The answer, and what became of each entry; of nothing where the answer was given before."""
     accepted: list[Item] = []
-    places: list[int] = []
-    for place, entry in enumerate(entries):
+    refusals: list[Exception | None] = []  # None for an entry that is accepted
+    for entry in entries:
         try:
             if entry.value is None:
                 raise entry.error or ValueError("an entry has a value or an error")
             accepted.append(accept_item(entry.value.item_id, entry.value, settings))
-            places.append(place)
-            results.append(ValueError("not written yet"))
+            refusals.append(None)
         except (ServiceError, ValueError) as error:  # InvalidItem and ValidationError are ValueErrors
-            results.append(error)
-    for place, result in zip(places, engine.add_batch(accepted) if accepted else [], strict=True):
-        results[place] = result
-    return results
+            refusals.append(error)
+
+    def all_of(written: Sequence[Written | ItemConflict]) -> list[Written | Exception]:
+        each = iter(written)
+        return [next(each) if refusal is None else refusal for refusal in refusals]
+
+    if once is None:
+        results = all_of(engine.add_batch(accepted) if accepted else [])
+        return _batch(results), results
+    done = engine.add_once(once, accepted, lambda written: kept(_batch(all_of(written))))
+    return reply(done), [] if done.results is None else all_of(done.results)
+
+
+def _batch(results: Sequence[Written | Exception]) -> Response:
+    entries: list[ItemEntry] = []
+    for result in results:
+        if isinstance(result, Written):
+            entries.append(ItemEntry(_CREATED[result.outcome], result))
+        else:
+            problem = of_error(result)
+            entries.append(ItemEntry(problem.status, problem=problem.body()))
+    return answer(ItemBatch(entries))
 
 
 @router.get("/items", response_model=ItemList, responses=problems(*READ), openapi_extra=needs("read"))
@@ -170,39 +192,61 @@ async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
     "/items/{item_id:text}",
     response_model=ItemRegistered,
     responses={
-        200: _WRITTEN_LINKS,
-        201: {"description": "The item is new", "model": ItemRegistered, **_WRITTEN_LINKS},
-        **problems(*WRITE_BODY),
+        200: _WRITTEN,
+        201: {"description": "The item is new", "model": ItemRegistered, **_WRITTEN},
+        **problems(*WRITE_BODY, *KEYED),
     },
-    openapi_extra=needs("write"),
+    openapi_extra=takes_key(needs("write")),
 )
-async def put_item(item_id: ItemId, body: ItemContent, runtime: ReadyDep) -> Response:
+async def put_item(item_id: ItemId, body: ItemContent, request: Request, runtime: ReadyDep) -> Response:
     """Register an item or replace it. An item of the catalogue keeps what training learned of it."""
     item = accept_item(item_id, body, runtime.settings)
-    return _written(runtime.metrics, await runtime.writing(lambda engine: engine.put(item)))
+    if (once := await once_of(request)) is None:
+        return _written(runtime.metrics, await runtime.writing(lambda engine: engine.put(item)))
+    return _once(runtime.metrics, await runtime.writing(lambda engine: engine.put_once(once, item, _kept_item)))
 
 
 @router.delete(
     "/items/{item_id:text}",
     status_code=204,
     response_class=Response,
-    responses=problems("item-not-found", *READ, "registry-full"),
-    openapi_extra=needs("write"),
+    responses={**replayable(204), **problems("item-not-found", *READ, "registry-full", *KEYED)},
+    openapi_extra=takes_key(needs("write")),
 )
-async def delete_item(item_id: ItemId, runtime: ReadyDep) -> Response:
+async def delete_item(item_id: ItemId, request: Request, runtime: ReadyDep) -> Response:
     """Serve an item no more. One of the catalogue stays away after a restart too."""
     try:
         check_item_id(item_id)
     except InvalidItem:
         raise UnknownItem(item_id) from None  # PostgreSQL cannot even be asked for some that can be no id
-    await runtime.writing(lambda engine: engine.delete(item_id))
-    runtime.metrics.observe_write("deleted")
-    return Response(status_code=204)
+    if (once := await once_of(request)) is None:
+        await runtime.writing(lambda engine: engine.delete(item_id))
+        runtime.metrics.observe_write("deleted")
+        return Response(status_code=204)
+    done = await runtime.writing(lambda engine: engine.delete_once(once, item_id, Kept(204, b"")))
+    if not done.replayed:
+        runtime.metrics.observe_write("deleted")
+    return reply(done)
 
 
 def _written(metrics: Metrics, written: Written) -> Response:
     metrics.observe_write(written.outcome, _percentile(written))
     return answer(written, _CREATED[written.outcome])
+
+
+def _once(metrics: Metrics, done: Done) -> Response:
+    for written in done.results or ():
+        if isinstance(written, Written):
+            metrics.observe_write(written.outcome, _percentile(written))
+    return reply(done)
+
+
+def _kept_item(results: Sequence[Written | ItemConflict]) -> Kept:
+    """The answer to a request of one item; raises ItemConflict, so that nothing is kept of a refusal."""
+    (result,) = results
+    if isinstance(result, ItemConflict):
+        raise result
+    return kept(answer(result, _CREATED[result.outcome]))
 
 
 def _percentile(written: Written) -> float | None:

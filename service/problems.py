@@ -31,6 +31,8 @@ TITLES = {
     "bad-http": "The request cannot be read",
     "limit-exceeded": "The request asks for more than this service allows",
     "invalid-item": "The item cannot be accepted",
+    "invalid-idempotency-key": "The Idempotency-Key cannot be used",
+    "idempotency-key-reused": "The Idempotency-Key was used for another request",
     "item-not-found": "No such item",
     "item-conflict": "The item exists with other content",
     "unauthorized": "An API key is needed",
@@ -92,6 +94,10 @@ def of_error(error: Exception) -> Problem:
             return Problem("invalid-item", 422, f"{shorten(field)}: {reason}", field)
         case errors.LimitExceeded(field=field, reason=reason):
             return Problem("limit-exceeded", 422, f"{shorten(field)}: {reason}", field)
+        case errors.BadIdempotencyKey():
+            return Problem("invalid-idempotency-key", 400, str(error), "Idempotency-Key")
+        case errors.IdempotencyKeyReused():
+            return Problem("idempotency-key-reused", 422, str(error), "Idempotency-Key")
         case errors.UnknownItem():
             return Problem("item-not-found", 404, str(error), "item_id")
         case errors.ItemConflict():

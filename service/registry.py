@@ -24,6 +24,7 @@ from service import schema
 from service.changes import Changes
 from service.database import Database
 from service.errors import RegistryContended, RegistryError
+from service.once import Kept, Once, claim, keep
 from service.tables import items_table
 
 log = logging.getLogger("kindred.registry")
@@ -103,6 +104,16 @@ class Transaction:
             return self.get([item_id])[item_id]
         self._connection.execute(update(items_table).where(items_table.c.seq == before.seq).values(values))
         return Row(before.seq, item_id, None, None, values["revision"])
+
+    def claim(self, once: Once, hours: float) -> Kept | None:
+        """The answer that is kept for a request; None where it is the first, which has to `keep` one. Comes before all
+        else of a transaction. Raises IdempotencyKeyReused.
+        """
+        return claim(self._connection, once, hours)
+
+    def keep(self, once: Once, kept: Kept) -> None:
+        """The answer that retries of a claimed request get, once this is committed."""
+        keep(self._connection, once, kept)
 
 
 class Registry:

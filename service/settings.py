@@ -38,6 +38,9 @@ class Settings(BaseSettings):
         5.0, gt=0, le=60, description="seconds a write waits for a lock, and a connection for the database"
     )
     migrate: bool = Field(True, description="bring an older schema of the registry to the newest at the start")
+    idempotency_hours: float = Field(
+        24.0, gt=0, le=8760, description="hours that the answer to a request with an Idempotency-Key is kept"
+    )
 
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8000, ge=0, le=65535, description="0 lets the system choose one, printed at start")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 _Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
@@ -18,6 +18,18 @@ items_table = Table(
     Column("created_at", String(32), nullable=False),  # ISO 8601, UTC
     Column("updated_at", String(32), nullable=False),
     sqlite_autoincrement=True,  # a number is never given twice, so the order of items never changes
+)
+# One row a request that was carried out under an idempotency key. The primary key decides which of several is first.
+idempotency_table = Table(
+    "kindred_idempotency_keys",
+    metadata,
+    Column("caller", String(32), primary_key=True),  # id of the API key, "" where there are none
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),  # of the request
+    Column("status", Integer, nullable=False),  # of the answer; 0 until its transaction ends
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", String(32), nullable=False),  # ISO 8601, UTC
+    Index("ix_kindred_idempotency_keys_created_at", "created_at"),
 )
 # Written by revision 0001 and read where an older release made the registry; Alembic's table has taken its place.
 meta_table = Table(

@@ -18,18 +18,32 @@ from concurrent.futures import Future
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from sqlalchemy import delete
+
 from service.app import create_app
+from service.engine import Engine
+from service.once import Kept, Once
 from service.registry import Registry, Row, Transaction
 from service.server import Server, configuration
 from service.settings import Settings
+from service.tables import idempotency_table
 from tests.service_support import Client
 
-Mutant: TypeAlias = Literal["", "acknowledges before the commit", "commits item by item"]
+Mutant: TypeAlias = Literal[
+    "",
+    "acknowledges before the commit",
+    "commits item by item",
+    "answers late",  # which is no fault
+    "keeps no answers",
+    "keeps answers after the commit",
+]
 T = TypeVar("T")
 
 # Where the write is that has the registry's lock, as the process wrote it down last.
 WAITING, OPEN, COMMITTING, COMMITTED = range(4)
 PHASES = ("before BEGIN", "between statements", "in the commit", "between commit and answer")
+
+_LATE = 10.0  # seconds: a kill comes in between
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload([__name__])
@@ -125,11 +139,46 @@ def _mutate(mutant: Mutant) -> None:
             return row
 
         _open(Transaction).put = put_and_commit
+    elif mutant == "answers late":
+        publish = Engine._publish
+
+        def publish_late(engine: Engine, *arguments: Any) -> int:
+            time.sleep(_LATE)
+            return publish(engine, *arguments)
+
+        _open(Engine)._publish = publish_late
+    elif mutant == "keeps no answers":
+        _open(Transaction).claim = lambda *_: None
+        _open(Transaction).keep = lambda *_: None
+    elif mutant == "keeps answers after the commit":
+        _keep_answers_late()
 
 
 def _open(of: Any) -> Any:
     """For mypy: what is replaced here is replaced on purpose."""
     return of
+
+
+def _keep_answers_late() -> None:
+    keep, write = Transaction.keep, Registry.write
+    late: list[tuple[Once, Kept]] = []
+
+    def forget(transaction: Transaction, once: Once, kept: Kept) -> None:
+        transaction._connection.execute(delete(idempotency_table).where(idempotency_table.c.key == once.key))
+        late.append((once, kept))
+
+    def write_and_keep(registry: Registry, work: Callable[[Transaction], T]) -> T:
+        result = write(registry, work)
+        while late:
+            time.sleep(_LATE)
+            once, kept = late.pop()
+            with registry.transaction() as transaction:
+                transaction.claim(once, 24)
+                keep(transaction, once, kept)
+        return result
+
+    _open(Transaction).keep = forget
+    _open(Registry).write = write_and_keep
 
 
 _earlier: list[threading.Thread] = []

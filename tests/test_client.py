@@ -383,7 +383,9 @@ class Losing(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         upstream = http.client.HTTPConnection(*self.service, timeout=30)
-        upstream.request(self.command, self.path, body, {"content-type": "application/json"})
+        passed = ("content-type", "idempotency-key")
+        headers = {name: value for name in passed if (value := self.headers.get(name)) is not None}
+        upstream.request(self.command, self.path, body, headers)
         answer = upstream.getresponse()
         content = answer.read()
         upstream.close()
@@ -424,13 +426,33 @@ def losing(url: str) -> Iterator[tuple[str, list[int]]]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lost_answer_does_no_harm(kind: Any, url: str) -> None:
     with losing(url) as (proxy, lost), connected(kind, proxy) as client:
-        assert client.add_item("lost", title="lamp").outcome == "unchanged"
+        assert client.add_item("lost", title="lamp").outcome == "created"
         assert lost == [201]
+    with losing(url) as (proxy, lost), connected(kind, proxy) as client:
+        (entry,) = client.add_items([{"item_id": f"lost too, {kind}", "title": "lamp"}])
+        assert isinstance(entry, ItemRegistered)
+        assert entry.outcome == "created"
+        assert lost == [200]
     with losing(url) as (proxy, lost), connected(kind, proxy) as client:
         client.delete_item("lost")
         assert lost == [204]
         with pytest.raises(NotFound):
             client.delete_item("lost")
+
+
+def test_a_call_of_the_same_key_repeats_the_first(client: Client) -> None:
+    key = 'order "7" \\ ' + "x" * 200
+    first = client.add_item("keyed", title="lamp", idempotency_key=key)
+    assert client.replace_item("keyed", title="red lamp", idempotency_key="other").outcome == "replaced"
+    assert client.add_item("keyed", title="lamp", idempotency_key=key) == first
+    assert client.replace_item("keyed", title="red lamp", idempotency_key="other").outcome == "replaced"
+    with pytest.raises(Invalid, match="another request"):
+        client.add_item("keyed", title="soap", idempotency_key=key)
+    for _ in range(2):
+        client.delete_item("keyed", idempotency_key="gone")
+    for bad in ("é", "a\nb", "x" * 256):
+        with pytest.raises(ValueError, match="idempotency_key"):
+            client.add_item("keyed", title="lamp", idempotency_key=bad)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -109,7 +109,8 @@ def test_retry_after_is_kept(kind: Kind, time: Time, status: int, headers: dict[
     assert time.slept == [slept]
     first, second = script.requests
     assert first.content == second.content == b'{"item_id":"a","title":"b"}'
-    assert first.headers["x-request-id"] == second.headers["x-request-id"]
+    for name in ("x-request-id", "idempotency-key"):
+        assert first.headers[name] == second.headers[name]
 
 
 @given(st.text() | st.datetimes(timezones=st.just(UTC)).map(lambda date: format_datetime(date, usegmt=True)))

@@ -29,6 +29,7 @@ from tests.service_support import Client, make_artifact, make_settings, serving
 CASES = int(os.environ.get("KINDRED_FUZZ_CASES", "0"))
 SEED = int(os.environ.get("KINDRED_FUZZ_SEED", str(secrets.randbelow(10**9))))
 CONFIG = Path(__file__).with_name("fuzz.toml")
+HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 # In sequences there are no batches: one that registers anew what was deleted would pass for the deleted item, because
 # the check for those knows single items only. (The configuration file has no phases of an operation.)
 PHASES = (("--phases", "examples,coverage,fuzzing"), ("--phases", "stateful", "--exclude-path-regex", "/batch$"))
@@ -64,7 +65,8 @@ def fuzz(client: Client, folder: Path, *options: str) -> int:
         command += ["--header", f"X-API-Key: {client.key}"]
     else:
         command += ["--exclude-checks", "ignored_auth"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HOOKS)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     found = re.search(r"(\d+) generated", done.stdout)
     assert done.returncode == 0, f"{' '.join(options)}\n{done.stdout}\n{done.stderr}"
     assert found is not None, done.stdout

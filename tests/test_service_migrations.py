@@ -92,9 +92,9 @@ def first_release(url: str, version: str = "1") -> None:
 
 
 def release_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Know revision 0001 alone."""
-    monkeypatch.setattr(migrations, "REVISIONS", ("0001",))
-    monkeypatch.setattr(migrations, "HEAD", "0001")
+    """Know all revisions but the last."""
+    monkeypatch.setattr(migrations, "REVISIONS", ("0001", "0002"))
+    monkeypatch.setattr(migrations, "HEAD", "0002")
 
 
 def opened(url: str, migrate: bool = True) -> State:
@@ -162,7 +162,7 @@ def test_a_registry_of_the_release_before_is_migrated_with_its_items(
         with open_registry(database_url).transaction() as transaction:
             row = transaction.put(SOAP, None)
             transaction.delete("gone", None)
-    assert opened(database_url) == State("0001", True)
+    assert opened(database_url) == State("0002", True)
     (rows,) = open_registry(database_url).rows()
     assert rows[0] == row
     assert [(row.item_id, row.revision) for row in rows] == [("soap", 1), ("gone", 1)]
@@ -174,14 +174,14 @@ def test_the_release_before_writes_on_but_does_not_start_anew(
     with monkeypatch.context() as before:
         release_before(before)
         running = open_registry(database_url)
-    assert opened(database_url) == State("0001", True)
+    assert opened(database_url) == State("0002", True)
     with running.transaction() as transaction:
         transaction.put(SOAP, None)
     (rows,) = open_registry(database_url).rows()
     assert [row.item for row in rows] == [SOAP]
     with monkeypatch.context() as before:
         release_before(before)
-        with pytest.raises(RegistryError, match=r"revision 0002, this release knows up to 0001: use the release"):
+        with pytest.raises(RegistryError, match=r"revision 0003, this release knows up to 0002: use the release"):
             opened(database_url)
 
 
@@ -211,7 +211,7 @@ def test_another_schema_version_is_refused(database_url: str, migrate: bool) -> 
 def test_an_unknown_revision_is_refused(database_url: str, migrate: bool) -> None:
     opened(database_url)
     execute(database_url, f"UPDATE {migrations.VERSION_TABLE} SET version_num = '0999'")
-    with pytest.raises(RegistryError, match=r"revision 0999, this release knows up to 0002: use the release"):
+    with pytest.raises(RegistryError, match=r"revision 0999, this release knows up to 0003: use the release"):
         opened(database_url, migrate)
 
 

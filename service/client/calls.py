@@ -75,8 +75,9 @@ class Call(Generic[T]):
     """A request and `read`, from its answer's body and request id to what the call returns.
 
     idempotent: may be sent again though it may have been acted on. All of today's may. To recommend is to read; PUT
-    and DELETE say what is to be; and to register the same content again is answered "unchanged" (the engine compares
-    content hashes), so a retry can only turn "created" into that.
+    and DELETE say what is to be; and what is registered goes out under an idempotency key, so that a retry is answered
+    as the first attempt was.
+    idempotency_key: "" for one that is made up; None for none.
     probe: asks how the service is at this moment, so it is sent once.
     """
 
@@ -88,6 +89,7 @@ class Call(Generic[T]):
     body: bytes | None = None
     request_id: str | None = None
     probe: bool = False
+    idempotency_key: str | None = None
 
 
 def recommend(
@@ -135,28 +137,45 @@ def export(source: Source, request_id: str | None) -> Call[NewItem]:
     return Call("GET", "/items/export", _read_line, True, query={"source": source}, request_id=request_id)
 
 
-def add_item(item_id: str, *, request_id: str | None = None, **content: Unpack[ItemContent]) -> Call[ItemRegistered]:
-    """Register an item; Conflict when its id has other content."""
+def add_item(
+    item_id: str,
+    *,
+    idempotency_key: str | None = None,
+    request_id: str | None = None,
+    **content: Unpack[ItemContent],
+) -> Call[ItemRegistered]:
+    """Register an item; Conflict when its id has other content.
+
+    Without an `idempotency_key` each call makes up one; with one, a later call repeats this one rather than its own.
+    """
     item: NewItem = {"item_id": item_id, **content}
-    return Call("POST", "/items", _model(ItemRegistered), True, body=_json(item), request_id=request_id)
+    return _write("POST", "/items", _model(ItemRegistered), _json(item), idempotency_key or "", request_id)
 
 
-def add_items(items: Iterable[NewItem], *, request_id: str | None = None) -> Call[list[ItemRegistered | KindredError]]:
-    """Register items in one transaction; the error of an entry that is refused stands in its place."""
+def add_items(
+    items: Iterable[NewItem], *, idempotency_key: str | None = None, request_id: str | None = None
+) -> Call[list[ItemRegistered | KindredError]]:
+    """Register items in one transaction; the error of an entry that is refused stands in its place. The key is as in
+    `add_item`.
+    """
     body = _json({"items": list(items)})
-    return Call("POST", "/items/batch", _read_registered, True, body=body, request_id=request_id)
+    return _write("POST", "/items/batch", _read_registered, body, idempotency_key or "", request_id)
 
 
 def replace_item(
-    item_id: str, *, request_id: str | None = None, **content: Unpack[ItemContent]
+    item_id: str,
+    *,
+    idempotency_key: str | None = None,
+    request_id: str | None = None,
+    **content: Unpack[ItemContent],
 ) -> Call[ItemRegistered]:
     """Register an item, or replace the one of its id as a whole."""
-    return Call("PUT", item_path(item_id), _model(ItemRegistered), True, body=_json(content), request_id=request_id)
+    return _write("PUT", item_path(item_id), _model(ItemRegistered), _json(content), idempotency_key, request_id)
 
 
-def delete_item(item_id: str, *, request_id: str | None = None) -> Call[None]:
+def delete_item(item_id: str, *, idempotency_key: str | None = None, request_id: str | None = None) -> Call[None]:
     """Serve an item no more. NotFound is raised only when no attempt of this call can have deleted it."""
-    return Call("DELETE", item_path(item_id), lambda body, request_id: None, True, request_id=request_id)
+    return _write("DELETE", item_path(item_id), lambda body, request_id: None, None, idempotency_key, request_id)
 
 
 def livez(*, request_id: str | None = None) -> Call[Liveness]:
@@ -178,6 +197,17 @@ def item_path(item_id: str) -> str:
     """Slashes stay; segments of dots alone are encoded, or they would be taken for steps in the path."""
     parts = item_id.split("/")
     return "/items/" + "/".join("%2E" * len(part) if part in (".", "..") else quote(part) for part in parts)
+
+
+def _write(
+    method: str,
+    path: str,
+    read: Callable[[bytes, str], T],
+    body: bytes | None,
+    idempotency_key: str | None,
+    request_id: str | None,
+) -> Call[T]:
+    return Call(method, path, read, True, body=body, request_id=request_id, idempotency_key=idempotency_key)
 
 
 def _json(value: object) -> bytes:

@@ -22,10 +22,11 @@ class Exchange(Generic[T]):
     """The client asks for `request` and `left` before each attempt, and for `pause` after one that failed."""
 
     def __init__(self, call: Call[T], timeouts: Timeouts, retry: Retry, clock: Clock) -> None:
-        """Raises ValueError for a request id that no header can hold."""
+        """Raises ValueError for a request id or an idempotency key that no header can hold."""
         self.request_id = uuid.uuid4().hex if call.request_id is None else call.request_id
         if not (self.request_id.isascii() and self.request_id.isprintable()):
             raise ValueError(f"request_id must be printable ASCII, got {self.request_id!r}")
+        self._key = None if call.idempotency_key is None else _quoted(call.idempotency_key or uuid.uuid4().hex)
         self._call = call
         self._timeouts = timeouts
         self._retry = retry
@@ -54,6 +55,8 @@ class Exchange(Generic[T]):
         call = self._call
         connect, read = min(self._timeouts.connect, left), min(self._timeouts.read, left)
         headers = {"X-Request-ID": self.request_id}
+        if self._key is not None:
+            headers["Idempotency-Key"] = self._key
         if call.body is not None:
             headers["Content-Type"] = "application/json"
         return http.build_request(
@@ -112,6 +115,13 @@ class Exchange(Generic[T]):
     def _say(self, what: str) -> str:
         tried = "1 attempt" if self._attempts == 1 else f"{self._attempts} attempts"
         return f"{self._call.method} {self._call.path}: {what} ({tried})"
+
+
+def _quoted(key: str) -> str:
+    """As a string of RFC 8941."""
+    if not (key.isascii() and key.isprintable() and len(key) <= 255):
+        raise ValueError(f"idempotency_key must be at most 255 printable ASCII characters, got {key!r}")
+    return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class Lines:

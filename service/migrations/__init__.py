@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 # A table of our own: another application in the same database may use Alembic too.
 VERSION_TABLE = "kindred_alembic_version"
