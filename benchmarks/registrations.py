@@ -38,7 +38,6 @@ _TOGETHER = 8  # requests for one id
 _KEYED = 1 / 3  # of the requests have a key
 _CUT = 0.7  # of these are sent first on a connection that is cut
 _OTHER = 0.3  # of the requests have another content than most
-_PATIENCE = 30.0  # seconds that a service gets to serve what all have written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,13 +99,24 @@ class Registration:
 
 
 class Campaign:
-    """Registrations at the services on `ports`, which share the registry at `url`."""
+    """Registrations at the services on `ports`, which share the registry at `url`. `patience`: seconds that a service
+    gets to serve what all have written.
+    """
 
-    def __init__(self, ports: Sequence[int], url: str, requests: int, connections: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        ports: Sequence[int],
+        url: str,
+        requests: int,
+        connections: int,
+        patience: float = 30.0,
+        seed: int = 0,
+    ) -> None:
         self.figures: dict[str, float | int] = {}
         self._ports = ports
         self._url = url
         self._connections = connections
+        self._patience = patience
         self._registrations = list(_drawn(random.Random(seed), requests, len(ports)))
         self._seen: Counter[str] = Counter()
         self._faults: list[str] = []
@@ -217,7 +227,7 @@ class Campaign:
             self._fault(f"{len(keys ^ answered)} keys are kept and were not acknowledged, or the other way round")
 
     def _hold_served(self, port: int, expected: dict[str, Item]) -> None:
-        end = time.monotonic() + _PATIENCE
+        end = time.monotonic() + self._patience
         while True:
             with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=120)) as connection:
                 connection.request("GET", "/items/export?source=registered")
