@@ -6,14 +6,14 @@ What is measured is the service's own index (`service/index.py`) with the settin
 that lie as the artifact's do (`benchmarks/embeddings.py`), and query vectors of its users. What neighbours add to
 scores is left out: made-up items have none. Each size and kind runs in a process of its own, one after another:
 
-build_s               to build the index, and what that takes of the processor, build_processor_s
+build_s               to build the index; build_processor_s: what that takes of the processor
 memory_mib, peak_mib  of the built index with its copy of the embeddings; while it was built, the caller's copy included
 p50_ms, p99_ms        of a search alone, k = 10, one query at a time
 processor_ms          what the median search takes of the processor: its time on a machine that does nothing else
 recall                share of the exact ten best
 writes_per_second     of one thread that registers, replaces and deletes items in turn, as fast as it can, while another
-                      searches without a pause: the latter's latency is searching_p50_ms and searching_p99_ms
-after_p50_ms          of a search alone, with the `rows_added` by the writer
+                      searches without a pause: figures of that searching begin with `searching_`
+after_p50_ms, …       of a search alone, with the `rows_added` by the writer
 """
 
 from __future__ import annotations
@@ -156,9 +156,7 @@ def measure(case: Case) -> dict[str, float]:
     figures = {"build_s": built, "build_processor_s": spent}
     figures |= {"memory_mib": _memory("VmRSS") - before, "peak_mib": peak}
     _searches(index, queries[:50])  # warms up
-    alone = _searches(index, queries)
-    figures |= alone.percentiles()
-    figures["processor_ms"] = float(np.median(alone.processor)) * 1000
+    figures |= _searches(index, queries).percentiles()
     figures["recall"] = _recall(index, queries[:_RECALL_QUERIES])
     figures |= _write_beside_searches(index, queries, case.seconds)
     figures |= _searches(index, queries).percentiles("after_")
@@ -179,7 +177,9 @@ class _Times:
     processor: list[float] = field(default_factory=list)
 
     def percentiles(self, name: str = "") -> dict[str, float]:
-        return {f"{name}p{percent}_ms": float(np.percentile(self.seconds, percent)) * 1000 for percent in (50, 99)}
+        """In milliseconds; `processor_ms` is the median of what a search takes of the processor."""
+        found = {f"{name}p{percent}_ms": float(np.percentile(self.seconds, percent)) * 1000 for percent in (50, 99)}
+        return found | {f"{name}processor_ms": float(np.median(self.processor)) * 1000}
 
 
 def _searches(index: ItemIndex, queries: Floats, times: _Times | None = None) -> _Times:
