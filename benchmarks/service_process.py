@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from benchmarks.api import Api
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-_PATIENCE = 120.0  # seconds until a service is ready
+_PATIENCE = 600.0  # seconds until a service is ready: tokenizing many registered items takes minutes on busy cores
 
 
 class Running(NamedTuple):
