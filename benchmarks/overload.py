@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
+from benchmarks.histories import histories
 from benchmarks.load import Answer, Tally, closed, cycled, open_loop, post, probing, processor_seconds
-from benchmarks.service_latency import histories, service_process
+from benchmarks.service_process import running_service
 
 CONNECTIONS = 32  # that capacity is measured with
 LOADS = {"80%": 0.8, "2x": 2.0, "5x": 5.0}
@@ -37,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     chosen = histories(options.artifacts, 1000, 10)
     requests = cycled([post("/recommend", json.dumps({"history": history}).encode()) for history in chosen])
-    with tempfile.TemporaryDirectory() as folder, service_process(options.artifacts, Path(folder)) as (service, _):
-        figures = uvloop.run(_measure(service.port, service.pid, requests, options.seconds, options.capacity_seconds))
+    with tempfile.TemporaryDirectory() as folder, running_service(options.artifacts, Path(folder)) as (process, port):
+        figures = uvloop.run(_measure(port, process.pid, requests, options.seconds, options.capacity_seconds))
     goals = _goals(figures)
     for name, value in figures.items():
         print(f"{name:>28}  {value}")

@@ -13,15 +13,11 @@ service is asked for all it has.
 from __future__ import annotations
 
 import argparse
-import http.client
 import itertools
 import json
 import os
 import random
-import re
-import secrets
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,15 +26,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.api import Api
 from benchmarks.postgres_database import postgres_database
+from benchmarks.service_process import running_service
 from model.items import Item
 from service.registry import Registry
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 LIMIT = 2.0  # seconds, of the 99th percentile
 _PATIENCE = 120.0  # seconds after which a probe is taken for one that is missed
 _WORDS = ("red", "blue", "small", "large", "soft", "bright", "classic", "travel", "soap", "lamp", "kettle", "guitar")
@@ -189,24 +185,7 @@ class _Run:
                 self._done.wait(self._options.probe_pause)
 
 
-class _Api:
-    """One connection to a service; an answer that is an error is raised."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-
-    def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        status, content = self.ask(method, path, body)
-        if status >= 300:
-            raise RuntimeError(f"{method} {path}: {status} {content.decode()}")
-        return json.loads(content) if content else None
-
-    def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        data = None if body is None else json.dumps(body).encode()
-        self._connection.request(method, path, data, {"Content-Type": "application/json"})
-        answer = self._connection.getresponse()
-        return answer.status, answer.read()
-
+class _Api(Api):
     def revision(self, path: str) -> int:
         """Of the item at `path`, 0 where there is none."""
         status, content = self.ask("GET", path)
@@ -215,9 +194,6 @@ class _Api:
         if status != 200:
             raise RuntimeError(f"GET {path}: {status} {content.decode()}")
         return int(json.loads(content)["revision"])
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 @contextmanager
@@ -234,34 +210,10 @@ def _item(item_id: str, number: int) -> Item:
 
 @contextmanager
 def _service(artifacts: Path, folder: Path, url: str) -> Iterator[int]:
-    """A service as a process, once ready; its port."""
-    path = folder / f"log-{secrets.token_hex(4)}"
-    with path.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", "--port", "0", "--artifacts", str(artifacts.resolve())],
-            cwd=REPOSITORY,
-            env=os.environ | {"KINDRED_DATABASE_URL": url, "KINDRED_DATABASE_TIMEOUT": "30"},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        if (found := re.search(r"http://127\.0\.0\.1:(\d+)", line)) is None:
-            raise RuntimeError(f"the service did not start:\n{path.read_text(encoding='utf-8')}")
-        port = int(found[1])
-        end = time.monotonic() + 120
-        with closing(_Api(port)) as client:
-            while (answer := client.ask("GET", "/readyz"))[0] != 200:
-                if time.monotonic() > end:
-                    raise RuntimeError(f"the service is not ready: {answer[1].decode()}")
-                time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(60)
-        if process.stdout:
-            process.stdout.close()
+    """A service on the database, once ready; its port."""
+    settings = {"KINDRED_DATABASE_URL": url, "KINDRED_DATABASE_TIMEOUT": "30"}
+    with running_service(artifacts, folder, **settings) as running:
+        yield running.port
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""The service as a process of its own, for benchmarks and campaigns."""
+"""Servers as processes of their own, for benchmarks and campaigns."""
 
 from __future__ import annotations
 
-import http.client
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from benchmarks.api import Api
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+_PATIENCE = 600.0  # seconds until a service is ready: tokenizing many registered items takes minutes on busy cores
 
 
 class Running(NamedTuple):
@@ -24,32 +26,49 @@ class Running(NamedTuple):
 @contextmanager
 def running_service(artifacts: Path, folder: Path, **settings: str) -> Iterator[Running]:
     """The service, once it is ready; ended when the block ends. Its registry and its log lie in `folder`; `settings`
-    are more `KINDRED_*` variables by their full names. Raises RuntimeError when it does not become ready.
+    are more `KINDRED_*` variables by their full names, and those of this process hold where neither says otherwise.
+    Raises RuntimeError when it does not become ready.
     """
-    own = {name: value for name, value in os.environ.items() if not name.startswith("KINDRED_")}
     given = {
         "KINDRED_ARTIFACTS": str(artifacts.resolve()),
         "KINDRED_DATABASE_URL": f"sqlite:///{folder}/registry.db",
+        "KINDRED_HOST": "127.0.0.1",
         "KINDRED_PORT": "0",
+        "KINDRED_KEYS": "",
     }
-    log_path = folder / "service.log"
-    with log_path.open("ab") as log:
+    log = folder / "service.log"
+    with running(["-m", "service"], log, given | settings) as service:
+        end = time.monotonic() + _PATIENCE
+        with closing(Api(service.port)) as api:
+            while (answer := api.ask("GET", "/readyz"))[0] != 200:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"the service is not ready: {answer[1].decode()}\n{_end_of(log)}")
+                time.sleep(0.02)
+        yield service
+
+
+@contextmanager
+def running(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[Running]:
+    """A Python process that prints the address where it listens, once it has; ended when the block ends.
+
+    environment: more variables. What it says on standard error is added to `log`. Raises RuntimeError when it prints
+    no address.
+    """
+    with log.open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
+            [sys.executable, *arguments],
             cwd=REPOSITORY,
-            env=own | given | settings,
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=errors,
             text=True,
         )
     try:
         line = process.stdout.readline() if process.stdout else ""
         words = [word.rstrip(";") for word in line.split() if word.startswith("http://")]
         if not words:
-            raise RuntimeError(f"the service did not start:\n{_end_of(log_path)}")
-        port = urlsplit(words[0]).port or 0
-        _wait(port, log_path)
-        yield Running(process, port)
+            raise RuntimeError(f"the server did not start:\n{_end_of(log)}")
+        yield Running(process, urlsplit(words[0]).port or 0)
     finally:
         process.terminate()
         try:
@@ -59,23 +78,6 @@ def running_service(artifacts: Path, folder: Path, **settings: str) -> Iterator[
             process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-def _wait(port: int, log_path: Path) -> None:
-    end = time.monotonic() + 120
-    while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        try:
-            connection.request("GET", "/readyz")
-            answer = connection.getresponse()
-            said = answer.read().decode()
-        finally:
-            connection.close()
-        if answer.status == 200:
-            return
-        if time.monotonic() > end:
-            raise RuntimeError(f"the service is not ready: {said}\n{_end_of(log_path)}")
-        time.sleep(0.05)
 
 
 def _end_of(log: Path) -> str:

@@ -1,6 +1,6 @@
 """Swaps of the artifact under load: requests that failed, latency with and without swaps, memory and threads.
 
-    python benchmarks/swaps.py --artifacts <root> [--swaps 100] [--connections 4] [--pause 0.02] [--json <file>]
+    python -m benchmarks.swaps --artifacts <root> [--swaps 100] [--connections 4] [--pause 0.02] [--json <file>]
 
 The artifact is written twice, as two versions of a root of its own, between which the service goes to and fro. The
 connections ask for recommendations, one by one and in batches, and one more registers items; each answer has to be of
@@ -13,22 +13,22 @@ import argparse
 import http.client
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks.api import Api
+from benchmarks.histories import histories
+from benchmarks.service_process import running_service
 from model.artifact import Artifact, set_current
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 VERSIONS = ("first", "second")
 _EVERY = 10  # swaps between two looks at memory and threads
 
@@ -38,11 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "artifacts"
-        artifact = _copies(options.artifacts, root)
-        histories = _histories(artifact, 1000)
-        del artifact
-        with _service(root, Path(name)) as (process, port):
-            load = Load(port, histories, options.connections, options.pause)
+        _copy(options.artifacts, root)
+        settings = {"KINDRED_WATCH": "0.1", "KINDRED_LOG_LEVEL": "warning"}
+        with running_service(root, Path(name), **settings) as (process, port):
+            load = Load(port, histories(root, 1000, 10), options.connections, options.pause)
             load.run("alone", lambda: time.sleep(options.seconds))
             states = [_state(process.pid)]
             seconds: list[float] = []
@@ -52,16 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     version = VERSIONS[number % 2]
                     began = time.perf_counter()
                     set_current(root, version)
-                    while control.ask("GET", "/version")["model_version"] != version:
+                    while control("GET", "/version")["model_version"] != version:
                         time.sleep(0.02)
                         if time.perf_counter() - began > 120:
-                            raise RuntimeError(f"{version} is not served: {control.ask('GET', '/version')}")
+                            raise RuntimeError(f"{version} is not served: {control('GET', '/version')}")
                     seconds.append(time.perf_counter() - began)
                     if (number + 1) % _EVERY == 0:
                         states.append(_state(process.pid))
                         print(f"{number + 1:>5} swaps  {states[-1]}  {len(load.failures)} failed", flush=True)
 
-            with closing(Connection(port)) as control:
+            with closing(Api(port)) as control:
                 load.run("swapping", swap)
             lost = load.lost()
     figures: dict[str, Any] = {
@@ -85,26 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         options.json.write_text(line + "\n", encoding="utf-8")
     return int(bool(load.failures or lost))
-
-
-class Connection:
-    """One keep-alive connection; an answer other than 200 or 201 is an error."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-
-    def close(self) -> None:
-        """Let go of the socket; another request opens one again."""
-        self._connection.close()
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        self._connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
-        if answer.status not in (200, 201):
-            raise RuntimeError(f"{method} {path}: status {answer.status}: {content[:300].decode()}")
-        return json.loads(content)
 
 
 class Load:
@@ -143,50 +122,48 @@ class Load:
         """Items that were acknowledged and are not there."""
         found: set[str] = set()
         cursor = ""
-        with closing(Connection(self._port)) as connection:
+        with closing(Api(self._port)) as api:
             while cursor is not None:
-                page = connection.ask("GET", f"/items?source=registered&limit=1000{cursor and f'&cursor={cursor}'}")
+                page = api("GET", f"/items?source=registered&limit=1000{cursor and f'&cursor={cursor}'}")
                 found.update(item["item_id"] for item in page["items"])
                 cursor = page.get("next_cursor")
         return [item_id for item_id in self.written if item_id not in found]
 
     def _read(self, place: int, ending: threading.Event, seconds: list[float]) -> None:
-        connection = Connection(self._port)
+        api = Api(self._port)
         number = place
         while not ending.wait(self._pause):
             histories = [self._histories[(number + more) % len(self._histories)] for more in range(8)]
             number += self._connections
             try:
                 began = time.perf_counter()
-                answer = connection.ask("POST", "/recommend", {"history": histories[0]})
+                answer = api("POST", "/recommend", {"history": histories[0]})
                 seconds.append(time.perf_counter() - began)
                 versions = {answer["model_version"]}
                 if number % 16 < self._connections:
-                    batch = connection.ask(
-                        "POST", "/recommend/batch", {"requests": [{"history": h} for h in histories]}
-                    )
+                    batch = api("POST", "/recommend/batch", {"requests": [{"history": h} for h in histories]})
                     versions = {entry["result"]["model_version"] for entry in batch["results"]}
                 if len(versions) != 1 or not versions <= set(VERSIONS):
                     self.failures.append(f"versions {sorted(versions)}")
             except (OSError, http.client.HTTPException, RuntimeError, KeyError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
-                connection.close()
-        connection.close()
+                api.close()
+        api.close()
 
     def _write(self, phase: str, ending: threading.Event) -> None:
-        connection = Connection(self._port)
+        api = Api(self._port)
         number = 0
         while not ending.wait(0.02):
             item_id = f"{phase}-{number % 500}"  # of 500, replaced in turn: memory must not grow for the items
             number += 1
             try:
-                connection.ask("PUT", f"/items/{item_id}", {"title": f"a new thing {number}"})
+                api("PUT", f"/items/{item_id}", {"title": f"a new thing {number}"})
                 if number <= 500:
                     self.written.append(item_id)
             except (OSError, http.client.HTTPException, RuntimeError) as error:
                 self.failures.append(f"{type(error).__name__}: {error}")
-                connection.close()
-        connection.close()
+                api.close()
+        api.close()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -200,58 +177,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _copies(artifacts: Path, root: Path) -> Artifact:
+def _copy(artifacts: Path, root: Path) -> None:
     """Write the artifact as both versions; the last is current."""
     artifact = Artifact.load(artifacts)
     for version in VERSIONS:
         artifact.manifest = artifact.manifest.model_copy(update={"version": version})
         artifact.save(root, "# A copy, for a measurement\n")
-    return artifact
-
-
-def _histories(artifact: Artifact, count: int) -> list[list[str]]:
-    rng = np.random.default_rng(0)
-    ids = artifact.items.item_ids
-    return [[ids[index] for index in rng.choice(len(ids), 10, replace=False)] for _ in range(count)]
-
-
-@contextmanager
-def _service(root: Path, folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The service as a process, once it is ready, and its port."""
-    environment = os.environ | {
-        "KINDRED_ARTIFACTS": str(root),
-        "KINDRED_DATABASE_URL": f"sqlite:///{folder}/registry.db",
-        "KINDRED_PORT": "0",
-        "KINDRED_WATCH": "0.1",
-        "KINDRED_LOG_LEVEL": "warning",
-    }
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service"],
-            cwd=REPOSITORY,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        line = process.stdout.readline() if process.stdout else ""
-        addresses = [word.rstrip(";") for word in line.split() if word.startswith("http://")]
-        if not addresses:
-            raise RuntimeError(f"the service did not start:\n{(folder / 'log').read_text()}")
-        port = urlsplit(addresses[0]).port or 0
-        began = time.perf_counter()
-        with closing(Connection(port)) as connection:
-            while "model_version" not in connection.ask("GET", "/version"):
-                if time.perf_counter() - began > 120:
-                    raise RuntimeError(f"the service is not ready:\n{(folder / 'log').read_text()}")
-                time.sleep(0.05)
-        yield process, port
-    finally:
-        process.terminate()
-        process.wait(30)
-        if process.stdout:
-            process.stdout.close()
 
 
 def _state(pid: int) -> dict[str, int]:

@@ -15,12 +15,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import uvloop
 
+from benchmarks.api import Api
+from benchmarks.bare_endpoint import bare_endpoint
+from benchmarks.histories import histories
 from benchmarks.load import Tally, closed, cycled, post, processor_seconds
-from benchmarks.service_latency import bare_endpoint, histories, service_process
+from benchmarks.service_process import running_service
 
 CONNECTIONS = (1, 8, 32)
 
@@ -28,25 +32,26 @@ CONNECTIONS = (1, 8, 32)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a table and, at its end, one line of JSON. Exit code 1: a goal is missed, or a request failed."""
     options = _parse(arguments)
-    bodies = [json.dumps({"history": history}).encode() for history in histories(options.artifacts, 1000, 10)]
-    requests = [post("/recommend", body) for body in bodies]
+    bodies = [{"history": history} for history in histories(options.artifacts, 1000, 10)]
+    requests = [post("/recommend", json.dumps(body).encode()) for body in bodies]
     figures: dict[str, float | int] = {"cores": os.cpu_count() or 0}
     failed = 0
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        service_process(options.artifacts, Path(folder)) as (service, _),
-        bare_endpoint(service.ask("POST", "/recommend", bodies[0])[1], Path(folder)) as bare,
-    ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        service = stack.enter_context(running_service(options.artifacts, folder))
+        with closing(Api(service.port)) as api:
+            _, answer = api.ask("POST", "/recommend", bodies[0])
+        bare = stack.enter_context(bare_endpoint(answer, folder))
         for connections in CONNECTIONS:
             tallies = {"": Tally(), "bare_": Tally()}
             spent = {"": 0.0, "bare_": 0.0}
             for turn in range(options.rounds + 1):
                 for name, server in (("", service), ("bare_", bare)):
-                    before = processor_seconds(server.pid)
+                    before = processor_seconds(server.process.pid)
                     tally = uvloop.run(closed(server.port, cycled(requests), connections, options.seconds))
                     if turn:  # the first warms up
                         tallies[name].join(tally)
-                        spent[name] += processor_seconds(server.pid) - before
+                        spent[name] += processor_seconds(server.process.pid) - before
             for name, tally in tallies.items():
                 failed += sum(map(len, tally.seconds.values())) - tally.count(200)
                 end = f"at_{connections}"

@@ -6,13 +6,14 @@ stands in the lists of those. Its identity counts under `together` as before, wh
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from model.config import NeighbourKind
 from model.neighbours import Joining, Near, Neighbours, decays, spread, strength
@@ -31,14 +32,6 @@ class Place:
 
     index: int
     joining: Joining | None
-
-
-class Gain(NamedTuple):
-    """Evidence of both kinds for a row."""
-
-    row: int
-    alike: float
-    together: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +59,9 @@ class Placing:
     """Rows of the artifact's items. Immutable but for `extra`, which only grows: a reader skips rows beyond its view.
 
     rows [n_items]: the row that an item's index stands for, −1 where it is not served. retexted: indices whose text is
-    another now, so that the artifact's `alike` lists are no longer true of them. extra: by index, the rows that joined
-    its lists, with the weights of both kinds.
+    another now, so that the artifact's `alike` lists are no longer true of them. extra: by index, what joined its
+    lists, three numbers each: row, weight of `alike`, weight of `together`. As objects they would be most of what a
+    registered item takes.
     """
 
     def __init__(self, neighbours: Neighbours) -> None:
@@ -75,7 +69,7 @@ class Placing:
         self._lists = _merge(neighbours)
         self._rows = np.full(neighbours.n_items, -1, np.int64)
         self._retexted: frozenset[int] = frozenset()
-        self._extra: dict[int, list[Gain]] = {}
+        self._extra: dict[int, array[float]] = {}
 
     def changed(self, added: Sequence[tuple[int, Place]], removed: Sequence[Place]) -> Placing:
         """With rows added and others gone. A reader of the old one is not disturbed."""
@@ -95,9 +89,9 @@ class Placing:
         for row, place in added:
             if place.joining is not None:
                 for index, weight in _pairs(place.joining.alike):
-                    out._extra.setdefault(index, []).append(Gain(row, weight, 0.0))
+                    out._join(index, (row, weight, 0.0))
                 for index, weight in _pairs(place.joining.before) if place.index == COLD else ():
-                    out._extra.setdefault(index, []).append(Gain(row, 0.0, weight))
+                    out._join(index, (row, 0.0, weight))
         return out
 
     def boosts(self, history: Sequence[Place], n_rows: int) -> Boosts | None:
@@ -118,32 +112,32 @@ class Placing:
             semantic[stale] = 0
         more = self._joined(history, near, company, n_rows)
         if more:
-            added = np.array(more)
+            added = np.concatenate(more)
             rows = np.concatenate([rows, added[:, 0].astype(np.int64)])
             semantic, own = np.concatenate([semantic, added[:, 1]]), np.concatenate([own, added[:, 2]])
         distinct, parts = _add_up(rows, (semantic, own), n_rows)
         return Boosts(distinct, self._strength("alike", parts[0]), self._strength("together", parts[1]))
 
-    def _joined(self, history: Sequence[Place], near: Doubles, company: Doubles, n_rows: int) -> list[Gain]:
-        """What items whose texts are not the artifact's bring, in the history and among the candidates."""
-        out: list[Gain] = []
+    def _join(self, index: int, gain: tuple[int, float, float]) -> None:
+        # All three at once: a reader copies the array whenever it likes.
+        self._extra.setdefault(index, array("d")).extend(array("d", gain))
+
+    def _joined(self, history: Sequence[Place], near: Doubles, company: Doubles, n_rows: int) -> list[Doubles]:
+        """What items whose texts are not the artifact's bring, in the history and among the candidates: each [m, 3],
+        row and the evidence of both kinds for it.
+        """
+        out: list[Doubles] = []
         for place, like, with_ in zip(history, near.tolist(), company.tolist(), strict=True):
-            if place.index != COLD and self._extra:
-                out += [
-                    Gain(row, alike * like if place.joining is None else 0.0, together * with_)
-                    for row, alike, together in self._extra.get(place.index, ())
-                    if row < n_rows
-                ]
+            if place.index != COLD and (extra := self._extra.get(place.index)) is not None:
+                gains = np.frombuffer(extra.tobytes()).reshape(-1, 3)
+                out.append(gains[gains[:, 0] < n_rows] * (1.0, like if place.joining is None else 0.0, with_))
             if place.joining is not None:
-                out += [
-                    Gain(int(self._rows[index]), weight * like, 0.0)
-                    for index, weight in _pairs(place.joining.alike)
-                    if index not in self._retexted
-                ]
+                items, weights = place.joining.alike
+                kept = np.array([index not in self._retexted for index in items.tolist()], np.bool_)
+                out.append(_gains(self._rows[items[kept]], alike=weights[kept].astype(np.float64) * like))
             if place.joining is not None and place.index == COLD:
-                out += [
-                    Gain(int(self._rows[index]), 0.0, weight * with_) for index, weight in _pairs(place.joining.after)
-                ]
+                items, weights = place.joining.after
+                out.append(_gains(self._rows[items], together=weights.astype(np.float64) * with_))
         return out
 
     def _factors(self, kind: NeighbourKind, length: int) -> Doubles:
@@ -153,6 +147,12 @@ class Placing:
     def _strength(self, kind: NeighbourKind, evidence: NDArray[Any]) -> Doubles:
         config = self._configs.get(kind)
         return strength(config, evidence) if config else np.zeros(len(evidence))
+
+
+def _gains(rows: Rows, alike: ArrayLike = 0.0, together: ArrayLike = 0.0) -> Doubles:
+    gains = np.empty((len(rows), 3))
+    gains[:, 0], gains[:, 1], gains[:, 2] = rows, alike, together
+    return gains
 
 
 def _add_up(rows: Rows, amounts: tuple[Doubles, Doubles], n_rows: int) -> tuple[Rows, list[NDArray[Any]]]:

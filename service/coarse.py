@@ -21,6 +21,7 @@ _faiss: Any = faiss  # its type stubs leave out or misname the search parameters
 
 _MIN_ROUNDED = 32_768  # below, rows stay in the processor's cache, and reading them as they are is quicker
 _MIN_IVFPQ = 1024  # below, product quantization has too little to learn from
+_BLOCK = 65_536  # rows rounded at once, to bound memory
 
 
 class BadIndex(ValueError):
@@ -87,11 +88,16 @@ def build_coarse(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) 
 def _rounded(vectors: Floats) -> Coarse:
     """Every row with a byte a dimension, each dimension by its own largest value."""
     n, dim = vectors.shape
-    scale = np.maximum(np.abs(vectors).max(axis=0), np.finfo(np.float32).tiny).astype(np.float32)
+    low, high = vectors.min(axis=0), vectors.max(axis=0)
+    scale = np.maximum(np.maximum(-low, high), np.finfo(np.float32).tiny)
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
-    scaled = np.ascontiguousarray(vectors / scale)
-    index.train(scaled)
-    index.add(scaled)
-    held = index.reconstruct_n(0, n) * scale
-    error = float(lengths(vectors - held).max() + rounding_of_unit(dim) * lengths(vectors).max())
+    ends = (low / scale).min(), (high / scale).max()
+    index.train(np.repeat(np.array(ends, np.float32)[:, None], dim, axis=1))  # all that it learns is the range
+    error = 0.0
+    for start in range(0, n, _BLOCK):
+        part = vectors[start : start + _BLOCK]
+        index.add(np.ascontiguousarray(part / scale))
+        held = index.reconstruct_n(start, len(part)) * scale
+        error = max(error, float(lengths(part - held).max()))
+    error += rounding_of_unit(dim) * float(lengths(vectors).max())
     return Coarse(n, index, lambda sel: _faiss.SearchParameters(sel=sel), error, scale)

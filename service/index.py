@@ -244,15 +244,19 @@ class ItemIndex:
             self._buffer, self._orders = buffer, numbers
         self._buffer[before.n : n] = vectors
         self._orders[before.n : n] = orders
-        flags = np.ones(n, np.bool_)
-        flags[: before.n] = np.unpackbits(before.live, count=before.n, bitorder="little").view(np.bool_)
-        flags[np.fromiter(removed, np.int64, len(removed))] = False
+        live = np.zeros((n + 7) >> 3, np.uint8)
+        live[: len(before.live)] = before.live
+        added = np.arange(before.n, n)
+        np.bitwise_or.at(live, added >> 3, _bits(added))
+        dead = np.unique(np.fromiter(removed, np.int64, len(removed)))
+        dead = dead[inside(live, dead)]
+        np.bitwise_and.at(live, dead >> 3, ~_bits(dead))
         self.view = View(
             n=n,
             vectors=self._buffer,
             orders=self._orders,
-            live=pack(flags),
-            live_count=int(flags.sum()),
+            live=live,
+            live_count=before.live_count + len(added) - len(dead),
             norm=max(before.norm, _largest_norm(vectors)),
             split=before.split,
             coarse=before.coarse,
@@ -267,6 +271,12 @@ class ItemIndex:
         exact, _ = self.view.search(queries, k, allow=self.view.live)
         hits = sum(len(np.intersect1d(a[a >= 0], b[b >= 0])) for a, b in zip(rows, exact, strict=True))
         return hits / max(1, int((exact >= 0).sum()))
+
+
+def _bits(rows: Rows) -> Mask:
+    """The bit of each row in its byte of a mask."""
+    bits: Mask = np.left_shift(1, rows & 7).astype(np.uint8)
+    return bits
 
 
 def _capacity(n: int) -> int:

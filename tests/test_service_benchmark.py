@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import overload, service_latency, throughput
+from benchmarks import overload, service_latency, sizing, throughput
 from tests.service_support import make_artifact
 
 
@@ -23,6 +23,16 @@ def test_it_measures_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert figures["requests"] == 30
     assert 0 < figures["p50_ms"] <= figures["p90_ms"] <= figures["p99_ms"]
     assert code == int(figures["ready_seconds"] > 10 or figures["p50_ms"] > 3)
+
+
+@pytest.mark.slow
+def test_a_size_is_measured_after_a_new_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_artifact(tmp_path / "a")
+    assert sizing.main(["--artifacts", str(tmp_path / "a"), "--registered", "0,300", "--seconds", "0.3"]) == 0
+    small, large = json.loads(capsys.readouterr().out.splitlines()[-1])["sizes"]
+    assert (small["items"], large["items"]) == (240, 540)
+    assert large["registry_mib"] > small["registry_mib"]
+    assert min(small["p50_ms"], large["p50_ms"], small["memory_mib"], large["registered_per_s"]) > 0
 
 
 @pytest.mark.slow
