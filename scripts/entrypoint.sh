@@ -7,7 +7,7 @@ if [ "$*" = "python -m service" ]; then
   python -m service --check # a setting that is refused is refused before anything is trained
 fi
 if [ "$*" = "python -m service" ] && [ ! -e "$KINDRED_ARTIFACTS/current" ] && [ ! -e "$KINDRED_ARTIFACTS/manifest.json" ]; then
-  if [ ! -w "$KINDRED_ARTIFACTS" ]; then
+  if [ -e "$KINDRED_ARTIFACTS" ] && [ ! -w "$KINDRED_ARTIFACTS" ]; then
     echo "No artifact in $KINDRED_ARTIFACTS, which cannot be written: waiting for one."
     trap 'exit 143' TERM INT
     until [ -e "$KINDRED_ARTIFACTS/current" ] || [ -e "$KINDRED_ARTIFACTS/manifest.json" ]; do

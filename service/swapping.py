@@ -120,11 +120,11 @@ class Swapper:
     def _settle(self, now: Named, refused: Refused | None) -> None:
         """`now` needs nothing more until it changes."""
         self._done, self._pause, self._not_before = now, _PAUSE, 0.0
-        self.refused = refused
         self._metrics.report_refused(refused is not None)
         if refused is not None:
             self._metrics.observe_swap("refused")
             log.error("the artifact is refused", extra={"model_version": refused.version, "reason": refused.reason})
+        self.refused = refused  # last: who reads it in /version finds it in log and metrics
 
     def _swap(self, now: Named, folder: Path) -> bool:
         """Load a version and let it serve; False where that is no longer wanted. Raises what loading raises."""

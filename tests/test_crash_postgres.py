@@ -78,7 +78,8 @@ def test_a_service_that_is_killed_loses_nothing(mortal: Server, registries: Call
 @pytest.mark.timeout(1800)
 def test_a_service_that_is_broken_is_found_out(mortal: Server, registries: Callable[[int], Settings]) -> None:
     tally = kill_services(60, mortal, registries, "acknowledges before the commit")
-    assert any(line.startswith("lost: ") for line in tally.faults), tally
+    # Half: what a request without an answer was to replace is gone itself, for it was acknowledged too soon.
+    assert any(line.startswith(("lost: ", "half: ")) for line in tally.faults), tally
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def test_a_container_refuses_its_settings_before_it_trains(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=120,
     )
     assert (done.returncode, done.stderr.startswith(said)) == (code, True), done.stderr
     asked = (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []

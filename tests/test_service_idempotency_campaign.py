@@ -80,6 +80,15 @@ def test_a_second_row_is_found_out(postgres: Server, root: Path, tmp_path: Path)
     settings = make_settings(root, tmp_path, database_url=url, database_timeout=30)
     Registry(url).close()
     postgres.execute("ALTER TABLE kindred_items DROP CONSTRAINT kindred_items_item_id_key", "shop")
+    # Two that look for a row and find none have to meet for certain, not by chance.
+    postgres.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$",
+        "shop",
+    )
+    postgres.execute(
+        "CREATE TRIGGER slow BEFORE INSERT ON kindred_items FOR EACH ROW EXECUTE FUNCTION slow()",
+        "shop",
+    )
     _, faults = run(settings, 3, broken=True)
     assert any(fault.endswith("2 rows") for fault in faults), faults
 
