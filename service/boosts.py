@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.uint8]
 
+_TOGETHER = 1024  # items that join lists at once, to bound memory
 _DENSE = 100_000  # rows up to which a counter for each is quicker than sorting
 
 
@@ -86,12 +88,9 @@ class Placing:
         now = {place.index for _, place in added if place.index != COLD and place.joining is not None}
         if gone or now:
             out._retexted = self._retexted.difference(gone) | now
-        for row, place in added:
-            if place.joining is not None:
-                for index, weight in _pairs(place.joining.alike):
-                    out._join(index, (row, weight, 0.0))
-                for index, weight in _pairs(place.joining.before) if place.index == COLD else ():
-                    out._join(index, (row, 0.0, weight))
+        joining = [(row, place.index == COLD, place.joining) for row, place in added if place.joining is not None]
+        for start in range(0, len(joining), _TOGETHER):
+            out._join(joining[start : start + _TOGETHER])
         return out
 
     def boosts(self, history: Sequence[Place], n_rows: int) -> Boosts | None:
@@ -118,9 +117,26 @@ class Placing:
         distinct, parts = _add_up(rows, (semantic, own), n_rows)
         return Boosts(distinct, self._strength("alike", parts[0]), self._strength("together", parts[1]))
 
-    def _join(self, index: int, gain: tuple[int, float, float]) -> None:
-        # All three at once: a reader copies the array whenever it likes.
-        self._extra.setdefault(index, array("d")).extend(array("d", gain))
+    def _join(self, added: Sequence[tuple[int, bool, Joining]]) -> None:
+        """Let rows, each cold or not, join the lists of the items near them."""
+        indices: list[Rows] = []
+        gains: list[Doubles] = []
+        for row, cold, joining in added:
+            items, weights = joining.alike
+            indices.append(items)
+            gains.append(_gains(len(items), row, alike=weights))
+            if cold:
+                items, weights = joining.before
+                indices.append(items)
+                gains.append(_gains(len(items), row, together=weights))
+        every = np.concatenate(indices)
+        order = every.argsort(kind="stable")
+        joined = np.concatenate(gains)[order]
+        distinct, starts = np.unique(every[order], return_index=True)
+        bounds = pairwise([*starts.tolist(), len(every)])
+        for index, (start, end) in zip(distinct.tolist(), bounds, strict=True):
+            # At once: a reader copies the array whenever it likes.
+            self._extra.setdefault(index, array("d")).frombytes(joined[start:end].tobytes())
 
     def _joined(self, history: Sequence[Place], near: Doubles, company: Doubles, n_rows: int) -> list[Doubles]:
         """What items whose texts are not the artifact's bring, in the history and among the candidates: each [m, 3],
@@ -134,10 +150,12 @@ class Placing:
             if place.joining is not None:
                 items, weights = place.joining.alike
                 kept = np.array([index not in self._retexted for index in items.tolist()], np.bool_)
-                out.append(_gains(self._rows[items[kept]], alike=weights[kept].astype(np.float64) * like))
+                out.append(
+                    _gains(int(kept.sum()), self._rows[items[kept]], alike=weights[kept].astype(np.float64) * like)
+                )
             if place.joining is not None and place.index == COLD:
                 items, weights = place.joining.after
-                out.append(_gains(self._rows[items], together=weights.astype(np.float64) * with_))
+                out.append(_gains(len(items), self._rows[items], together=weights.astype(np.float64) * with_))
         return out
 
     def _factors(self, kind: NeighbourKind, length: int) -> Doubles:
@@ -149,8 +167,9 @@ class Placing:
         return strength(config, evidence) if config else np.zeros(len(evidence))
 
 
-def _gains(rows: Rows, alike: ArrayLike = 0.0, together: ArrayLike = 0.0) -> Doubles:
-    gains = np.empty((len(rows), 3))
+def _gains(count: int, rows: ArrayLike, alike: ArrayLike = 0.0, together: ArrayLike = 0.0) -> Doubles:
+    """Evidence for rows, [count, 3]."""
+    gains = np.empty((count, 3))
     gains[:, 0], gains[:, 1], gains[:, 2] = rows, alike, together
     return gains
 

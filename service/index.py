@@ -212,8 +212,8 @@ class ItemIndex:
         orders: Rows,
         split: int,
         kind: IndexKind = "flat",
-        ef_search: int = 128,
-        probes: int = 16,
+        ef_search: int = 512,
+        probes: int = 64,
     ) -> None:
         """vectors: [n, D]. orders: [n], what ties are broken by. Raises BadIndex for a kind that does not
         fit.

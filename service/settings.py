@@ -64,8 +64,8 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     index: IndexKind = Field("flat", description="flat is exact; hnsw and ivfpq are for catalogues beyond a million")
-    index_ef_search: int = Field(128, ge=1, le=65536, description="hnsw: candidates kept while searching")
-    index_probes: int = Field(16, ge=1, le=65536, description="ivfpq: cells visited of each search")
+    index_ef_search: int = Field(512, ge=1, le=65536, description="hnsw: candidates kept while searching")
+    index_probes: int = Field(64, ge=1, le=65536, description="ivfpq: cells visited of each search")
 
     k_max: int = Field(500, ge=1, le=10_000, description="most items one recommendation may ask for")
     history_max: int = Field(1000, ge=1, le=100_000, description="most entries of a history, and of `exclude`")
