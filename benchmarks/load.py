@@ -31,6 +31,7 @@ class Connection(asyncio.Protocol):
         self._data = b""
         self._waiting: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport | None = None
+        self.closed = False
 
     @classmethod
     async def open(cls, port: int) -> Connection:
@@ -53,6 +54,7 @@ class Connection(asyncio.Protocol):
                 waiting.set_result(Answer(int(head[9:12]), head, body[:size]))
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(exc or ConnectionError("the server closed the connection"))
 
@@ -142,6 +144,9 @@ async def open_loop(
     rng = np.random.default_rng(0)
 
     async def one(due: float) -> None:
+        # Those that idled for longer than the server keeps them are closed.
+        while idle and idle[-1].closed:
+            idle.pop()
         connection = idle.pop() if idle else await Connection.open(port)
         sent = time.perf_counter()
         tally.late.append(sent - due)
