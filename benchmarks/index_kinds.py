@@ -54,6 +54,8 @@ class Case(NamedTuple):
     embeddings: Path
     queries: Path
     split: int
+    ef_search: int
+    probes: int
     seconds: float
     threads: int
 
@@ -72,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             np.save(embeddings, catalogue_of(artifact, items))
             for kind in options.kinds:
                 split = config.semantic_dim if config.has_semantic else 0
-                case = Case(kind, embeddings, queries, split, options.seconds, options.threads)
+                how = options.ef_search, options.probes, options.seconds, options.threads
+                case = Case(kind, embeddings, queries, split, *how)
                 figures.append({"items": items, "kind": kind} | _in_a_process(case, options.limit))
                 print("  ".join(f"{key} {value}" for key, value in figures[-1].items()), flush=True)
             embeddings.unlink()
@@ -88,6 +91,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
     parser.add_argument("--items", type=_counts, default=[100_000, 1_000_000], help="sizes, separated by commas")
     parser.add_argument("--kinds", type=_kinds, default=list(get_args(IndexKind)), help="separated by commas")
+    fields = Settings.model_fields
+    parser.add_argument("--ef-search", type=int, default=fields["index_ef_search"].default, help="of hnsw")
+    parser.add_argument("--probes", type=int, default=fields["index_probes"].default, help="of ivfpq")
     parser.add_argument("--queries", type=int, default=1000, help="searches that are timed")
     parser.add_argument("--seconds", type=float, default=10.0, help="of writing beside searching")
     parser.add_argument("--threads", type=int, default=1, help="of FAISS, as KINDRED_THREADS")
@@ -140,15 +146,7 @@ def measure(case: Case) -> dict[str, float]:
     before = _memory("VmRSS")
     vectors = np.load(case.embeddings)
     began, spent = time.perf_counter(), time.process_time()
-    settings = Settings.model_fields
-    index = ItemIndex(
-        vectors,
-        np.arange(len(vectors)),
-        case.split,
-        case.kind,
-        settings["index_ef_search"].default,
-        settings["index_probes"].default,
-    )
+    index = ItemIndex(vectors, np.arange(len(vectors)), case.split, case.kind, case.ef_search, case.probes)
     built, spent = time.perf_counter() - began, time.process_time() - spent
     peak = _memory("VmHWM") - before
     del vectors

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds requests in flight get to finish at SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    index: IndexKind = Field("flat", description="flat is exact; hnsw and ivfpq are for catalogues beyond a million")
+    index: IndexKind = Field("flat", description="flat is exact; hnsw and ivfpq are for large catalogues")
     index_ef_search: int = Field(512, ge=1, le=65536, description="hnsw: candidates kept while searching")
     index_probes: int = Field(64, ge=1, le=65536, description="ivfpq: cells visited of each search")
 
