@@ -250,6 +250,15 @@ class Client:
         self._connection.close()
 
 
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """What a condition returns, once it is true."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
 def item_path(item_id: str) -> str:
     return "/items/" + quote(item_id)
 

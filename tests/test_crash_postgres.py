@@ -22,7 +22,7 @@ from tests.crash_campaign import CONNECTIONS, Tally, acknowledged, found_written
 from tests.crash_process import Mutant, process
 from tests.crash_support import Writer, check_served, settle, states, writing
 from tests.postgres_support import Server, running_server
-from tests.service_support import Client, make_artifact, make_items, make_settings
+from tests.service_support import Client, make_artifact, make_items, make_settings, until
 
 KILLS = int(os.environ.get("KINDRED_KILLS", "20"))
 SERVICES, SERVERS = max(4, KILLS // 5), max(2, KILLS // 20)
@@ -45,13 +45,6 @@ def mortal() -> Iterator[Server]:
 def registries(mortal: Server, root: Path, tmp_path: Path) -> Callable[[int], Settings]:
     mortal.start()
     return lambda _: make_settings(root, tmp_path, database_url=mortal.database(), database_timeout=2)
-
-
-def until(found: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def kill_services(kills: int, server: Server, registries: Callable[[int], Settings], mutant: Mutant = "") -> Tally:

@@ -9,8 +9,8 @@ import pytest
 
 from model.artifact import Artifact, resolve_current, set_current
 from service.artifacts import main
-from tests.service_support import make_artifact, make_settings, serving
-from tests.test_service_swapping import until, version
+from tests.service_support import make_artifact, make_settings, serving, until
+from tests.test_service_swapping import version
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import os
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from sqlalchemy import make_url
 from service import backup
 from service.registry import Registry
 from tests.postgres_support import PASSWORD, Server, find_binaries
-from tests.service_support import Client, make_artifact, make_settings, serving
+from tests.service_support import Client, make_artifact, make_settings, serving, until
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +52,6 @@ class Writer(threading.Thread):
     def end(self) -> None:
         self._enough.set()
         self.join(60)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    waiting = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        waiting.wait(0.01)
-    raise AssertionError("it did not come to pass")
 
 
 def test_a_copy_made_under_load_holds_what_was_acknowledged_and_serves(root: Path, tmp_path: Path) -> None:

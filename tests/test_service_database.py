@@ -26,6 +26,7 @@ from service.errors import (
 from service.registry import Registry
 from service.settings import Settings
 from tests.postgres_support import PASSWORD, Server
+from tests.service_support import until
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Open = Callable[..., Registry]
@@ -96,13 +97,6 @@ def test_a_server_without_fsync_is_warned_of(postgres: Server, caplog: pytest.Lo
     assert [vars(record)["setting"] for record in caplog.records if "lose" in record.message] == [
         "full_page_writes=off"
     ]
-
-
-def until(found: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_locked_row_refuses_writes_until_it_is_free(postgres: Server, open_registry: Open) -> None:

@@ -21,7 +21,7 @@ from service.engine import Engine
 from service.errors import UnknownItem
 from service.registry import Registry
 from tests.postgres_support import Server, running_server
-from tests.service_support import ask, ids, make_artifact, make_settings, serving
+from tests.service_support import ask, ids, make_artifact, make_settings, serving, until
 
 KILL_LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kindred-feed'"
 
@@ -69,13 +69,6 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 def only_told(often: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Feeds look when they are told to, and never by themselves."""
     monkeypatch.setattr(feed, "_INTERVAL", 3600.0)
-
-
-def until(found: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def serves(engine: Engine, item_id: str, revision: int = 1) -> bool:

@@ -22,7 +22,7 @@ from service.errors import ItemConflict
 from service.registry import Registry
 from service.results import Written
 from tests.postgres_support import PASSWORD, Server, running_server
-from tests.service_support import Client, Reply, make_artifact, make_settings, refused, serving
+from tests.service_support import Client, Reply, make_artifact, make_settings, refused, serving, until
 
 WRITERS = 16
 
@@ -142,13 +142,6 @@ def service(server: Server, url: str, root: Path, folder: Path, ready: bool = Tr
 
 def write(client: Client, number: int) -> Reply:
     return client.post("/items", {"item_id": f"new-{number}", "title": f"soap {number}"})
-
-
-def until(found: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 @pytest.mark.slow

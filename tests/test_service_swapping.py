@@ -22,7 +22,7 @@ from service.engine import Engine
 from service.errors import RegistryUnavailable, Superseded
 from service.settings import Settings
 from tests.postgres_support import Server
-from tests.service_support import Client, ask, make_artifact, make_items, make_settings, serving
+from tests.service_support import Client, ask, make_artifact, make_items, make_settings, serving, until
 
 HISTORY = ["item-1", "item-2", "item-9"]
 
@@ -53,14 +53,6 @@ def settings(root: Path, tmp_path: Path) -> Settings:
 def client(settings: Settings) -> Iterator[Client]:
     with serving(settings) as client:
         yield client
-
-
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    return found
 
 
 def version(client: Client) -> str:
