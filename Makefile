@@ -52,6 +52,7 @@ serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where 
 
 test: $(STAMP) ## the tests
 	@sh scripts/install-postgres.sh
+	@sh scripts/install-chromium.sh
 	$(BIN)/python -m pytest $(ARGS)
 
 fuzz: $(STAMP) ## 10,000 damaged artifacts, 50,000 requests made up by Schemathesis on each database: hours

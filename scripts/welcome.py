@@ -50,7 +50,8 @@ def lines(base: str, items: list[dict[str, Any]]) -> list[str]:
     new.update({field: like[field] for field in ("brand", "categories", "price") if field in like})
     return [
         "",
-        "Ready. Try, in another terminal:",
+        f"Ready. Try in a browser: {base}/",
+        "Or in another terminal:",
         "",
         f"  # for somebody who bought {titles}",
         post(f"{base}/recommend", {"history": history, "k": 5}),

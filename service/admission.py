@@ -36,9 +36,14 @@ class Gate:
         self._unsaid = 0
         self._said = -_SECONDS
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next one would be refused."""
+        return self.inside >= self._limit > 0
+
     def enter(self) -> bool:
         """True when the request may go on, and has to `leave` in the end; False, counted, when it is refused."""
-        if self.inside >= self._limit > 0:
+        if self.is_full:
             self._refused()
             self._say()
             return False

@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from model.items import InvalidItem
-from service import item_routes, routes
+from service import console_routes, explore_routes, item_routes, routes
 from service.admission import Admission, Gates
 from service.documents import DESCRIPTION
 from service.errors import RegistryError, ServiceError
@@ -95,8 +95,11 @@ def create_app(
     for error in (RequestValidationError, HTTPException, InvalidItem, ServiceError):
         app.add_exception_handler(error, _problem)
     # `similar` has to be found before the item of a path that ends in it.
-    app.include_router(routes.recommend_router)
+    # Not included but taken over, first: FastAPI looks through an included router twice at each request.
+    app.router.routes.extend(routes.recommend_router.routes)
     app.include_router(item_routes.router)
+    app.include_router(explore_routes.router)
+    app.include_router(console_routes.router)
     app.include_router(routes.operate_router)
     app.include_router(routes.probe_router)
     return app

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from model.config import NeighbourKind
-from model.neighbours import Joining, Near, Neighbours, decays, spread, strength
+from model.neighbours import Joining, Near, Neighbours, decays, strength
 from model.tokenizer import COLD
 
 Doubles = NDArray[np.float64]
@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 Mask = NDArray[np.uint8]
 
 _TOGETHER = 1024  # items that join lists at once, to bound memory
-_DENSE = 100_000  # rows up to which a counter for each is quicker than sorting
+_CELLS = 1_000_000  # up to which a place for each is quicker than sorting those that are hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Boosts:
-    """rows [m], ascending; semantic, own [m]: what is added to the parts of their scores. Other rows get nothing."""
+    """What is added to the parts of scores, after several histories at once or one.
 
-    rows: Rows
+    A cell is a row for one of the histories: row r for history h is cell h · n_rows + r. So for one history, cells are
+    rows. cells [m], each once, in any order; semantic, own [m]. Other cells get nothing.
+    """
+
+    n_rows: int
+    cells: Rows
     semantic: Doubles
     own: Doubles
 
@@ -48,12 +53,26 @@ class Boosts:
     def total(self) -> Doubles:
         return self.semantic + self.own
 
-    def of(self, rows: Rows) -> tuple[Doubles, Doubles]:
-        """The two parts for rows [n], zero for those without."""
-        if not len(self.rows):
-            return np.zeros(len(rows)), np.zeros(len(rows))
-        places = np.minimum(self.rows.searchsorted(rows), len(self.rows) - 1)
-        there = self.rows[places] == rows
+    def history(self, at: int) -> Boosts:
+        """Those of one history."""
+        return self.histories(at, at + 1)
+
+    def histories(self, start: int, stop: int) -> Boosts:
+        """Those of the histories start … stop − 1."""
+        begin, end = start * self.n_rows, stop * self.n_rows
+        return self.only((begin <= self.cells) & (self.cells < end), begin)
+
+    def only(self, kept: NDArray[np.bool_], begin: int = 0) -> Boosts:
+        """Those of `kept` [m], cells counted from `begin`."""
+        return Boosts(self.n_rows, self.cells[kept] - begin, self.semantic[kept], self.own[kept])
+
+    def of(self, cells: Rows) -> tuple[Doubles, Doubles]:
+        """The two parts for cells [n], zero for those without."""
+        if not len(self.cells):
+            return np.zeros(len(cells)), np.zeros(len(cells))
+        order = self.cells.argsort()
+        places = order[np.minimum(self.cells.searchsorted(cells, sorter=order), len(order) - 1)]
+        there = self.cells[places] == cells
         return np.where(there, self.semantic[places], 0.0), np.where(there, self.own[places], 0.0)
 
 
@@ -93,29 +112,40 @@ class Placing:
             out._join(joining[start : start + _TOGETHER])
         return out
 
-    def boosts(self, history: Sequence[Place], n_rows: int) -> Boosts | None:
-        """What the neighbours of a history, oldest first, add to the first `n_rows` rows; None where nothing is."""
+    def boosts(self, histories: Sequence[Sequence[Place]], n_rows: int) -> Boosts | None:
+        """What the neighbours of each history, oldest first, add to the first `n_rows` rows; None where the artifact
+        has no neighbours.
+        """
         if not self._configs:
             return None
-        listed = [at for at, place in enumerate(history) if place.index != COLD]
-        index = np.array([history[at].index for at in listed], np.int64)
-        near, company = self._factors("alike", len(history)), self._factors("together", len(history))
-        of, places = spread(self._lists.offsets, index)
-        at = np.array(listed, np.int64)[of]
-        items = self._lists.items[places]
-        rows = self._rows[items]
-        semantic, own = self._lists.alike[places] * near[at], self._lists.together[places] * company[at]
+        # `take` and `repeat` throughout: what brackets do takes NumPy three times as long.
+        lengths = np.array([len(history) for history in histories], np.int64)
+        places = [place for history in histories for place in history]
+        index = np.array([place.index for place in places], np.int64)
+        first = (np.arange(len(histories)) * n_rows).repeat(lengths)  # the cell of row 0
+        ages = lengths.cumsum().repeat(lengths) - np.arange(len(places)) - 1
+        factors = np.stack([self._factors("alike", ages), self._factors("together", ages)], axis=1)
+        listed = np.flatnonzero(index != COLD)
+        starts, counts = self._lists.extents(index[listed])
+        entries = np.arange(int(counts.sum())) + (starts - counts.cumsum() + counts).repeat(counts)
+        items = self._lists.items.take(entries)
+        rows = self._rows.take(items)
+        gains = self._lists.weights.take(entries, axis=0) * factors[listed].repeat(counts, axis=0)
         if self._retexted:
             stale = np.isin(items, list(self._retexted))
-            stale |= np.array([place.joining is not None for place in history])[at]
-            semantic[stale] = 0
-        more = self._joined(history, near, company, n_rows)
+            stale |= np.array([place.joining is not None for place in places], np.bool_)[listed].repeat(counts)
+            gains[stale, 0] = 0
+        cells = rows + first[listed].repeat(counts)
+        if rows.min(initial=0) < 0:
+            served = rows >= 0
+            cells, gains = cells[served], gains[served]
+        more = self._joined(places, first.tolist(), factors, n_rows)
         if more:
             added = np.concatenate(more)
-            rows = np.concatenate([rows, added[:, 0].astype(np.int64)])
-            semantic, own = np.concatenate([semantic, added[:, 1]]), np.concatenate([own, added[:, 2]])
-        distinct, parts = _add_up(rows, (semantic, own), n_rows)
-        return Boosts(distinct, self._strength("alike", parts[0]), self._strength("together", parts[1]))
+            cells = np.concatenate([cells, added[:, 0].astype(np.int64)])
+            gains = np.concatenate([gains, added[:, 1:]])
+        distinct, alike, together = _add_up(cells, gains, len(histories) * n_rows)
+        return Boosts(n_rows, distinct, self._strength("alike", alike), self._strength("together", together))
 
     def _join(self, added: Sequence[tuple[int, bool, Joining]]) -> None:
         """Let rows, each cold or not, join the lists of the items near them."""
@@ -138,29 +168,41 @@ class Placing:
             # At once: a reader copies the array whenever it likes.
             self._extra.setdefault(index, array("d")).frombytes(joined[start:end].tobytes())
 
-    def _joined(self, history: Sequence[Place], near: Doubles, company: Doubles, n_rows: int) -> list[Doubles]:
-        """What items whose texts are not the artifact's bring, in the history and among the candidates: each [m, 3],
-        row and the evidence of both kinds for it.
+    def _joined(self, places: Sequence[Place], first: Sequence[int], factors: Doubles, n_rows: int) -> list[Doubles]:
+        """What items whose texts are not the artifact's bring, in the histories and among the candidates: each [m, 3],
+        cell and the evidence of both kinds for it. first: by place, the cell of row 0.
         """
         out: list[Doubles] = []
-        for place, like, with_ in zip(history, near.tolist(), company.tolist(), strict=True):
+        if not self._extra and all(place.joining is None for place in places):
+            return out
+        for place, cell, (like, with_) in zip(places, first, factors.tolist(), strict=True):
             if place.index != COLD and (extra := self._extra.get(place.index)) is not None:
                 gains = np.frombuffer(extra.tobytes()).reshape(-1, 3)
-                out.append(gains[gains[:, 0] < n_rows] * (1.0, like if place.joining is None else 0.0, with_))
+                gains = gains[gains[:, 0] < n_rows] * (1.0, like if place.joining is None else 0.0, with_)
+                gains[:, 0] += cell
+                out.append(gains)
             if place.joining is not None:
-                items, weights = place.joining.alike
-                kept = np.array([index not in self._retexted for index in items.tolist()], np.bool_)
-                out.append(
-                    _gains(int(kept.sum()), self._rows[items[kept]], alike=weights[kept].astype(np.float64) * like)
-                )
+                out.append(self._listed(place.joining.alike, cell, alike=like))
             if place.joining is not None and place.index == COLD:
-                items, weights = place.joining.after
-                out.append(_gains(len(items), self._rows[items], together=weights.astype(np.float64) * with_))
+                out.append(self._listed(place.joining.after, cell, together=with_))
         return out
 
-    def _factors(self, kind: NeighbourKind, length: int) -> Doubles:
+    def _listed(self, near: Near, cell: int, alike: float = 0.0, together: float = 0.0) -> Doubles:
+        """What a list brings to those of its items that are served, and of `alike` have the text that it knows."""
+        rows = self._rows[near.items]
+        kept = rows >= 0
+        if alike and self._retexted:
+            kept &= ~np.isin(near.items, list(self._retexted))
+        weights = near.weights[kept].astype(np.float64)
+        return _gains(len(weights), rows[kept] + cell, weights * alike, weights * together)
+
+    def _factors(self, kind: NeighbourKind, ages: Rows) -> Doubles:
+        """What the evidence of each item of histories is worth, by its age: 0 for the latest."""
         config = self._configs.get(kind)
-        return decays(config, length) if config else np.zeros(length)
+        if config is None or not len(ages):
+            return np.zeros(len(ages))
+        factors: Doubles = decays(config, int(ages.max()) + 1)[::-1].take(ages)
+        return factors
 
     def _strength(self, kind: NeighbourKind, evidence: NDArray[Any]) -> Doubles:
         config = self._configs.get(kind)
@@ -174,32 +216,35 @@ def _gains(count: int, rows: ArrayLike, alike: ArrayLike = 0.0, together: ArrayL
     return gains
 
 
-def _add_up(rows: Rows, amounts: tuple[Doubles, Doubles], n_rows: int) -> tuple[Rows, list[NDArray[Any]]]:
-    """The distinct rows from 0 on, ascending, and the sums of both amounts over each."""
-    if n_rows <= _DENSE:
-        # Row −1 is the cell behind the last row. Only what is hit is read and written, not every row.
-        hit = np.zeros(n_rows + 1, np.bool_)
-        hit[rows] = True
-        distinct = np.flatnonzero(hit[:n_rows])
-        place_of = np.empty(n_rows + 1, np.int64)
-        place_of[distinct] = np.arange(len(distinct))
-        place_of[n_rows] = len(distinct)
-        place = place_of[rows]
-        sums = [np.bincount(place, amount, minlength=len(distinct) + 1)[: len(distinct)] for amount in amounts]
-        kept = sums[0] + sums[1] > 0
-        return (distinct, sums) if kept.all() else (distinct[kept], [column[kept] for column in sums])
-    distinct, place = np.unique(rows, return_inverse=True)
-    served = slice(int(np.searchsorted(distinct, 0)), None)  # from the first row that is not −1
-    return distinct[served], [np.bincount(place, amount, minlength=len(distinct))[served] for amount in amounts]
+def _add_up(cells: Rows, gains: Doubles, n_cells: int) -> tuple[Rows, Doubles, Doubles]:
+    """The distinct cells, and the sums of gains [m, 2] over each."""
+    if n_cells <= _CELLS:
+        # One of the entries of each cell stands for it: which one, the cell says. Cells that nothing hits are not read.
+        entry = np.empty(n_cells, np.int32)
+        entry[cells] = every = np.arange(len(cells), dtype=np.int32)
+        place = entry.take(cells).astype(np.int64)
+        found = np.flatnonzero(place == every)
+        distinct = cells.take(found)
+    else:
+        distinct, place = np.unique(cells, return_inverse=True)
+        found = np.arange(len(distinct))
+    alike, together = (np.bincount(place, gains[:, kind], minlength=len(cells)).take(found) for kind in (0, 1))
+    return distinct, alike.astype(np.float64, copy=False), together.astype(np.float64, copy=False)
 
 
 class _Both(NamedTuple):
-    """Lists of both kinds as one, so that a request walks them once; the weight of a kind without the item is 0."""
+    """Lists of both kinds as one, so that a request walks them once: weights [m, 2] of `alike` and `together`, 0 for
+    the kind without the item.
+    """
 
     offsets: Rows
     items: Rows
-    alike: NDArray[np.float32]
-    together: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    def extents(self, index: Rows) -> tuple[Rows, Rows]:
+        """Where the lists of items [n] begin, and their lengths."""
+        starts = self.offsets[index]
+        return starts, self.offsets[index + 1] - starts
 
 
 def _merge(neighbours: Neighbours) -> _Both:
@@ -211,13 +256,11 @@ def _merge(neighbours: Neighbours) -> _Both:
         keys[kind] = owners * n + lists.items if lists else owners
         weights[kind] = lists.weights if lists else np.empty(0, np.float32)
     every = _union(keys["alike"], keys["together"])
-    columns = []
-    for kind in ("alike", "together"):
-        column = np.zeros(len(every), np.float32)
-        column[every.searchsorted(keys[kind])] = weights[kind]
-        columns.append(column)
+    both = np.zeros((len(every), 2), np.float32)
+    for column, kind in enumerate(keys):
+        both[every.searchsorted(keys[kind]), column] = weights[kind]
     offsets = every.searchsorted(np.arange(n + 1) * n)
-    return _Both(offsets.astype(np.int64), every % n if n else every, *columns)
+    return _Both(offsets.astype(np.int64), every % n if n else every, both)
 
 
 def _union(one: Rows, other: Rows) -> Rows:

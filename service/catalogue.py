@@ -98,15 +98,24 @@ class Moment:
         row = self._generation.row_of.get(item_id, -1)
         while row >= self.view.n:
             row = self._generation.records[row].previous
-        return row if row >= 0 and self.view.live[row >> 3] >> (row & 7) & 1 else None
+        return row if row >= 0 and self.is_served(row) else None
+
+    @property
+    def generation(self) -> object:
+        """The same for all moments whose rows are numbered alike."""
+        return self._generation
+
+    def is_served(self, row: int) -> bool:
+        """Whether the row is an item now, and no former or deleted one."""
+        return bool(self.view.live[row >> 3] >> (row & 7) & 1)
 
     def record(self, row: int) -> Record:
         return self._generation.records[row]
 
-    def boosts(self, history: Sequence[int]) -> Boosts | None:
-        """What the neighbours of a history of rows, oldest first, add to scores; None where they add nothing."""
+    def boosts(self, histories: Sequence[Sequence[int]]) -> Boosts | None:
+        """What the neighbours of each history of rows, oldest first, add to scores; None where there are none."""
         records = self._generation.records
-        return self._placing.boosts([records[row].place for row in history], self.view.n)
+        return self._placing.boosts([[records[row].place for row in rows] for rows in histories], self.view.n)
 
     def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, Bags]:
         """Rows [c] of the cold items that may be returned, and the bags of their texts [c, words]."""

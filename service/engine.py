@@ -18,6 +18,7 @@ from service.catalogue import Catalogue, Moment, Record
 from service.deciding import Answer, Decision, Done, content_hash, decide, foresee
 from service.encoding import Encoded, encode, registered_record
 from service.errors import ItemConflict, RegistryUnavailable, Superseded, UnknownItem
+from service.exploring import Explorer
 from service.feed import Feed
 from service.loading import load_artifact, load_catalogue
 from service.once import Kept, Once
@@ -47,6 +48,7 @@ class Engine:
         self.recall = 1.0
         self.started_seconds = 0.0
         self.feed: Feed | None = None
+        self.explorer = Explorer(artifact)
         self._registry = registry
         self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)

@@ -17,7 +17,7 @@ and ties follow `order`.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,7 @@ from service.settings import IndexKind
 _MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
 _TOGETHER = 4  # queries from which on reading the rows once for all of them is quicker than once for each
 _CELLS = 4_000_000  # products held at once, to bound memory
+_GROUP = 32  # cells whose largest stands for them
 _REFINE = 8  # times k that are fetched from an index that is rounded or approximate, to be scored in full
 
 
@@ -57,21 +58,19 @@ class View:
         queries: Floats,
         k: int,
         allow: Mask | None = None,
-        exclude: Iterable[int] = (),
-        boosts: Sequence[Boosts | None] | None = None,
-        products: Floats | None = None,
+        exclude: Sequence[Collection[int]] | None = None,
+        boosts: Boosts | None = None,
     ) -> tuple[Rows, Doubles]:
         """The k best rows by inner product and boost for each query: (rows, scores), each [b, k], best first.
 
-        queries: [b, D] float32. allow: only rows in this mask. exclude: rows never to be returned. boosts: what is
-        added to the scores of some rows, by query, nothing negative. products: what `products` gave for the queries.
+        queries: [b, D] float32. allow: only rows in this mask. exclude: by query, rows never to be returned. boosts:
+        what is added to the scores of some rows after the queries' histories, nothing negative.
         Exact for the kind "flat" and wherever `allow` is given. Fewer than k rows: filled up with row −1, score −inf.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         mask = self.live if allow is None else self.live & allow
         available = self.live_count if allow is None else int(np.bitwise_count(mask).sum())
-        banned = frozenset(exclude)
-        boosted = boosts or [None] * len(queries)
+        banned = exclude or [()] * len(queries)
         full = available == self.n
         rows = np.full((len(queries), k), -1, np.int64)
         scores = np.full((len(queries), k), -np.inf)
@@ -79,22 +78,29 @@ class View:
             return rows, scores
         coarse = self.coarse if allow is None else None
         if coarse is None:
-            slack = rounding(queries, self.norm)
             within = None if full else mask
-            for place, query in enumerate(queries):
-                rough = inner_products(query, self.vectors, self.n) if products is None else products[place].copy()
-                best, exact = self._best_of_all(query, rough, k, within, banned, boosted[place], float(slack[place]))
-                rows[place, : len(best)] = best
-                scores[place, : len(best)] = exact
+            together = max(1, _CELLS // self.n)
+            for start in range(0, len(queries), together):
+                part = slice(start, start + together)
+                raised = boosts
+                if boosts is not None and together < len(queries):
+                    raised = boosts.histories(start, start + together)
+                rows[part], scores[part] = self._best_of_all(queries[part], k, within, banned[part], raised)
             return rows, scores
-        fetch = min(available, k * _REFINE + len(banned) + _MARGIN)
+        fetch = min(available, k * _REFINE + max(map(len, banned), default=0) + _MARGIN)
         pending = list(range(len(queries)))
         while pending and fetch:
             found, rest = self._fetch(queries[pending], fetch, mask, available, coarse)
             unsettled: list[int] = []
             for position, query in enumerate(pending):
                 best, exact = self._best(
-                    queries[query], found[position], rest[position], boosted[query], k, None if full else mask, banned
+                    queries[query],
+                    found[position],
+                    rest[position],
+                    None if boosts is None else boosts.history(query),
+                    k,
+                    None if full else mask,
+                    frozenset(banned[query]),
                 )
                 rows[query, : len(best)] = best
                 scores[query, : len(best)] = exact
@@ -105,19 +111,12 @@ class View:
             fetch = min(available, 4 * fetch)
         return rows, scores
 
-    def products(self, queries: Floats) -> Floats | None:
-        """Inner products of queries [b, D] with all rows, [b, n], for `search`; None where they would be no help."""
-        if self.coarse is not None or len(queries) < _TOGETHER or len(queries) * self.n > _CELLS:
-            return None
-        return products_with(queries, self.vectors, self.n)
-
     def score_parts(self, query: Floats, rows: Rows, boosts: Boosts | None = None) -> tuple[Doubles, Doubles]:
         """The semantic and the ID part of the scores of `rows` [n]; a score is their sum, exactly.
 
         Each row is summed by itself in double precision, so a score depends on the embedding and the boost alone.
         """
-        products = np.multiply(self.vectors[rows], query, dtype=np.float64)
-        semantic, own = products[:, : self.split].sum(axis=1), products[:, self.split :].sum(axis=1)
+        semantic, own = self._parts(query, rows)
         if boosts is not None:
             more = boosts.of(rows)
             semantic, own = semantic + more[0], own + more[1]
@@ -129,28 +128,57 @@ class View:
 
     def _best_of_all(
         self,
-        query: Floats,
-        rough: Floats,
+        queries: Floats,
         k: int,
         mask: Mask | None,
-        banned: frozenset[int],
+        banned: Sequence[Collection[int]],
         boosts: Boosts | None,
-        slack: float,
     ) -> tuple[Rows, Doubles]:
-        """The k best rows and their scores. rough [n]: inner products, which may be off by `slack`; overwritten."""
-        if boosts is not None and len(boosts.rows):
-            added = boosts.total
-            rough[boosts.rows] += added
-            slack += 2.0**-23 * float(added.max())
+        """`search` over all rows, those in `mask`."""
+        b, n = len(queries), self.n
+        rough = self._products(queries)
+        slack = rounding(queries, self.norm)
+        cells = rough.reshape(-1)
+        if boosts is not None:
+            total = boosts.total
+            cells[boosts.cells] = cells.take(boosts.cells) + total
+            slack += 2.0**-23 * float(total.max(initial=0.0))
         if mask is not None:
-            rough[np.unpackbits(mask, count=self.n, bitorder="little") == 0] = -np.inf
-        rough[list(banned)] = -np.inf
+            rough[:, np.unpackbits(mask, count=n, bitorder="little") == 0] = -np.inf
+        cells[[at * n + row for at, rows in enumerate(banned) for row in rows]] = -np.inf
         # All that rounding could bring among the best are scored anew.
-        cut = -np.inf if k >= self.n else np.partition(rough, self.n - k)[self.n - k] - 2 * slack
-        rows = np.flatnonzero(rough >= cut if cut > -np.inf else rough > cut)
-        totals = self._totals(query, rows, boosts)
-        best = self.ranked(totals, rows, k)
-        return rows[best], totals[best]
+        cut = (_at_least(rough, k) - 2 * slack).astype(np.float32)
+        np.nextafter(cut, np.float32(-np.inf), out=cut)
+        near = np.flatnonzero((rough >= cut[:, None]) & (rough > -np.inf))
+        of = near // n
+        found = near - of * n
+        semantic, own = self._parts(queries[of], found)
+        if boosts is not None:
+            more = boosts.only(cells.take(boosts.cells) >= cut.min()).of(near)
+            semantic, own = semantic + more[0], own + more[1]
+        totals = semantic + own
+        order = np.lexsort((self.orders[found], -totals, of))
+        of = of[order]
+        place = np.arange(len(order)) - of.searchsorted(np.arange(b))[of]
+        kept = place < k
+        order, of, place = order[kept], of[kept], place[kept]
+        rows = np.full((b, k), -1, np.int64)
+        scores = np.full((b, k), -np.inf)
+        rows[of, place], scores[of, place] = found[order], totals[order]
+        return rows, scores
+
+    def _products(self, queries: Floats) -> Floats:
+        """Inner products of queries [b, D] with all rows, [b, n]."""
+        if len(queries) >= _TOGETHER:
+            return products_with(queries, self.vectors, self.n)
+        return np.stack([inner_products(query, self.vectors, self.n) for query in queries])
+
+    def _parts(self, queries: Floats, rows: Rows) -> tuple[Doubles, Doubles]:
+        """The semantic and the ID part of the inner products of `rows` [m], each with its query [m, D] or all with
+        one [D].
+        """
+        products = np.multiply(self.vectors[rows], queries, dtype=np.float64)
+        return products[:, : self.split].sum(axis=1), products[:, self.split :].sum(axis=1)
 
     def _best(
         self,
@@ -171,7 +199,7 @@ class View:
         if boosts is not None:
             # A row that was not found needs a boost that takes it from below `rest` to the k-th of those that were.
             cut = float(np.partition(totals, -k)[-k]) if len(totals) >= k else -math.inf
-            raised = boosts.rows[boosts.total >= cut - rest]
+            raised = boosts.cells[boosts.total >= cut - rest]
             if mask is not None:
                 raised = raised[inside(mask, raised)]
             known = banned.union(rows.tolist())
@@ -271,6 +299,21 @@ class ItemIndex:
         exact, _ = self.view.search(queries, k, allow=self.view.live)
         hits = sum(len(np.intersect1d(a[a >= 0], b[b >= 0])) for a, b in zip(rows, exact, strict=True))
         return hits / max(1, int((exact >= 0).sum()))
+
+
+def _at_least(rough: Floats, k: int) -> Floats:
+    """A bound [b] that at least k of each query's cells [b, n] reach, and few others; −inf where there are not so many.
+
+    The k-th largest of the largest of each group of cells: a sort of all of them takes ten times as long.
+    """
+    b, n = rough.shape
+    if k >= n:
+        return np.full(b, -np.inf, np.float32)
+    members = max(1, min(_GROUP, n // (4 * k)))
+    groups = n // members
+    largest = rough[:, : members * groups].reshape(b, members, groups).max(axis=1)
+    bound: Floats = np.partition(largest, groups - k, axis=1)[:, groups - k]
+    return bound
 
 
 def _bits(rows: Rows) -> Mask:

@@ -81,7 +81,9 @@ async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyD
     once = await once_of(request)
     work = partial(_add_all, entries=body.items, settings=runtime.settings, once=once)
     response, results = await runtime.writing(work)
-    for result in results:
+    if results is None:
+        runtime.metrics.observe_write("replayed")
+    for result in results or ():
         if isinstance(result, Written):
             runtime.metrics.observe_write(result.outcome, _percentile(result))
         else:
@@ -91,8 +93,8 @@ async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyD
 
 def _add_all(
     engine: Engine, entries: list[Entry[ItemCreate]], settings: Settings, once: Once | None
-) -> tuple[Response, list[Written | Exception]]:
-    """The answer, and what became of each entry; of nothing where the answer was given before."""
+) -> tuple[Response, list[Written | Exception] | None]:
+    """The answer, and what became of each entry; None where the answer was given before."""
     accepted: list[Item] = []
     refusals: list[Exception | None] = []  # None for an entry that is accepted
     for entry in entries:
@@ -112,7 +114,7 @@ def _add_all(
         results = all_of(engine.add_batch(accepted) if accepted else [])
         return _batch(results), results
     done = engine.add_once(once, accepted, lambda written: kept(_batch(all_of(written))))
-    return reply(done), [] if done.results is None else all_of(done.results)
+    return reply(done), None if done.results is None else all_of(done.results)
 
 
 def _batch(results: Sequence[Written | Exception]) -> Response:
@@ -224,8 +226,7 @@ async def delete_item(item_id: ItemId, request: Request, runtime: ReadyDep) -> R
         runtime.metrics.observe_write("deleted")
         return Response(status_code=204)
     done = await runtime.writing(lambda engine: engine.delete_once(once, item_id, Kept(204, b"")))
-    if not done.replayed:
-        runtime.metrics.observe_write("deleted")
+    runtime.metrics.observe_write("replayed" if done.replayed else "deleted")
     return reply(done)
 
 
@@ -235,6 +236,8 @@ def _written(metrics: Metrics, written: Written) -> Response:
 
 
 def _once(metrics: Metrics, done: Done) -> Response:
+    if done.replayed:
+        metrics.observe_write("replayed")
     for written in done.results or ():
         if isinstance(written, Written):
             metrics.observe_write(written.outcome, _percentile(written))

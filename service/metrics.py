@@ -57,6 +57,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # By their labels, which are few: the library looks a child up under a lock, for as long as counting it takes.
+        self._answered: dict[tuple[str, str, int], Callable[[], None]] = {}
+        self._took: dict[tuple[str, str], Callable[[float], None]] = {}
         self._refusals = Counter(
             "kindred_refusals",
             "Requests refused before they were read: no key (missing), one of no use (malformed, ambiguous, unknown, "
@@ -72,8 +75,7 @@ class Metrics:
             ("strategy",),
             registry=self.registry,
         )
-        for strategy in ("model", "popularity"):
-            self._recommendations.labels(strategy)
+        self._strategies = {name: self._recommendations.labels(name) for name in ("model", "popularity")}
         self._recommended = Counter(
             "kindred_recommended_items",
             "Items recommended, by kind: cold (without an ID embedding of their own), trained",
@@ -110,7 +112,8 @@ class Metrics:
         )
         self._writes = Counter(
             "kindred_item_writes",
-            "Items written, by outcome: created, unchanged, replaced, deleted, refused",
+            "Items written, by outcome: created, unchanged, replaced, deleted, refused; replayed: requests that were "
+            "answered again under their idempotency key, whatever they wrote the first time",
             ("outcome",),
             registry=self.registry,
         )
@@ -164,17 +167,24 @@ class Metrics:
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request; `route` is the template, `status` 0 when the client left before an answer."""
         method = method if method in _METHODS else "other"
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        count = self._answered.get((method, route, status))
+        if count is None:
+            count = self._answered[method, route, status] = self._requests.labels(method, route, str(status)).inc
+        took = self._took.get((method, route))
+        if took is None:
+            took = self._took[method, route] = self._seconds.labels(method, route).observe
+        count()
+        took(seconds)
 
     def observe_refusal(self, reason: str) -> None:
         self._refusals.labels(reason).inc()
 
     def observe_recommendation(self, strategy: str, items: int = 0, cold: int = 0) -> None:
         """Count one answer, of so many items, and how many of these are cold."""
-        self._recommendations.labels(strategy).inc()
+        self._strategies[strategy].inc()
         self._kinds[False].inc(items - cold)
-        self._kinds[True].inc(cold)
+        if cold:
+            self._kinds[True].inc(cold)
 
     def observe_stage(self, stage: str, seconds: float) -> None:
         self._stages[stage].observe(seconds)

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import re
 import time
-import uuid
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -23,6 +22,7 @@ from service.errors import shorten
 from service.keys import redact
 from service.metrics import Metrics
 from service.problems import Problem
+from service.refusing import made_up_id
 from service.route_names import RouteNames
 
 log = logging.getLogger("kindred.access")
@@ -96,7 +96,7 @@ class Observe:
 def request_id_of(scope: Scope) -> str:
     """The caller's X-Request-ID where it is harmless in headers and logs, and no key, else a new one."""
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) and redact(given) == given else uuid.uuid4().hex
+    return given if _REQUEST_ID.fullmatch(given) and redact(given) == given else made_up_id()
 
 
 class BodyLimit:

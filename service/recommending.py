@@ -42,22 +42,28 @@ class _Plan(NamedTuple):
     reserved: int
 
 
-class _Read(NamedTuple):
-    """What a history says: its query vector [D], the inner products of that with all rows [n] where they are known
-    already, and what its neighbours add.
-    """
-
-    query: Floats
-    products: Floats | None
-    boosts: Boosts | None
-
-
 class _Chosen(NamedTuple):
     """rows [n] and their scores [n], as they are answered; the last `reserved` are in reserved places."""
 
     rows: Rows
     scores: Doubles
     reserved: int = 0
+
+
+class _Read(NamedTuple):
+    """What a history says: its query vector [D], what neighbours add after those that are read together, of which it is
+    the one at `place`; and the best rows of all, where they were looked for already.
+    """
+
+    query: Floats
+    together: Boosts | None
+    place: int
+    best: _Chosen | None
+
+    @property
+    def boosts(self) -> Boosts | None:
+        """What its neighbours add."""
+        return None if self.together is None else self.together.history(self.place)
 
 
 class Recommender:
@@ -103,11 +109,11 @@ class Recommender:
             queries = self._query(moment.view.vectors, [plan.history for plan in chunk])
             searched = time.perf_counter()
             observe("query", searched - began)
-            products = moment.view.products(queries)
-            for place, plan in enumerate(chunk):
-                boosts = moment.boosts(plan.history[-self._max_length :])
-                product = None if products is None else products[place]
-                out.append(self._answer(moment, plan, _Read(queries[place], product, boosts)))
+            boosts = moment.boosts([plan.history[-self._max_length :] for plan in chunk])
+            found = _found(moment, chunk, queries, boosts)
+            out += [
+                self._answer(moment, plan, _Read(queries[at], boosts, at, found[at])) for at, plan in enumerate(chunk)
+            ]
             observe("search", time.perf_counter() - searched)
         return out
 
@@ -160,12 +166,25 @@ class Recommender:
         return _Chosen(best, np.add(*moment.view.score_parts(read.query, best, read.boosts)))
 
 
+def _found(
+    moment: Moment, plans: Sequence[_Plan], queries: Floats, boosts: Boosts | None
+) -> list[_Chosen] | list[None]:
+    """The best rows for each of the plans, looked for together; Nones where some want others than the best of all."""
+    if not all(plan.allow is None and not plan.request.diversity for plan in plans):
+        return [None] * len(plans)
+    counts = [min(plan.request.k, moment.view.live_count) for plan in plans]
+    rows, scores = moment.view.search(queries, max(counts), None, [plan.exclude for plan in plans], boosts)
+    there = np.minimum((rows >= 0).sum(axis=1), counts).tolist()
+    return [_Chosen(rows[at, :count], scores[at, :count]) for at, count in enumerate(there)]
+
+
 def _best(moment: Moment, plan: _Plan, read: _Read, k: int, allow: Mask | None) -> _Chosen:
     """The k best rows of those allowed, or of all; less alike ones where the request asks for diversity."""
+    if read.best is not None and allow is None and k <= plan.request.k:
+        return _Chosen(read.best.rows[:k], read.best.scores[:k])
     diversity = plan.request.diversity
     wanted = min(pool_size(k) if diversity else k, moment.view.live_count)
-    products = None if read.products is None else read.products[None]
-    found, totals = moment.view.search(read.query[None], wanted, allow, plan.exclude, [read.boosts], products)
+    found, totals = moment.view.search(read.query[None], wanted, allow, [plan.exclude], read.boosts)
     rows = found[0][found[0] >= 0]
     scores = totals[0][: len(rows)]
     if diversity:

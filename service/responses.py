@@ -20,6 +20,7 @@ _ATTRIBUTES: dict[str, Any] = {
     "in_stock": True,
     "skin_type": ["dry", "normal"],
 }
+_FOUND: dict[str, Any] = {"item_id": "serum-1", "cold": True, "attributes": _ATTRIBUTES}
 _RECOMMENDED: dict[str, Any] = {
     "item_id": "serum-1",
     "score": 7.25,
@@ -95,6 +96,41 @@ class Reasons(Answer):
     semantic: float
     id: float
     shared_codes: list[SharedCodes] = Field(description="Most codes first, then latest in the history first.")
+
+
+class FoundItem(Answer):
+    """An item and what is shown of it."""
+
+    item_id: str
+    cold: bool = Field(description="True for an item that training did not see.")
+    attributes: dict[str, AttributeValue]
+
+
+class SearchResponse(Answer):
+    """Items with the words of a query, best first."""
+
+    model_config = _example({"items": [_FOUND], "model_version": "20260101-120000-a1b2c3"})
+
+    items: list[FoundItem]
+    model_version: str
+
+
+class ExampleUser(Answer):
+    """A user of the test split: training has not seen what they chose."""
+
+    history: list[FoundItem] = Field(description="Oldest first; of a long one, the latest items.")
+    chosen: FoundItem = Field(description="What they chose next.")
+
+
+class ExamplesResponse(Answer):
+    """Users of the test split."""
+
+    model_config = _example(
+        {"examples": [{"history": [_FOUND], "chosen": _FOUND}], "model_version": "20260101-120000-a1b2c3"}
+    )
+
+    examples: list[ExampleUser]
+    model_version: str
 
 
 class RecommendedItem(Answer):

@@ -57,6 +57,33 @@ class Similar:
 
 
 @dataclass(frozen=True)
+class FoundItem:
+    item_id: str
+    cold: bool
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    items: list[FoundItem]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A user of the test split."""
+
+    history: list[FoundItem]
+    chosen: FoundItem
+
+
+@dataclass(frozen=True)
+class Examples:
+    examples: list[Example]
+    model_version: str
+
+
+@dataclass(frozen=True)
 class Served:
     """An item as it is served."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -11,6 +12,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import JSONResponse, Response
 
 from model.items import InvalidItem
+from service.direct_route import DirectRoute
 from service.documents import GUARDED, READ, READ_BODY, ItemId, answer, problems, text
 from service.engine import Engine
 from service.errors import NotReady, ServiceError
@@ -31,9 +33,13 @@ from service.runtime import ReadyDep, Runtime, RuntimeDep
 from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
 from service.scopes import OPEN, needs
 from service.settings import Settings
-from service.strict_json import StrictRoute
 
-recommend_router = APIRouter(route_class=StrictRoute, tags=["recommend"], responses=problems(*GUARDED))
+recommend_router = APIRouter(
+    route_class=DirectRoute,
+    tags=["recommend"],
+    responses=problems(*GUARDED),
+    generate_unique_id_function=attrgetter("name"),
+)
 operate_router = APIRouter(tags=["operate"], responses=problems(*GUARDED))
 probe_router = APIRouter(tags=["operate"])
 

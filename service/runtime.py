@@ -31,6 +31,11 @@ log = logging.getLogger("kindred.service")
 
 T = TypeVar("T")
 
+# Recommendations times items that are computed on the event loop, some ten milliseconds. A thread would let the loop go
+# on, but both need the interpreter: each of its many short steps waits until the loop lets go, for 5 ms while requests
+# keep coming. Measured on 2 cores: as many answers a second at 32 connections, at five times the capacity 97 % of them
+# instead of 35 % (`benchmarks/overload.py`).
+_ON_LOOP = 400_000
 _HEAVY = 2  # batches, exports and long rankings computed at a time; more would only slow each other down
 _WRITES = 4  # registrations tokenized at a time; their commits follow one another anyway
 _PAUSE, _PAUSE_MAX = 0.5, 8.0  # seconds between two attempts to open the registry: doubled each time
@@ -46,11 +51,8 @@ class Runtime:
         self.engine: Engine | None = None
         self.failure: str | None = None
         self.stopping = False
-        # One alone is computed on the event loop, where it holds a probe up for a millisecond or two: a thread would
-        # only add its switching. Several in a thread: measured with 32 connections on 2 cores, as many are answered a
-        # second as on the loop (249 and 258), but the p99 of /livez is 62 ms instead of 110, theirs 424 instead of 545.
-        self._quick = anyio.CapacityLimiter(1)  # not `_heavy`, where they would wait for what takes long
-        self.together = Together(self._recommend, self._aside, partial(metrics.observe_stage, "wait"))
+        self._large = anyio.CapacityLimiter(1)  # not `_heavy`, where they would wait for what takes long
+        self.together = Together(self._recommend, self._where, partial(metrics.observe_stage, "wait"))
         self._heavy = anyio.CapacityLimiter(_HEAVY)
         self._writes = anyio.CapacityLimiter(_WRITES)
         self._loading: asyncio.Task[None] | None = None
@@ -176,8 +178,11 @@ class Runtime:
         self.metrics.observe_together(len(requests))
         return self.ready().recommend_batch(requests, self.metrics.observe_stage)
 
-    async def _aside(self, work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(work, limiter=self._quick)
+    async def _where(self, work: Callable[[], T], count: int) -> T:
+        """Compute so many recommendations on the event loop, or in a thread where that would hold it up for long."""
+        if count * len(self.ready().catalogue) <= _ON_LOOP:
+            return work()
+        return await anyio.to_thread.run_sync(work, limiter=self._large)
 
     async def heavy(self, work: Callable[[], T]) -> T:
         """Run what takes long outside the event loop."""

@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     read_timeout: float = Field(
         20.0, gt=0, le=3600, description="seconds a request's head may take to come in, and its body at least"
     )
-    connections_max: int = Field(512, ge=1, le=10**6, description="most connections; a few more are kept for probes")
+    connections_max: int = Field(2048, ge=1, le=10**6, description="most connections; a few more are kept for probes")
     drain: float = Field(2.0, ge=0, le=300, description="seconds after SIGTERM that requests are still taken")
     shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds requests in flight get to finish at SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

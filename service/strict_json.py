@@ -21,7 +21,7 @@ from service.errors import shorten
 
 _MAX_DIGITS = 400
 _MAX_NAMES = 20_000  # in one object: more than any setting admits, and few enough to refuse each of them
-_LARGE = 64 * 1024  # bytes; above, parsing takes longer than the event loop should be held
+LARGE = 64 * 1024  # bytes; above, parsing takes longer than the event loop should be held
 
 
 class BadBody(HTTPException):
@@ -90,7 +90,16 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         body = await self.body()
-        return parse(body) if len(body) <= _LARGE else await run_in_threadpool(parse, body)
+        return parse(body) if len(body) <= LARGE else await run_in_threadpool(parse, body)
+
+
+def is_json(request: Request) -> bool:
+    """Whether its body is declared as JSON."""
+    return _media_type(request) == "application/json"
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 class StrictRoute(APIRoute):
@@ -102,9 +111,8 @@ class StrictRoute(APIRoute):
             return handler
 
         async def strict(request: Request) -> Response:
-            media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if media_type != "application/json":
-                shown = shorten(media_type) or "none"
+            if not is_json(request):
+                shown = shorten(_media_type(request)) or "none"
                 raise BadBody(f"the body must be declared as Content-Type: application/json, got {shown}", status=415)
             return await handler(StrictRequest(request.scope, request.receive))
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 A = TypeVar("A")
@@ -13,6 +14,7 @@ B = TypeVar("B")
 
 # At once: enough to read the histories and the rows once for many, little enough that the next ones wait for 10 ms.
 _TOGETHER = 16
+_TURNS = 4  # of the event loop between two computations, for its other work; in one it takes in a few connections
 
 
 class _Waiting(NamedTuple, Generic[A, B]):
@@ -32,12 +34,12 @@ class Together(Generic[A, B]):
     def __init__(
         self,
         compute: Callable[[Sequence[A]], Sequence[B]],
-        run: Callable[[Callable[[], Sequence[B]]], Awaitable[Sequence[B]]],
+        run: Callable[[Callable[[], Sequence[B]], int], Awaitable[Sequence[B]]],
         waited: Callable[[float], None] = lambda seconds: None,
         most: int = _TOGETHER,
     ) -> None:
-        """compute: answers in the order of what is asked. run: calls it for several, off the event loop; one alone is
-        computed on it. waited: is told how many seconds each waited.
+        """compute: answers in the order of what is asked. run: calls it for so many, on the event loop or off it.
+        waited: is told how many seconds each waited.
         """
         self._compute = compute
         self._run = run
@@ -62,8 +64,9 @@ class Together(Generic[A, B]):
         try:
             while batch := self._next():
                 await self._answer(batch)
-                if self._queue:
-                    await asyncio.sleep(0)  # the loop's other work comes between two computations
+                for _ in range(_TURNS):
+                    if self._queue:
+                        await asyncio.sleep(0)
         finally:
             self._worker = None
 
@@ -79,7 +82,7 @@ class Together(Generic[A, B]):
 
     async def _answer(self, batch: list[_Waiting[A, B]]) -> None:
         try:
-            answers = await self._computed([waiting.asked for waiting in batch])
+            answers = await self._run(partial(self._compute, [waiting.asked for waiting in batch]), len(batch))
         except Exception as error:  # noqa: BLE001 (it is raised again, where it is waited for)
             if len(batch) == 1:
                 _settle(batch[0].answer, error)
@@ -90,11 +93,6 @@ class Together(Generic[A, B]):
         for waiting, answer in zip(batch, answers, strict=True):
             if not waiting.answer.done():
                 waiting.answer.set_result(answer)
-
-    async def _computed(self, asked: list[A]) -> Sequence[B]:
-        if len(asked) == 1:
-            return self._compute(asked)
-        return await self._run(lambda: self._compute(asked))
 
 
 def _settle(answer: asyncio.Future[B], error: Exception) -> None:

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -125,7 +125,8 @@ class Server:
         os.kill(self.pid, sent)
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii").split()
         for child in map(int, children):
-            os.kill(child, sent)
+            with suppress(ProcessLookupError):  # some live for a moment only
+                os.kill(child, sent)
         return [self.pid, *map(int, children)]
 
     def _end(self, with_signal: signal.Signals) -> None:

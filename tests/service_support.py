@@ -5,6 +5,7 @@ client.
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import threading
@@ -16,7 +17,10 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from model.artifact import Artifact
 from model.config import RecommenderConfig, TokenizerConfig, TokenType
@@ -69,6 +73,7 @@ def make_artifact(
     items: Sequence[Item] | None = None,
     tokens: TokenType = "hybrid",
     untrained: int = 4,
+    evaluated: bool = False,
     together: float = 1.5,
     alike: float = 1.0,
 ) -> Artifact:
@@ -133,11 +138,19 @@ def make_artifact(
         items=ItemTable(items, codes, popularity),
         error_quantiles=np.percentile(error, np.arange(101)).astype(np.float32),
         golden=b"",
+        evaluation=_evaluation(sequences) if evaluated else None,
     )
     artifact.golden = make_golden(artifact, [[0, 1, 2], [5]])
     root.mkdir(parents=True, exist_ok=True)
     artifact.save(root, "# Random weights, for tests\n")
     return Artifact.load(root)
+
+
+def _evaluation(sequences: Sequence[NDArray[np.int32]]) -> bytes:
+    sink = io.BytesIO()
+    lists = pa.array([sequence.tolist() for sequence in sequences], pa.list_(pa.int32()))
+    pq.write_table(pa.table({"sequence": lists}), sink)
+    return sink.getvalue()
 
 
 def make_settings(root: Path, folder: Path, **changes: Any) -> Settings:

@@ -30,6 +30,8 @@ CALLS: dict[tuple[str, str], Callable[[Client, Any], Any]] = {
     ("post", "/recommend"): lambda client, body: client.recommend(**body),
     ("post", "/recommend/batch"): lambda client, body: client.recommend_batch(**body),
     ("get", "/items/{item_id}/similar"): lambda client, _: client.similar("a/b", k=3, by="hybrid"),
+    ("get", "/search"): lambda client, _: client.search("vitamin ser", limit=5),
+    ("get", "/examples"): lambda client, _: client.examples(count=3, seed=2),
     ("get", "/items/{item_id}"): lambda client, _: client.get_item("a/b"),
     ("get", "/items"): lambda client, _: _turn_pages(client),
     ("get", "/items/export"): lambda client, _: list(client.export(source="registered")),

@@ -191,6 +191,8 @@ def test_openapi_describes_every_route_with_examples(client: Client) -> None:
         "/items/export": {"get"},
         "/items/{item_id}": {"get", "put", "delete"},
         "/items/{item_id}/similar": {"get"},
+        "/search": {"get"},
+        "/examples": {"get"},
         "/livez": {"get"},
         "/readyz": {"get"},
         "/metrics": {"get"},

@@ -82,7 +82,7 @@ def test_the_document_declares_what_is_meant(door: Door) -> None:
 
 def test_each_route_refuses_without_a_key_and_opens_to_its_scope(door: Door) -> None:
     operations = door.operations()
-    assert len(operations) == 14
+    assert len(operations) == 16
     for method, path, operation in operations:
         path = path.replace("{item_id}", "nobody")
         declared = operation["security"][0]["bearer"][0] if operation["security"] else None
@@ -121,13 +121,21 @@ def test_each_route_refuses_without_a_key_and_opens_to_its_scope(door: Door) -> 
         ("PATCH", "/items/a"),
         ("GET", "/items/livez"),
         ("GET", "/items/"),
-        ("GET", "/"),
+        ("GET", "//"),
+        ("POST", "/"),
+        ("GET", "/console"),
+        ("GET", "/console/a/b"),
     ],
 )
 def test_what_is_no_operation_needs_a_key_too(door: Door, method: str, path: str) -> None:
     assert door.ask(method, path).status == (401 if path != "/livez%0A" else 200)
     reply = door.ask(method, path, "read")
     assert reply.status in ((200,) if path in ("/docs", "/openapi.json", "/livez%0A") else (404, 405))
+
+
+def test_the_console_is_open_and_what_it_shows_is_not(door: Door) -> None:
+    for path in ("/", "/console/main.js"):
+        assert all(door.ask("GET", path, who).status == 200 for who in (None, "read", "expired")), path
 
 
 def test_the_page_finds_the_document(door: Door) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from model.artifact import Artifact
 from model.items import Item
+from service import boosts as boosting
 from service import coarse
 from service.boosts import Boosts
 from service.engine import Engine
@@ -31,10 +32,10 @@ def added(engine: Engine, history: list[str]) -> dict[str, float]:
     """What neighbours add to the score of each item that is served, those that get nothing left out."""
     moment = engine.catalogue.moment
     rows = [row for item in history if (row := moment.row(item)) is not None]
-    boosts = moment.boosts(rows)
+    boosts = moment.boosts([rows])
     assert boosts is not None
     served = {record.item_id for record in moment.listing()}
-    found = {moment.record(int(row)).item_id: value for row, value in zip(boosts.rows, boosts.total, strict=True)}
+    found = {moment.record(int(row)).item_id: value for row, value in zip(boosts.cells, boosts.total, strict=True)}
     return {item: value for item, value in found.items() if value and item in served}
 
 
@@ -86,7 +87,7 @@ def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine:
     engine.put(Item(f"item-{follower}", text=other.to_text()))
     moment = engine.catalogue.moment
     row = moment.row(f"item-{follower}")
-    boosts = moment.boosts([moment.row(f"item-{leader}") or 0])
+    boosts = moment.boosts([[moment.row(f"item-{leader}") or 0]])
     assert row is not None
     assert boosts is not None
     semantic, own = boosts.of(np.array([row]))
@@ -98,13 +99,34 @@ def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine:
     assert (semantic[0] > 0) == is_near
 
 
+@pytest.mark.parametrize("most", [0, 10**6])
+def test_histories_read_together_are_boosted_as_each_by_itself(
+    engine: Engine, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosting, "_CELLS", most)
+    engine.add_batch([fresh(0, 3), fresh(1, 4)])
+    engine.put(Item("item-7", text="a wholly other text about soap"))
+    engine.delete("item-8")
+    moment = engine.catalogue.moment
+    rng = np.random.default_rng(3)
+    histories = [rng.choice(moment.view.n, length).tolist() for length in (1, 7, 3, 12)]
+    together = moment.boosts(histories)
+    assert together is not None
+    for at, history in enumerate(histories):
+        alone, part = moment.boosts([history]), together.history(at)
+        assert alone is not None
+        order, others = alone.cells.argsort(), part.cells.argsort()
+        assert part.cells[others].tolist() == alone.cells[order].tolist()
+        np.testing.assert_allclose(part.total[others], alone.total[order], rtol=1e-12)
+
+
 def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifact: Artifact) -> None:
     near = int(artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0])
     before = engine.catalogue.moment
     engine.add(fresh(0, 3))
-    boosts = before.boosts([near])
+    boosts = before.boosts([[near]])
     assert boosts is not None
-    assert boosts.rows.max() < before.view.n
+    assert boosts.cells.max() < before.view.n
 
 
 def test_answers_are_the_same_after_a_restart(engine: Engine, tmp_path: Path) -> None:
@@ -130,8 +152,8 @@ def test_search_with_boosts_is_exact(kind: str, seed: int) -> None:
     index.update(np.empty((0, 8), np.float32), np.empty(0, np.int64), removed=[3, 4])
     for _ in range(20):
         query = rng.standard_normal(8).astype(np.float32)
-        rows = np.sort(rng.choice(500, rng.integers(0, 120), replace=False))
-        boosts = Boosts(rows, rng.exponential(2, len(rows)), rng.exponential(1, len(rows)))
+        rows = rng.choice(500, rng.integers(0, 120), replace=False)
+        boosts = Boosts(500, rows, rng.exponential(2, len(rows)), rng.exponential(1, len(rows)))
         banned = set(rng.choice(500, 20, replace=False).tolist())
         flags = rng.random(500) < 0.7
         for allow in (None, pack(flags)):
@@ -140,7 +162,7 @@ def test_search_with_boosts_is_exact(kind: str, seed: int) -> None:
             out = sorted({*banned, 3, 4} | (set() if allow is None else set(np.flatnonzero(~flags).tolist())))
             scores[out] = -np.inf
             expected = np.argsort(-scores, kind="stable")[:10]
-            found, totals = index.view.search(query[None], 10, allow, banned, [boosts])
+            found, totals = index.view.search(query[None], 10, allow, [banned], boosts)
             np.testing.assert_allclose(totals[0], scores[expected], rtol=1e-9)
             assert found[0].tolist() == expected.tolist()
             semantic, own = index.view.score_parts(query, found[0], boosts)
@@ -162,14 +184,14 @@ def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int, monkeypatch:
     orders = np.concatenate([np.arange(3000)[::-1], np.arange(3000, 3050)])
     for _ in range(30):
         query = rng.standard_normal(dim).astype(np.float32)
-        rows = np.sort(rng.choice(3050, 60, replace=False))
-        boosts = Boosts(rows, rng.exponential(1, len(rows)), rng.exponential(1, len(rows)))
+        rows = rng.choice(3050, 60, replace=False)
+        boosts = Boosts(3050, rows, rng.exponential(1, len(rows)), rng.exponential(1, len(rows)))
         scores = everything @ query.astype(np.float64)
         plain = scores.copy()
         scores[rows] += boosts.semantic + boosts.own
         for totals, added in ((plain, None), (scores, boosts)):
             totals[[7, 8, 9]] = -np.inf
             expected = np.lexsort((orders, -totals))[:12]
-            found, _ = index.view.search(query[None], 12, None, [9], [added])
+            found, _ = index.view.search(query[None], 12, None, [[9]], added)
             np.testing.assert_allclose(totals[found[0]], totals[expected], rtol=1e-9)
             assert set(found[0].tolist()) == set(expected.tolist())

@@ -93,6 +93,7 @@ def test_a_retry_gets_the_answer_of_the_first_time_and_writes_nothing(
     assert again.headers.get("content-type") == first.headers.get("content-type")
     assert is_replayed(again)
     assert client.get("/items/export?source=registered").body == before
+    assert b'kindred_item_writes_total{outcome="replayed"} 1.0' in client.get("/metrics").body
 
 
 def test_a_retry_finds_its_answer_after_a_restart_with_another_artifact(root: Path, tmp_path: Path) -> None:

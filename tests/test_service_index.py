@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from service import index as searching
+from service.boosts import Boosts
 from service.coarse import BadIndex
 from service.index import ItemIndex, pack
 from service.settings import IndexKind
@@ -45,6 +47,27 @@ def test_flat_search_is_exact(n: int, k: int) -> None:
         assert (values[len(expected) :] == -np.inf).all()
 
 
+@pytest.mark.parametrize("cells", [1, 700, 10**6])
+def test_queries_searched_together_find_what_each_finds_alone(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "_CELLS", cells)
+    n, rng = 300, np.random.default_rng(5)
+    vectors, queries = vectors_of(n), vectors_of(7, seed=6)
+    view = build(vectors).view
+    banned = [set(rng.choice(n, count, replace=False).tolist()) for count in (0, 1, 2, 5, 100, 295, 300)]
+    hit = rng.choice(7 * n, 400, replace=False)
+    boosts = Boosts(n, hit, rng.exponential(2, 400), rng.exponential(1, 400))
+    for k in (1, 10, 299, 400):
+        rows, scores = view.search(queries, k, exclude=banned, boosts=boosts)
+        for at, query in enumerate(queries):
+            expected = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+            here = hit // n == at
+            expected[hit[here] % n] += boosts.total[here]
+            expected[list(banned[at])] = -np.inf
+            order = [int(row) for row in np.argsort(-expected, kind="stable")[:k] if expected[row] > -np.inf]
+            assert rows[at][rows[at] >= 0].tolist() == order
+            np.testing.assert_allclose(scores[at][: len(order)], expected[order], rtol=1e-9)
+
+
 def test_exclusion_and_allowing_are_exact() -> None:
     vectors, queries = vectors_of(500), vectors_of(3, seed=2)
     allowed = np.random.default_rng(3).random(500) < 0.1
@@ -53,7 +76,7 @@ def test_exclusion_and_allowing_are_exact() -> None:
     assert [found.tolist() for found in rows] == [best(vectors, query, 8, allowed) for query in queries]
     for query in queries:
         top = best(vectors, query, 300)
-        rows, _ = index.view.search(query[None], 5, exclude=top[:200])
+        rows, _ = index.view.search(query[None], 5, exclude=[top[:200]])
         assert rows[0].tolist() == top[200:205]
     assert (index.view.search(queries, 3, pack(np.zeros(500, np.bool_)))[0] == -1).all()
     assert index.view.search(queries, 0)[0].shape == (3, 0)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -205,3 +207,22 @@ def test_a_large_body_to_what_reads_none_is_no_error(client: Client) -> None:
         raw.sendall(block * 20 + b"0\r\n\r\n")
         reply = read_replies(raw, 1)[0]
         assert (reply.status, len(reply.body.splitlines())) == (200, 240)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "most", "open_files"),
+    [(256, 4096, 2048, 2208), (256, 1024, 864, 1024), (4096, 8192, 2048, 4096), (100, 150, 1, 150)],
+)
+def test_there_are_no_more_connections_than_files(soft: int, hard: int, most: int, open_files: int) -> None:
+    # In a process of its own: a hard limit cannot be raised again.
+    script = (
+        "import resource\n"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
+        "from service.server import configuration\n"
+        "from service.settings import Settings\n"
+        "configured = configuration(None, Settings(connections_max=2048))\n"
+        "print(configured.connections_max, *resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert [int(number) for number in done.stdout.split()] == [most, open_files, hard]
+    assert ("fewer connections" in done.stderr) == (most < 2048)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from service.client.errors import KindredError, NotFound, UnexpectedAnswer, of_problem
 from service.responses import (
+    ExamplesResponse,
     ItemBatchResponse,
     ItemList,
     ItemPublic,
@@ -25,6 +26,7 @@ from service.responses import (
     Readiness,
     RecommendBatchResponse,
     RecommendResponse,
+    SearchResponse,
     SimilarResponse,
     VersionResponse,
 )
@@ -114,6 +116,18 @@ def similar(
     """Items like an item: by what the texts share, or ("hybrid") also by what training learned of each."""
     path = item_path(item_id) + "/similar"
     return Call("GET", path, _model(SimilarResponse), True, query={"k": k, "by": by}, request_id=request_id)
+
+
+def search(query: str, *, limit: int = 20, request_id: str | None = None) -> Call[SearchResponse]:
+    """Items that have the words of a query, the last of which may be a beginning."""
+    asked: dict[str, str | int] = {"q": query, "limit": limit}
+    return Call("GET", "/search", _model(SearchResponse), True, query=asked, request_id=request_id)
+
+
+def examples(*, count: int = 10, seed: int = 0, request_id: str | None = None) -> Call[ExamplesResponse]:
+    """Users of the test split: what they had used, and what they chose next."""
+    asked: dict[str, str | int] = {"count": count, "seed": seed}
+    return Call("GET", "/examples", _model(ExamplesResponse), True, query=asked, request_id=request_id)
 
 
 def get_item(item_id: str, *, request_id: str | None = None) -> Call[ItemPublic]:

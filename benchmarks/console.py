@@ -1,0 +1,104 @@
+"""The console in a browser: how soon it shows recommendations, and how soon a search is answered while somebody types.
+
+    python -m benchmarks.console --artifacts <root> [--screenshots <folder>] [--json <file>]
+
+Needs the extra `dev` and Chromium (scripts/install-chromium.sh --always). A page is loaded with an empty cache. A
+search takes from the key to the items on the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.service_process import running_service
+
+_LOADS = 10
+_TYPED = ("hair dry", "red lip", "nail pol", "vitamin c", "men")
+# Milliseconds from an input event until the list of what is found has been written.
+_SEARCH = """text => new Promise(resolve => {
+  const found = document.getElementById("found"), note = document.getElementById("found-note");
+  const began = performance.now();
+  const watch = new MutationObserver(() => { watch.disconnect(); resolve(performance.now() - began); });
+  for (const each of [found, note]) watch.observe(each, { childList: true, characterData: true });
+  const search = document.getElementById("search");
+  search.value = text;
+  search.dispatchEvent(new InputEvent("input", { bubbles: true }));
+})"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the figures and, at the end, one line of JSON. Exit code 1: a goal is missed."""
+    options = _parse(arguments)
+    figures: dict[str, float] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_service(options.artifacts, Path(folder)) as service,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        url = f"http://127.0.0.1:{service.port}/"
+        loads = [_load(browser, url) for _ in range(_LOADS)]
+        figures["recommendations_shown_ms"] = round(statistics.median(loads), 1)
+        figures["recommendations_shown_worst_ms"] = round(max(loads), 1)
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.goto(url)
+        page.evaluate(_SEARCH, "a")  # makes the index
+        found = sorted(page.evaluate(_SEARCH, text[:end]) for text in _TYPED for end in range(1, len(text) + 1))
+        figures["search_p50_ms"] = round(statistics.median(found), 1)
+        figures["search_p99_ms"] = round(found[int(0.99 * (len(found) - 1))], 1)
+        if options.screenshots is not None:
+            _take(page, options.screenshots)
+        browser.close()
+    goals = {"recommendations_shown_ms": 1000.0, "search_p50_ms": 50.0}
+    for name, value in figures.items():
+        print(f"{name:>32}  {value}{'   (missed)' if value >= goals.get(name, value + 1) else ''}")
+    line = json.dumps(figures)
+    print(line)
+    if options.json:
+        options.json.write_text(line + "\n", encoding="utf-8")
+    return int(any(figures[name] >= goal for name, goal in goals.items()))
+
+
+def _load(browser: Browser, url: str) -> float:
+    """Milliseconds from the address to recommendations on the page, in a context of its own: nothing is cached."""
+    context = browser.new_context()
+    page = context.new_page()
+    began = time.perf_counter()
+    page.goto(url, wait_until="commit")
+    page.locator("#recommended li").first.wait_for()
+    seconds = time.perf_counter() - began
+    context.close()
+    return 1000 * seconds
+
+
+def _take(page: Page, folder: Path) -> None:
+    page.fill("#search", "")
+    page.click("#example")
+    page.locator("#example-note").wait_for()
+    page.wait_for_timeout(500)  # what is recommended then
+    page.screenshot(path=folder / "console-try.png")
+    page.get_by_role("link", name="Health").click()
+    page.locator("#running dd").first.wait_for()
+    page.screenshot(path=folder / "console-health.png", clip={"x": 0, "y": 0, "width": 1200, "height": 560})
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
+    parser.add_argument("--screenshots", type=Path, help="also write pictures of the pages to this folder")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,310 @@
+"""The console in a real browser: its flows as a user has them, and that nothing in an item can run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from model.items import Item
+from service.keys import create
+from tests.service_support import Client, make_artifact, make_items, make_settings, serving
+
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None and os.environ.get("CI") != "true":
+    pytest.skip("there is no Chromium (scripts/install-chromium.sh --always)", allow_module_level=True)
+
+# Each would run, or break out, where a text became markup, an attribute, a style, an address or a part of a script.
+NASTY = [
+    "<script>window.hacked = 1</script>",
+    "<img src=x onerror='window.hacked = 1'>",
+    '"><svg onload=window.hacked=1>',
+    "' onfocus='window.hacked=1' autofocus='",
+    "javascript:window.hacked=1",
+    "</pre></li><iframe srcdoc='<script>parent.hacked=1</script>'></iframe>",
+    "${window.hacked = 1}{{constructor.constructor('window.hacked=1')()}}",
+    "<style>*{display:none}</style><base href='https://evil.example/'>",
+    "it's '; touch hacked; echo '",
+    "\u202egnp.exe",
+]
+
+
+@pytest.fixture(scope="module")  # not for longer: while Playwright runs, this thread can have no other event loop
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM is not None, "CI has a browser"
+    with sync_playwright() as playwright:
+        # The tests may run as root, in a container: there is no sandbox for Chromium then.
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    folder = tmp_path_factory.mktemp("console")
+    make_artifact(folder / "artifacts", evaluated=True)
+    with serving(make_settings(folder / "artifacts", folder)) as client:
+        yield client
+
+
+@pytest.fixture
+def page(browser: Browser, client: Client) -> Iterator[Page]:
+    """The console, which in the end must have said nothing on the browser's console and asked nobody else."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(client.url) else None)
+    page.goto(client.url)
+    expect(page.locator("#recommended li")).to_have_count(10)
+    yield page
+    assert said == []
+    context.close()
+
+
+def history(page: Page) -> list[str]:
+    return page.locator("#history .name").all_text_contents()
+
+
+def recommended(page: Page) -> list[str]:
+    return [item.get_attribute("data-item") or "" for item in page.locator("#recommended li").all()]
+
+
+def add(page: Page, query: str) -> str:
+    """Search and take the first that is found; its name."""
+    page.fill("#search", "")
+    expect(page.locator("#found li")).to_have_count(0)
+    page.fill("#search", query)
+    first = page.locator("#found button").first
+    name = first.locator(".name").text_content() or ""
+    first.click()
+    return name
+
+
+def asked(page: Page, client: Client) -> Any:
+    """The answer to the request that the page shows for curl."""
+    command = shlex.split(page.locator("#curl").text_content() or "")
+    assert command[:3] == ["curl", "-sS", f"{client.url}/recommend"]
+    assert command[3:5] == ["-H", "Content-Type: application/json"]
+    return client.post("/recommend", json.loads(command[command.index("-d") + 1])).json()
+
+
+def settled(page: Page, client: Client) -> list[str]:
+    """What is recommended once it is what the service answers to the request shown."""
+    expected = [item["item_id"] for item in asked(page, client)["items"]]
+    page.wait_for_function(
+        "ids => [...document.querySelectorAll('#recommended li')].map(e => e.dataset.item).join() === ids.join()",
+        arg=expected,
+    )
+    return expected
+
+
+def test_a_history_is_built_ordered_and_taken_back_and_recommendations_follow(page: Page, client: Client) -> None:
+    popular = recommended(page)
+    one, two = add(page, "lamp"), add(page, "kettle")
+    assert history(page) == [one, two]
+    first = settled(page, client)
+    assert first != popular
+    page.get_by_role("button", name=f"Later: {one}").click()
+    assert history(page) == [two, one]
+    settled(page, client)
+    page.get_by_role("button", name=f"Remove {two}").click()
+    assert history(page) == [one]
+    page.locator("#recommended").get_by_role("button", name="Add to the history").first.click()
+    assert len(history(page)) == 2
+    page.click("#clear")
+    assert (history(page), settled(page, client)) == ([], popular)
+
+
+def test_reasons_are_those_of_the_answer(page: Page, client: Client) -> None:
+    add(page, "lamp")
+    settled(page, client)
+    answer = asked(page, client)["items"]
+    bars = page.locator("#recommended svg.bar")
+    expect(bars).to_have_count(10)
+    for at, item in enumerate(answer):
+        reasons = item["reasons"]
+        assert bars.nth(at).get_attribute("aria-label") == f"semantic {reasons['semantic']:.2f}, ID {reasons['id']:.2f}"
+        widths = [float(part.get_attribute("width") or "nan") for part in bars.nth(at).locator("rect").all()]
+        assert sum(widths) <= 100.01
+        if reasons["id"]:
+            assert widths[0] / widths[1] == pytest.approx(abs(reasons["semantic"] / reasons["id"]), rel=1e-3)
+
+
+def test_controls_change_the_request(page: Page, client: Client) -> None:
+    add(page, "lamp")
+    page.fill("[name=k]", "3")
+    assert len(settled(page, client)) == 3
+    page.fill("[name=brand]", "Alba")
+    page.fill("[name=diversity]", "0.5")
+    settled(page, client)
+    assert {item["attributes"]["brand"] for item in asked(page, client)["items"]} == {"Alba"}
+    expect(page.locator("[name=diversity-value]")).to_have_text("0.5")
+    page.fill("[name=k]", "0")
+    expect(page.locator("#problem")).to_contain_text("Items: ")
+    page.fill("[name=k]", "2")
+    expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_what_is_excluded_goes_and_comes_back(page: Page, client: Client) -> None:
+    before = recommended(page)
+    page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
+    assert before[0] not in settled(page, client)
+    page.locator("#excluded button").click()
+    assert settled(page, client) == before
+
+
+def test_an_example_user_is_shown_with_what_they_chose(page: Page, client: Client) -> None:
+    users = client.get("/examples?count=20&seed=0").json()["examples"]
+    page.fill("[name=k]", "100")
+    marked = 0
+    for user in users[:3]:
+        page.click("#example")
+        assert history(page) == [item["attributes"]["title"] for item in user["history"]]
+        expect(page.locator("#example-note")).to_contain_text(user["chosen"]["attributes"]["title"])
+        found = settled(page, client)
+        place = found.index(user["chosen"]["item_id"]) + 1 if user["chosen"]["item_id"] in found else 0
+        expect(page.locator("#status")).to_contain_text(f"is number {place}" if place else "is not among them")
+        assert page.locator("#recommended .chosen").count() == bool(place)
+        marked += bool(place)
+    assert marked
+
+
+def test_a_registered_item_is_found_and_marked_as_cold(page: Page, client: Client) -> None:
+    assert client.post("/items", {"item_id": "cold-1", "title": "Zinc gizmo", "brand": "Alba"}).status == 201
+    page.fill("#search", "zin giz")
+    expect(page.locator("#found .badge")).to_have_text(["cold"])
+    page.locator("#found button").click()
+    expect(page.locator("#history .badge")).to_have_text(["cold"])
+    client.delete("/items/cold-1")
+
+
+def test_all_of_it_works_by_keyboard(page: Page) -> None:
+    page.focus("#search")
+    page.keyboard.type("lamp")
+    expect(page.locator("#found button").first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("#history li")).to_have_count(1)
+    page.get_by_role("button", name="Remove").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#history li")).to_have_count(0)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_in_an_item_runs(page: Page, client: Client, text: str) -> None:
+    title = f"zzz {text}"
+    body = {"title": title, "brand": text, "categories": [text], "attributes": {"x": text}}
+    assert client.put("/items/nasty", body).status in (200, 201)
+    page.fill("#search", "zzz")
+    expect(page.locator("#found .name")).to_have_text([title])
+    page.locator("#found button").click()
+    page.fill("[name=brand]", text)
+    settled(page, client)
+    assert history(page) == [title]
+    page.locator("#history").get_by_role("button", name="Remove").click()
+    settled(page, client)
+    assert title in page.locator("#recommended .name").all_text_contents()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("iframe, #found script, #history script, #recommended script, base").count() == 0
+    page.fill("[name=brand]", "")
+    client.delete("/items/nasty")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1200])
+def test_it_is_accessible(page: Page, client: Client, scheme: Any, width: int) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.click("#example")
+    page.fill("#search", "lamp")
+    expect(page.locator("#found button").first).to_be_visible()
+    page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
+    settled(page, client)
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def shown(page: Page, id_: str) -> dict[str, str]:
+    names = page.locator(f"#{id_} dt").all_text_contents()
+    return dict(zip(names, page.locator(f"#{id_} dd").all_text_contents(), strict=True))
+
+
+def test_health_shows_what_version_and_metrics_say(page: Page, client: Client) -> None:
+    assert client.post("/items", {"item_id": "odd", "title": "qwertz uiop"}).json()["unusual"] in (True, False)
+    page.get_by_role("link", name="Health").click()
+    expect(page.locator("#try")).to_be_hidden()
+    expect(page.locator("#running dt")).to_have_count(10)
+    version = client.get("/version").json()
+    served = shown(page, "served")
+    assert served["Model"] == version["model_version"]
+    assert served["Items"] == str(version["items"])
+    assert served["Cold items"] == str(version["cold_items"])
+    assert served["Index"] == "flat, recall@10 1.000"
+    running = shown(page, "running")
+    metrics = client.get("/metrics").body.decode()
+    made = next(
+        line for line in metrics.splitlines() if line.startswith('kindred_recommendations_total{strategy="popularity')
+    )
+    assert f"popularity {int(float(made.split()[1])):,}" in running["Recommendations by strategy"]
+    assert "created" in running["Items written"]
+    assert "have a quantization error above" in running["New items unlike training"]
+    p50, p99 = (float(part.split()[0]) for part in running["/recommend, p50 / p99"].split(" / "))
+    assert 0 < p50 <= p99
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+    page.get_by_role("link", name="Try it").click()
+    expect(page.locator("#health")).to_be_hidden()
+    client.delete("/items/odd")
+
+
+def test_health_is_asked_for_anew(page: Page, client: Client) -> None:
+    page.goto(f"{client.url}/#health")
+    before = int(client.get("/version").json()["items"])
+    expect(page.locator("#served")).to_contain_text(f"{before}")
+    client.post("/items", {"item_id": "one-more", "title": "a lamp"})
+    expect(page.locator("#served")).to_contain_text(f"{before + 1}", timeout=20_000)
+    client.delete("/items/one-more")
+
+
+def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Path) -> None:
+    make_artifact(tmp_path / "artifacts", items=[*make_items(60), Item("last", title="the last")])
+    keys = tmp_path / "keys.json"
+    key = create(keys, "browser", "read")
+    with serving(make_settings(tmp_path / "artifacts", tmp_path, keys=keys), ready=False) as client:
+        client.key = key
+        client.until_ready()
+        page = browser.new_page()
+        page.goto(client.url)
+        expect(page.locator("#key")).to_be_visible()
+        for wrong in ("nonsense", key[:-4] + "0000"):
+            page.fill("#key-value", wrong)
+            page.click("#key-use")
+            expect(page.locator("#key-problem")).to_be_visible()
+        page.fill("#key-value", key)
+        page.keyboard.press("Enter")
+        expect(page.locator("#key")).to_be_hidden()
+        expect(page.locator("#recommended li")).to_have_count(10)
+        expect(page.locator("#model")).to_contain_text("61 items")
+        page.reload()
+        expect(page.locator("#recommended li")).to_have_count(10)
+        page.get_by_role("link", name="Health").click()
+        expect(page.locator("#health-problem")).to_contain_text("admin")  # the metrics; the rest needs `read`
+        expect(page.locator("#served")).to_contain_text("61")
+        assert page.evaluate("localStorage.length") == 0
+        assert page.context.cookies() == []
+        assert key not in page.content()
+        other = browser.new_page()
+        other.goto(client.url)
+        expect(other.locator("#key")).to_be_visible()
