@@ -84,6 +84,73 @@ class Writer:
 
     def _draw(self) -> Request:
         doubted = {item_id for change in self.doubt for item_id in change}
+        there = [key for key, state in self.known.items() if state.item is not None and key not in doubted]
+        dice = self._random.random()
+        if dice < 0.3 or not there:
+            return self._post([self._item()])
+        if dice < 0.6:
+            return self._post([self._item() for _ in range(self._random.randint(2, _BATCH))])
+        item_id = self._random.choice(there)
+        revision = self.known[item_id].revision + 1
+        if dice < 0.75:
+            return Request("DELETE", item_path(item_id), None, {item_id: State(None, revision)})
+        item = self._item(item_id)
+        body = json.dumps(_content(item)).encode()
+        return Request("PUT", item_path(item_id), body, {item_id: State(item, revision)})
+
+    def _post(self, items: Sequence[Item]) -> Request:
+        change = {item.item_id: State(item, 1) for item in items}
+        bodies = [item.to_dict() for item in items]
+        if len(items) == 1:
+            return Request("POST", "/items", json.dumps(bodies[0]).encode(), change)
+        return Request("POST", "/items/batch", json.dumps({"items": bodies}).encode(), change)
+
+    def _item(self, item_id: str | None = None) -> Item:
+        """A new one, or new content for an id; of up to two pages, so that a transaction touches many."""
+        if item_id is None:
+            self._made += 1
+            item_id = f"{self.name}-{self._made}"
+        words = self._random.choices(WORDS, k=self._random.randint(1, 1000))
+        return Item(item_id, title=f"soap {self._random.random()}", description=" ".join(words))
+
+    def _note(self, request: Request, reply: Reply) -> None:
+        self.answers[reply.status] += 1
+        if reply.status == 503:
+            problem = refused(reply, 503, "registry-unavailable")
+            assert int(reply.headers["retry-after"]) > 0
+            if _SETTLED not in problem["detail"]:
+                self.doubt.append(request.change)
+            time.sleep(0.01)
+            return
+        if reply.status == 500 and self._disk_may_fail:
+            self.doubt.append(request.change)
+            time.sleep(0.01)
+            return
+        if reply.status == 507:
+            assert _SETTLED in refused(reply, 507, "registry-full")["detail"]
+            time.sleep(0.01)
+            return
+        assert reply.status < 300, (request, reply)
+        if request.path == "/items/batch":
+            revisions = [entry["item"]["revision"] for entry in reply.json()["results"]]
+        else:
+            revisions = [reply.json()["revision"]] if reply.body else [request.change[_only(request)].revision]
+        assert revisions == [state.revision for state in request.change.values()], (request, reply)
+        self.known.update(request.change)
+
+    def send_again(self, client: Client) -> None:
+        """What was written without an answer: the answer is the one that got lost, and nothing is written twice."""
+        for item_id, state in ((item_id, state) for change in self.found for item_id, state in change.items()):
+            if state.item is None:
+                assert client.delete(item_path(item_id)).status == 204
+            else:
+                reply = client.put(item_path(item_id), _content(state.item))
+                assert (reply.status, reply.json()["revision"]) == (200, state.revision), reply
+        self.found.clear()
+
+    def settle(self, rows: Mapping[str, State]) -> list[str]:
+        """What is wrong with the rows of this writer; then nothing is in doubt any more."""
+        doubted = {item_id for change in self.doubt for item_id in change}
         faults = [
             self._lost(item_id, rows)
             for item_id, state in self.known.items()
