@@ -1,8 +1,8 @@
 """How many requests may be in work or wait: beyond that they are refused at once, so that those inside stay quick.
 
 A queue without a bound turns overload into waiting that never ends. Three queues, so that none takes another's places:
-`recommend` (POST /recommend), `long` (batches, lists, similar items) and `write`. Probes, metrics and documentation
-are never counted.
+`recommend` (POST /recommend), `long` (batches, lists, similar items, looking around) and `write`. Probes, metrics and
+documentation are never counted.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from service.settings import Settings
 log = logging.getLogger("kindred.service")
 
 _BUSY = "more requests wait than this service answers in time; it was not begun and can be sent again"
+_LONG = frozenset(("/recommend/batch", "/items/preview", "/search", "/examples", "/codes", "/map"))
 _SECONDS = 1.0  # between two lines of the log on refusals, which are too many to be logged one by one
 
 
@@ -74,7 +75,7 @@ class Gates:
         method, path = scope["method"], scope["path"]
         if path == "/recommend":
             return self.recommend
-        if path == "/recommend/batch":
+        if path in _LONG:
             return self._long
         if path == "/items" or path.startswith("/items/"):
             return self._long if method in ("GET", "HEAD") else self._write

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from model.config import NeighbourKind
-from model.neighbours import Joining, Near, Neighbours, decays, strength
+from model.neighbours import NOTHING, Joining, Near, Neighbours, decays, strength
 from model.tokenizer import COLD
 
 Doubles = NDArray[np.float64]
@@ -146,6 +146,33 @@ class Placing:
             gains = np.concatenate([gains, added[:, 1:]])
         distinct, alike, together = _add_up(cells, gains, len(histories) * n_rows)
         return Boosts(n_rows, distinct, self._strength("alike", alike), self._strength("together", together))
+
+    def row_of(self, index: int) -> int:
+        """The row that an item's index stands for; −1 where it is not served, and for COLD."""
+        return -1 if index == COLD else int(self._rows[index])
+
+    def lent(self, place: Place, histories: Sequence[Sequence[Place]]) -> tuple[Doubles, Doubles]:
+        """What an item that is not there yet would be given after each history [h], by `alike` and by `together`, as if
+        it had joined the lists; the second without what the lists of its index hold, where it has one.
+        """
+        if place.joining is None:
+            raise ValueError("an item that is to come has a text of its own")
+        lengths = np.array([len(history) for history in histories], np.int64)
+        of = np.arange(len(histories)).repeat(lengths)
+        ages = lengths.cumsum().repeat(lengths) - np.arange(len(of)) - 1
+        places = [each for history in histories for each in history]
+        index = np.array([each.index for each in places], np.int64)
+        own_text = np.array([each.joining is None for each in places], np.float64)
+        before = place.joining.before if place.index == COLD else NOTHING
+        out = []
+        kinds: tuple[tuple[NeighbourKind, Near, ArrayLike], ...]
+        kinds = ("alike", place.joining.alike, own_text), ("together", before, 1.0)
+        for kind, near, counted in kinds:
+            weights = np.zeros(len(self._rows) + 1)  # the last for COLD
+            weights[near.items] = near.weights
+            evidence = weights[index] * self._factors(kind, ages) * counted
+            out.append(self._strength(kind, np.bincount(of, evidence, minlength=len(histories))))
+        return out[0], out[1]
 
     def _join(self, added: Sequence[tuple[int, bool, Joining]]) -> None:
         """Let rows, each cold or not, join the lists of the items near them."""

@@ -117,6 +117,17 @@ class Moment:
         records = self._generation.records
         return self._placing.boosts([[records[row].place for row in rows] for rows in histories], self.view.n)
 
+    def lent(self, place: Place, histories: Sequence[Sequence[int]]) -> tuple[Doubles, Doubles]:
+        """What neighbours would add to an item that is not there yet, or has another text, after each of the histories
+        of rows [h]: to the semantic part of its score and to the ID part.
+        """
+        records = self._generation.records
+        semantic, own = self._placing.lent(place, [[records[row].place for row in rows] for rows in histories])
+        row = self._placing.row_of(place.index)
+        if row >= 0 and (boosts := self.boosts(histories)) is not None:
+            own = own + boosts.of(row + np.arange(len(histories)) * self.view.n)[1]  # it keeps what is known of its ID
+        return semantic, own
+
     def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, Bags]:
         """Rows [c] of the cold items that may be returned, and the bags of their texts [c, words]."""
         rows, bags = self._generation.cold_items.below(self.view.n)
@@ -165,15 +176,23 @@ class Moment:
 
     def alike(self, row: int, k: int, semantic: bool) -> tuple[Rows, Doubles]:
         """The k rows closest to `row` by cosine, and their cosines: of the semantic half or of the whole."""
+        return self.nearest(self.view.vectors[row], k, semantic, without=row)
+
+    def nearest(self, vector: Floats, k: int, semantic: bool, without: int | None = None) -> tuple[Rows, Doubles]:
+        """The k rows closest to an embedding [D] by cosine, but for the row `without`, and their cosines: of the
+        semantic half or of the whole.
+        """
         view = self.view
         columns = slice(0, view.split) if semantic else slice(None)
         vectors = view.vectors[: view.n, columns]
-        target = view.vectors[row, columns]
+        target = vector[columns]
         norms = self._semantic_norms if semantic else self._norms
-        rough = vectors @ target / np.maximum(norms * norms[row], np.finfo(np.float32).tiny)
+        rough = vectors @ target / np.maximum(norms * np.sqrt(target @ target), np.finfo(np.float32).tiny)
         rough[self._dead] = -np.inf
-        rough[row] = -np.inf
-        k = min(k, view.live_count - 1)
+        k = min(k, view.live_count)
+        if without is not None:
+            k = min(k, view.live_count - int(self.is_served(without)))
+            rough[without] = -np.inf
         if k < 1:
             return np.empty(0, np.int64), np.empty(0)
         # All that rounding could bring among the best are scored anew, each by itself, so that ties are ties.

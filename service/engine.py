@@ -10,7 +10,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from model.artifact import Artifact
 from model.items import Item
@@ -48,7 +50,7 @@ class Engine:
         self.recall = 1.0
         self.started_seconds = 0.0
         self.feed: Feed | None = None
-        self.explorer = Explorer(artifact)
+        self.explorer = Explorer(artifact, settings.unusual_percentile)
         self._registry = registry
         self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)
@@ -114,18 +116,18 @@ class Engine:
         ]
         return Similar(item_id, items, self.artifact.version)
 
-    def get(self, item_id: str) -> Served:
-        """One item; raises UnknownItem."""
+    def get(self, item_id: str, content: bool = False) -> Served:
+        """One item, with its content where that is asked for; raises UnknownItem."""
         moment = self.catalogue.moment
-        return served(moment, moment.record(_known(moment, item_id)))
+        return served(moment, moment.record(_known(moment, item_id)), content)
 
-    def page(self, after: int, limit: int, source: Source = "all") -> Page:
+    def page(self, after: int, limit: int, source: Source = "all", content: bool = False) -> Page:
         """Up to `limit` items in their order, from the first with an order above `after`."""
         moment = self.catalogue.moment
         records = (record for record in moment.listing(after) if _from(record, source))
         found = list(islice(records, limit))
         more = next(records, None) is not None
-        items = [served(moment, record) for record in found]
+        items = [served(moment, record, content) for record in found]
         return Page(items, str(found[-1].order) if found and more else None)
 
     def export(self, source: Source = "all") -> Iterator[Item]:
@@ -326,9 +328,14 @@ class Engine:
         )
 
 
-def served(moment: Moment, record: Record) -> Served:
-    """An item as the API shows it."""
-    return _shown(record, max(0, moment.shares(record.codes) - 1))
+def served(moment: Moment, record: Record, content: bool = False) -> Served:
+    """An item as the API shows it; content: with what registering it again takes."""
+    shown = _shown(record, max(0, moment.shares(record.codes) - 1))
+    return replace(shown, content=_content(record.item)) if content else shown
+
+
+def _content(item: Item) -> dict[str, Any]:
+    return {name: value for name, value in item.to_dict().items() if name != "item_id"}
 
 
 def _shown(record: Record, shares: int) -> Served:

@@ -8,12 +8,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from service.documents import GUARDED, READ, answer, problems
-from service.responses import ExamplesResponse, SearchResponse
+from service.documents import GUARDED, READ, READ_BODY, answer, problems
+from service.explore_responses import ExamplesResponse, PreviewResponse, SearchResponse
+from service.limits import accept_item
 from service.runtime import ReadyDep
+from service.schemas import ItemCreate
 from service.scopes import needs
+from service.strict_json import StrictRoute
 
-router = APIRouter(tags=["explore"], responses=problems(*GUARDED))
+router = APIRouter(route_class=StrictRoute, tags=["explore"], responses=problems(*GUARDED))
 
 
 @router.get("/search", response_model=SearchResponse, responses=problems(*READ), openapi_extra=needs("read"))
@@ -48,3 +51,15 @@ async def examples(
     """
     engine = runtime.ready()
     return answer(await runtime.heavy(partial(engine.explorer.examples, engine.catalogue.moment, count, seed)))
+
+
+@router.post(
+    "/items/preview", response_model=PreviewResponse, responses=problems(*READ_BODY), openapi_extra=needs("read")
+)
+async def preview(body: ItemCreate, runtime: ReadyDep) -> Response:
+    """What an item would be, were it registered now: its semantic ID, what it is like, and which users of the test
+    split it would reach. Writes nothing. The first preview after a change of the catalogue takes longest.
+    """
+    engine = runtime.ready()
+    item = accept_item(body.item_id, body, runtime.settings)
+    return answer(await runtime.heavy(partial(engine.explorer.preview, engine.catalogue.moment, item)))

@@ -49,6 +49,12 @@ SourceQuery = Annotated[
 ]
 
 
+ContentQuery = Annotated[
+    bool,
+    Query(description="Add `content`: all that registering the item again takes.", examples=[False]),
+]
+
+
 @router.post(
     "/items",
     status_code=201,
@@ -139,15 +145,16 @@ async def list_items(
     item_id: Annotated[
         str | None, Query(description="Only the item of this id, whatever it looks like.", examples=["serum-1"])
     ] = None,
+    content: ContentQuery = False,
 ) -> Response:
     """List items in a stable order: the catalogue's, then the registered ones by their first registration."""
     engine = runtime.ready()
     if item_id is not None:
         try:
-            return answer(Page([engine.get(item_id)], None))
+            return answer(Page([engine.get(item_id, content)], None))
         except UnknownItem:
             return answer(Page([], None))
-    return answer(await runtime.heavy(partial(engine.page, _after(cursor), limit, source)))
+    return answer(await runtime.heavy(partial(engine.page, _after(cursor), limit, source, content)))
 
 
 def _after(cursor: str | None) -> int:
@@ -185,9 +192,9 @@ def _lines(items: Iterator[Item]) -> Iterator[bytes]:
     responses=problems("item-not-found", *READ),
     openapi_extra=needs("read"),
 )
-async def read_item(item_id: ItemId, engine: EngineDep) -> Response:
+async def read_item(item_id: ItemId, engine: EngineDep, content: ContentQuery = False) -> Response:
     """One item."""
-    return answer(engine.get(item_id))
+    return answer(engine.get(item_id, content))
 
 
 @router.put(

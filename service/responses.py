@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas import ITEM_EXAMPLE, AttributeValue
 
-_ATTRIBUTES: dict[str, Any] = {
+ATTRIBUTES: dict[str, Any] = {
     "title": "Vitamin C brightening serum",
     "brand": "Lumen",
     "categories": ["Beauty", "Skin Care", "Serums"],
@@ -20,16 +20,15 @@ _ATTRIBUTES: dict[str, Any] = {
     "in_stock": True,
     "skin_type": ["dry", "normal"],
 }
-_FOUND: dict[str, Any] = {"item_id": "serum-1", "cold": True, "attributes": _ATTRIBUTES}
-_RECOMMENDED: dict[str, Any] = {
+RECOMMENDED: dict[str, Any] = {
     "item_id": "serum-1",
     "score": 7.25,
     "cold": True,
-    "attributes": _ATTRIBUTES,
+    "attributes": ATTRIBUTES,
     "reasons": {"semantic": 6.75, "id": 0.5, "shared_codes": [{"item_id": "B0009V1YR8", "levels": 2}]},
 }
 _RECOMMENDATION: dict[str, Any] = {
-    "items": [_RECOMMENDED],
+    "items": [RECOMMENDED],
     "model_version": "20260101-120000-a1b2c3",
     "strategy": "model",
     "unknown_history": ["B0000Y3NO6"],
@@ -41,7 +40,7 @@ _ITEM: dict[str, Any] = {
     "revision": 1,
     "semantic_id": [17, 203, 88],
     "shares_semantic_id": 0,
-    "attributes": _ATTRIBUTES,
+    "attributes": ATTRIBUTES,
 }
 _REGISTERED: dict[str, Any] = {
     **_ITEM,
@@ -66,14 +65,14 @@ class Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _example(example: dict[str, Any]) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": [example]})
+def example(shown: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [shown]})
 
 
 class ProblemDetails(Answer):
     """An error, after RFC 9457. `type` is stable; `detail` is for people."""
 
-    model_config = _example(_PROBLEM)
+    model_config = example(_PROBLEM)
 
     type: str
     title: str
@@ -98,41 +97,6 @@ class Reasons(Answer):
     shared_codes: list[SharedCodes] = Field(description="Most codes first, then latest in the history first.")
 
 
-class FoundItem(Answer):
-    """An item and what is shown of it."""
-
-    item_id: str
-    cold: bool = Field(description="True for an item that training did not see.")
-    attributes: dict[str, AttributeValue]
-
-
-class SearchResponse(Answer):
-    """Items with the words of a query, best first."""
-
-    model_config = _example({"items": [_FOUND], "model_version": "20260101-120000-a1b2c3"})
-
-    items: list[FoundItem]
-    model_version: str
-
-
-class ExampleUser(Answer):
-    """A user of the test split: training has not seen what they chose."""
-
-    history: list[FoundItem] = Field(description="Oldest first; of a long one, the latest items.")
-    chosen: FoundItem = Field(description="What they chose next.")
-
-
-class ExamplesResponse(Answer):
-    """Users of the test split."""
-
-    model_config = _example(
-        {"examples": [{"history": [_FOUND], "chosen": _FOUND}], "model_version": "20260101-120000-a1b2c3"}
-    )
-
-    examples: list[ExampleUser]
-    model_version: str
-
-
 class RecommendedItem(Answer):
     """One item of an answer."""
 
@@ -150,7 +114,7 @@ class RecommendedItem(Answer):
 class RecommendResponse(Answer):
     """Items, best first."""
 
-    model_config = _example(_RECOMMENDATION)
+    model_config = example(_RECOMMENDATION)
 
     items: list[RecommendedItem]
     model_version: str
@@ -169,7 +133,7 @@ class RecommendBatchEntry(Answer):
 class RecommendBatchResponse(Answer):
     """An entry for each request, in order."""
 
-    model_config = _example(
+    model_config = example(
         {
             "results": [
                 {"status": 200, "result": _RECOMMENDATION},
@@ -184,7 +148,7 @@ class RecommendBatchResponse(Answer):
 class ItemPublic(Answer):
     """An item as it is served."""
 
-    model_config = _example(_ITEM)
+    model_config = example(_ITEM)
 
     item_id: str
     cold: bool = Field(description="True for an item that training did not see.")
@@ -195,12 +159,13 @@ class ItemPublic(Answer):
     semantic_id: list[int]
     shares_semantic_id: int = Field(description="How many other items have the same semantic ID.")
     attributes: dict[str, AttributeValue]
+    content: dict[str, Any] | None = Field(None, description="With `content`: what registering it again takes.")
 
 
 class ItemRegistered(ItemPublic):
     """An item just written, with what its text looked like to the tokenizer."""
 
-    model_config = _example(_REGISTERED)
+    model_config = example(_REGISTERED)
 
     outcome: Literal["created", "unchanged", "replaced"]
     quantization_error: float = Field(description="Squared distance of the text's latent to its codewords' sum.")
@@ -219,7 +184,7 @@ class ItemBatchEntry(Answer):
 class ItemBatchResponse(Answer):
     """An entry for each item, in order."""
 
-    model_config = _example({"results": [{"status": 201, "item": _REGISTERED}]})
+    model_config = example({"results": [{"status": 201, "item": _REGISTERED}]})
 
     results: list[ItemBatchEntry]
 
@@ -227,7 +192,7 @@ class ItemBatchResponse(Answer):
 class ItemList(Answer):
     """One page of items. `next_cursor` is left out on the last page."""
 
-    model_config = _example({"items": [_ITEM], "next_cursor": "12100"})
+    model_config = example({"items": [_ITEM], "next_cursor": "12100"})
 
     items: list[ItemPublic]
     next_cursor: str | None = None
@@ -236,10 +201,10 @@ class ItemList(Answer):
 class SimilarResponse(Answer):
     """Items like one item, most alike first."""
 
-    model_config = _example(
+    model_config = example(
         {
             "item_id": "B0009V1YR8",
-            "items": [{k: v for k, v in _RECOMMENDED.items() if k != "reasons"}],
+            "items": [{k: v for k, v in RECOMMENDED.items() if k != "reasons"}],
             "model_version": "20260101-120000-a1b2c3",
         }
     )
@@ -250,13 +215,13 @@ class SimilarResponse(Answer):
 
 
 class Liveness(Answer):
-    model_config = _example({"status": "alive"})
+    model_config = example({"status": "alive"})
 
     status: Literal["alive"]
 
 
 class Readiness(Answer):
-    model_config = _example({"status": "ready", "model_version": "20260101-120000-a1b2c3"})
+    model_config = example({"status": "ready", "model_version": "20260101-120000-a1b2c3"})
 
     status: Literal["ready"]
     model_version: str
@@ -265,7 +230,7 @@ class Readiness(Answer):
 class VersionResponse(Answer):
     """What is running."""
 
-    model_config = _example(
+    model_config = example(
         {
             "service": "0.1.0",
             "model_version": "20260101-120000-a1b2c3",

@@ -7,7 +7,7 @@ type of a union anew for every value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from service.settings import IndexKind
@@ -84,6 +84,40 @@ class Examples:
 
 
 @dataclass(frozen=True)
+class Listener:
+    """A user of the test split, with the place that an item would have among what is recommended to them."""
+
+    place: int
+    score: float
+    history: list[FoundItem]
+    chosen: FoundItem
+
+
+@dataclass(frozen=True)
+class Audience:
+    users: int
+    reached: int
+    best: list[Listener]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """An item that is not registered, as it would be."""
+
+    item_id: str
+    outcome: Outcome
+    cold: bool
+    semantic_id: list[int]
+    shares_semantic_id: int
+    quantization_error: float
+    quantization_error_percentile: float
+    unusual: bool
+    neighbours: list[Recommended]
+    audience: Audience
+    model_version: str
+
+
+@dataclass(frozen=True)
 class Served:
     """An item as it is served."""
 
@@ -94,6 +128,7 @@ class Served:
     semantic_id: list[int]
     shares_semantic_id: int
     attributes: Mapping[str, Any]
+    content: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ CALLS: dict[tuple[str, str], Callable[[Client, Any], Any]] = {
     ("get", "/items/{item_id}/similar"): lambda client, _: client.similar("a/b", k=3, by="hybrid"),
     ("get", "/search"): lambda client, _: client.search("vitamin ser", limit=5),
     ("get", "/examples"): lambda client, _: client.examples(count=3, seed=2),
-    ("get", "/items/{item_id}"): lambda client, _: client.get_item("a/b"),
+    ("post", "/items/preview"): lambda client, body: client.preview(**body),
+    ("get", "/items/{item_id}"): lambda client, _: client.get_item("a/b", content=True),
     ("get", "/items"): lambda client, _: _turn_pages(client),
     ("get", "/items/export"): lambda client, _: list(client.export(source="registered")),
     ("post", "/items"): lambda client, body: client.add_item(**body),
@@ -47,7 +48,7 @@ NO_METHOD = {("get", "/metrics")}  # for Prometheus
 
 
 def _turn_pages(client: Client) -> Any:
-    found = list(client.list_items(source="registered", page_size=7))
+    found = list(client.list_items(source="registered", page_size=7, content=True))
     client.get_item("export")  # asks for the one item that has this id
     return found
 

@@ -173,6 +173,28 @@ def test_an_export_can_be_registered_again(client: Client) -> None:
         client.delete(f"/items/{item['item_id']}")
 
 
+@pytest.mark.parametrize("item_id", ["serum/1", "export"])
+def test_what_an_item_holds_can_be_registered_again(client: Client, item_id: str) -> None:
+    content = {
+        "title": "Serum",
+        "description": "Bright.",
+        "price": 3.5,
+        "categories": ["Beauty"],
+        "attributes": {"a": 1},
+    }
+    assert client.put(item_path(item_id), content).status == 201
+    assert "content" not in client.get(f"/items?item_id={item_id}").json()["items"][0]
+    for path in (f"/items?item_id={item_id}&content=true", "/items?source=registered&content=true"):
+        (shown,) = fits(responses.ItemList, client.get(path).body)["items"]
+        assert shown["content"] == content
+    if item_id != "export":
+        shown = fits(responses.ItemPublic, client.get(item_path(item_id) + "?content=true").body)
+        assert shown["content"] == content
+    again = client.put(item_path(item_id), shown["content"])
+    assert (again.status, again.json()["outcome"]) == (200, "unchanged")
+    assert client.delete(item_path(item_id)).status == 204
+
+
 def test_probes_and_version(client: Client) -> None:
     assert fits(responses.Liveness, client.get("/livez").body) == {"status": "alive"}
     assert fits(responses.Readiness, client.get("/readyz").body) == {"status": "ready", "model_version": "v1"}
@@ -189,6 +211,7 @@ def test_openapi_describes_every_route_with_examples(client: Client) -> None:
         "/items": {"get", "post"},
         "/items/batch": {"post"},
         "/items/export": {"get"},
+        "/items/preview": {"post"},
         "/items/{item_id}": {"get", "put", "delete"},
         "/items/{item_id}/similar": {"get"},
         "/search": {"get"},

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ValidationError
 
 from service.client.errors import KindredError, NotFound, UnexpectedAnswer, of_problem
 from service.responses import (
-    ExamplesResponse,
     ItemBatchResponse,
     ItemList,
     ItemPublic,
@@ -26,7 +25,6 @@ from service.responses import (
     Readiness,
     RecommendBatchResponse,
     RecommendResponse,
-    SearchResponse,
     SimilarResponse,
     VersionResponse,
 )
@@ -118,29 +116,22 @@ def similar(
     return Call("GET", path, _model(SimilarResponse), True, query={"k": k, "by": by}, request_id=request_id)
 
 
-def search(query: str, *, limit: int = 20, request_id: str | None = None) -> Call[SearchResponse]:
-    """Items that have the words of a query, the last of which may be a beginning."""
-    asked: dict[str, str | int] = {"q": query, "limit": limit}
-    return Call("GET", "/search", _model(SearchResponse), True, query=asked, request_id=request_id)
-
-
-def examples(*, count: int = 10, seed: int = 0, request_id: str | None = None) -> Call[ExamplesResponse]:
-    """Users of the test split: what they had used, and what they chose next."""
-    asked: dict[str, str | int] = {"count": count, "seed": seed}
-    return Call("GET", "/examples", _model(ExamplesResponse), True, query=asked, request_id=request_id)
-
-
-def get_item(item_id: str, *, request_id: str | None = None) -> Call[ItemPublic]:
-    """One item."""
+def get_item(item_id: str, *, content: bool = False, request_id: str | None = None) -> Call[ItemPublic]:
+    """One item; with `content`, what registering it again takes."""
+    query: dict[str, str | int] = {"content": "true"} if content else {}
     if item_id == "export" or item_id.endswith("/similar"):  # such paths are other resources
-        query = {"item_id": item_id}
+        query["item_id"] = item_id
         return Call("GET", "/items", _read_only_item, True, query=query, request_id=request_id)
-    return Call("GET", item_path(item_id), _model(ItemPublic), True, request_id=request_id)
+    return Call("GET", item_path(item_id), _model(ItemPublic), True, query=query, request_id=request_id)
 
 
-def list_page(cursor: str | None, source: Source, page_size: int, request_id: str | None) -> Call[ItemList]:
+def list_page(
+    cursor: str | None, source: Source, page_size: int, content: bool, request_id: str | None
+) -> Call[ItemList]:
     """A page of `list_items`."""
     query: dict[str, str | int] = {"limit": page_size, "source": source}
+    if content:
+        query["content"] = "true"
     if cursor is not None:
         query["cursor"] = cursor
     return Call("GET", "/items", _model(ItemList), True, query=query, request_id=request_id)

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import anyio
 import httpx
 
-from service.client import calls
+from service.client import calls, explore_calls
 from service.client.calls import Call, NewItem
 from service.client.errors import KindredError
 from service.client.exchange import Exchange, Lines
@@ -113,8 +113,9 @@ class Client(_Configured):
     recommend = _blocking(calls.recommend)
     recommend_batch = _blocking(calls.recommend_batch)
     similar = _blocking(calls.similar)
-    search = _blocking(calls.search)
-    examples = _blocking(calls.examples)
+    search = _blocking(explore_calls.search)
+    examples = _blocking(explore_calls.examples)
+    preview = _blocking(explore_calls.preview)
     get_item = _blocking(calls.get_item)
     add_item = _blocking(calls.add_item)
     add_items = _blocking(calls.add_items)
@@ -125,12 +126,12 @@ class Client(_Configured):
     version = _blocking(calls.version)
 
     def list_items(
-        self, *, source: Source = "all", page_size: int = 100, request_id: str | None = None
+        self, *, source: Source = "all", page_size: int = 100, content: bool = False, request_id: str | None = None
     ) -> Iterator[ItemPublic]:
-        """All items in the service's order, a page at a time."""
+        """All items in the service's order, a page at a time; with `content`, what registering each again takes."""
         cursor: str | None = None
         while True:
-            page = self._send(calls.list_page(cursor, source, page_size, request_id))
+            page = self._send(calls.list_page(cursor, source, page_size, content, request_id))
             yield from page.items
             if (cursor := page.next_cursor) is None:
                 return
@@ -219,8 +220,9 @@ class AsyncClient(_Configured):
     recommend = _awaiting(calls.recommend)
     recommend_batch = _awaiting(calls.recommend_batch)
     similar = _awaiting(calls.similar)
-    search = _awaiting(calls.search)
-    examples = _awaiting(calls.examples)
+    search = _awaiting(explore_calls.search)
+    examples = _awaiting(explore_calls.examples)
+    preview = _awaiting(explore_calls.preview)
     get_item = _awaiting(calls.get_item)
     add_item = _awaiting(calls.add_item)
     add_items = _awaiting(calls.add_items)
@@ -231,12 +233,12 @@ class AsyncClient(_Configured):
     version = _awaiting(calls.version)
 
     async def list_items(
-        self, *, source: Source = "all", page_size: int = 100, request_id: str | None = None
+        self, *, source: Source = "all", page_size: int = 100, content: bool = False, request_id: str | None = None
     ) -> AsyncIterator[ItemPublic]:
         """As `Client.list_items`."""
         cursor: str | None = None
         while True:
-            page = await self._send(calls.list_page(cursor, source, page_size, request_id))
+            page = await self._send(calls.list_page(cursor, source, page_size, content, request_id))
             for item in page.items:
                 yield item
             if (cursor := page.next_cursor) is None:

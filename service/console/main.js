@@ -3,9 +3,10 @@
 import { ask } from "./api.js";
 import { byId } from "./dom.js";
 import { startHealth, stopHealth } from "./health.js";
+import { startNew } from "./new.js";
 import { startTry } from "./try.js";
 
-const PAGES = ["try", "health"];
+const PAGES = ["try", "new", "health"];
 
 async function showModel() {
   const version = await ask("GET", "version");
@@ -29,5 +30,6 @@ showModel().catch((error) => {
   byId("model").textContent = error.message;
 });
 startTry();
+startNew();
 addEventListener("hashchange", showPage);
 showPage();

@@ -2,22 +2,17 @@
 
 import { ask, latest } from "./api.js";
 import { byId, coldBadge, detailOf, element, fill, nameOf } from "./dom.js";
+import { startFinder } from "./finder.js";
 import { bar, scaleOf, shared } from "./reasons.js";
 
-const FOUND = 12;
 const EXAMPLES = 20;
 
 const state = { history: [], excluded: [], chosen: undefined, examples: [], next: 0, seed: 0 };
-const searching = latest();
 const recommending = latest();
 
 /** Set the page up and show what is recommended to somebody without a history. */
 export function startTry() {
-  byId("search").addEventListener("input", search);
-  byId("search").addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown") byId("found").querySelector("button")?.focus();
-  });
-  byId("found").addEventListener("keydown", moveInFound);
+  startFinder("search", (item) => change({ history: [...state.history, item] }));
   byId("controls").addEventListener("input", showControls);
   byId("controls").addEventListener("input", recommend);
   byId("controls").addEventListener("submit", (event) => event.preventDefault());
@@ -27,6 +22,11 @@ export function startTry() {
   change({});
 }
 
+/** Stand in for a user: their history, and what they chose next, where that is known. */
+export function standInFor(history, chosen) {
+  change({ history, excluded: [], chosen });
+}
+
 function change(part) {
   Object.assign(state, part);
   if (!("chosen" in part)) state.chosen = undefined; // a history that was changed is nobody's any more
@@ -34,42 +34,6 @@ function change(part) {
   showHistory();
   showExcluded();
   recommend();
-}
-
-// Finding items
-
-async function search() {
-  const query = byId("search").value.trim();
-  if (!query) {
-    searching(async () => undefined);
-    byId("found-note").textContent = "";
-    fill(byId("found"), []);
-    return;
-  }
-  try {
-    const found = await searching((signal) => ask("GET", "search", { query: { q: query, limit: FOUND }, signal }));
-    if (!found) return;
-    byId("found-note").textContent = found.items.length ? "" : "No item has these words.";
-    fill(byId("found"), found.items.map(foundItem));
-  } catch (error) {
-    byId("found-note").textContent = error.message;
-  }
-}
-
-function foundItem(item) {
-  const add = () => change({ history: [...state.history, item] });
-  const detail = element("span", { class: "quiet" }, detailOf(item));
-  const label = [element("span", { class: "name" }, nameOf(item)), coldBadge(item), detail];
-  return element("li", {}, element("button", { type: "button", onclick: add }, ...label));
-}
-
-function moveInFound(event) {
-  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-  if (!step) return;
-  event.preventDefault();
-  const buttons = [...byId("found").querySelectorAll("button")];
-  const target = buttons.indexOf(document.activeElement) + step;
-  (target < 0 ? byId("search") : buttons[target])?.focus();
 }
 
 // The history

@@ -1,0 +1,26 @@
+"""The routes for those who look around, as calls (see `service.client.calls`)."""
+
+from __future__ import annotations
+
+from typing import Unpack
+
+from service.client.calls import Call, ItemContent, NewItem, _json, _model
+from service.explore_responses import ExamplesResponse, PreviewResponse, SearchResponse
+
+
+def search(query: str, *, limit: int = 20, request_id: str | None = None) -> Call[SearchResponse]:
+    """Items that have the words of a query, the last of which may be a beginning."""
+    asked: dict[str, str | int] = {"q": query, "limit": limit}
+    return Call("GET", "/search", _model(SearchResponse), True, query=asked, request_id=request_id)
+
+
+def examples(*, count: int = 10, seed: int = 0, request_id: str | None = None) -> Call[ExamplesResponse]:
+    """Users of the test split: what they had used, and what they chose next."""
+    asked: dict[str, str | int] = {"count": count, "seed": seed}
+    return Call("GET", "/examples", _model(ExamplesResponse), True, query=asked, request_id=request_id)
+
+
+def preview(item_id: str, *, request_id: str | None = None, **content: Unpack[ItemContent]) -> Call[PreviewResponse]:
+    """What an item would be, and whom it would reach, were it registered now; nothing is written."""
+    item: NewItem = {"item_id": item_id, **content}
+    return Call("POST", "/items/preview", _model(PreviewResponse), True, body=_json(item), request_id=request_id)

@@ -1,0 +1,82 @@
+"""An item before it is registered: what the tokenizer makes of it, what it is like, and whom it would reach."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from model.artifact import Artifact
+from model.items import Item
+from model.tokenizer import COLD
+from service.audience import Audience, Listening, User
+from service.boosts import Place
+from service.catalogue import Moment
+from service.encoding import encode
+from service.results import Audience as Reached
+from service.results import FoundItem, Listener, Outcome, Preview, Recommended
+
+_NEIGHBOURS = 8
+_SHOWN = 5  # users
+_AMONG = 10  # places in which an item reaches somebody
+
+
+class Previewer:
+    """Previews by one artifact. The users asked are kept as they stand at one moment: those of another are computed at
+    its first preview, by one caller at a time.
+    """
+
+    def __init__(self, artifact: Artifact, unusual_percentile: float, users: Callable[[Moment], list[User]]) -> None:
+        self._artifact = artifact
+        self._unusual = unusual_percentile
+        self._users = users
+        self._lock = threading.Lock()
+        self._asked: tuple[Moment, Audience] | None = None
+
+    def preview(self, moment: Moment, item: Item) -> Preview:
+        """What `item` would be, were it put now."""
+        (code,) = encode(self._artifact, [item])
+        row = moment.row(item.item_id)
+        before = None if row is None else moment.record(row)
+        shares = moment.shares(code.codes) - (before is not None and before.codes == code.codes)
+        outcome: Outcome = "created"
+        if before is not None:
+            outcome = "unchanged" if before.item.content_hash() == item.content_hash() else "replaced"
+        near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.view.split > 0, without=row)
+        listening = self._audience(moment).listening(code.embedding, Place(code.item_index, code.joining), row)
+        return Preview(
+            item_id=item.item_id,
+            outcome=outcome,
+            cold=code.item_index == COLD or bool(self._artifact.items.cold[code.item_index]),
+            semantic_id=list(code.codes),
+            shares_semantic_id=shares,
+            quantization_error=code.error,
+            quantization_error_percentile=code.percentile,
+            unusual=code.percentile >= self._unusual,
+            neighbours=[
+                Recommended(record.item_id, cosine, record.cold, record.attributes)
+                for record, cosine in zip(map(moment.record, near.tolist()), cosines.tolist(), strict=True)
+            ],
+            audience=Reached(
+                users=len(self._audience(moment).users),
+                reached=sum(each.place <= _AMONG for each in listening),
+                best=[_listener(moment, each) for each in listening[:_SHOWN]],
+            ),
+            model_version=self._artifact.version,
+        )
+
+    def _audience(self, moment: Moment) -> Audience:
+        with self._lock:
+            if self._asked is None or self._asked[0] is not moment:
+                self._asked = moment, Audience(self._artifact, moment, self._users(moment))
+            return self._asked[1]
+
+
+def found(moment: Moment, row: int) -> FoundItem:
+    """What is shown of the item at a row."""
+    record = moment.record(row)
+    return FoundItem(record.item_id, record.cold, record.attributes)
+
+
+def _listener(moment: Moment, listening: Listening) -> Listener:
+    history = [found(moment, row) for row in listening.user.history]
+    return Listener(listening.place, listening.score, history, found(moment, listening.user.chosen))
