@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from model.items import Item
+from model.telling import TellingWords
 from tests.conftest import checkerboard
 from tests.report_support import small_data
 from tests.test_report_store import made as made_result
 from training.report.parts.honesty import DAY, sampled_note, shuffle_days
 from training.report.result import RunResult
-from training.report.tree import semantic_tree, telling_words
+from training.report.tree import semantic_tree
 
 
 def test_purchases_of_one_day_are_shuffled_and_no_others() -> None:
@@ -78,15 +79,9 @@ def test_the_note_counts_the_pairs_that_turn_round() -> None:
 
 
 def test_telling_words_are_those_of_the_prefix_and_not_of_all() -> None:
-    says = [
-        frozenset({"soap", "bar", "rose"}),
-        frozenset({"soap", "bar"}),
-        frozenset({"lamp", "bar"}),
-        frozenset({"bar"}),
-    ]
-    everywhere = Counter(word for words in says for word in words)
+    telling = TellingWords(["soap, bar, rose", "soap bar", "lamp bar", "bar"])
     # soap: 1 · log(1 / .5) = .69; rose: .5 · log(.5 / .25) = .35; bar is everywhere and says nothing.
-    assert telling_words(says[:2], everywhere, 4, 3) == ["soap", "rose"]
+    assert telling.words(np.arange(2), 3) == ["soap", "rose"]
 
 
 def test_the_tree_shows_the_crowded_prefixes_and_few_titles() -> None:

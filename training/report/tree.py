@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.items import Item
+from model.telling import TellingWords
 from training.report.content import Branch
 
-_WORD = re.compile(r"[^\W\d_]{3,}")
 _TITLE_LENGTH = 60
 
 
@@ -29,8 +26,7 @@ def semantic_tree(
 
     examples: titles in the whole tree, at most: they belong to others.
     """
-    says = [frozenset(word.lower() for word in _WORD.findall(item.to_text())) for item in items]
-    everywhere = Counter(word for words_of in says for word in words_of)
+    telling = TellingWords([item.to_text() for item in items])
     titles = [0]
 
     def grow(rows: NDArray[np.int64], prefix: list[int]) -> list[Branch]:
@@ -53,7 +49,7 @@ def semantic_tree(
                 Branch(
                     code=[*prefix, code],
                     items=len(inside),
-                    words=telling_words([says[row] for row in inside], everywhere, len(items), words),
+                    words=telling.words(inside, words),
                     examples=shown,
                     branches=grow(inside, [*prefix, code]),
                 )
@@ -61,14 +57,3 @@ def semantic_tree(
         return branches
 
     return grow(np.arange(len(items)), [])
-
-
-def telling_words(says: Sequence[frozenset[str]], everywhere: Counter[str], n_items: int, count: int) -> list[str]:
-    """Words by p · log(p / q), of which p is their share of these items and q that of all: their part in KL(p ‖ q)."""
-    here = Counter(word for words_of in says for word in words_of)
-    gain = {
-        word: (found / len(says)) * math.log((found / len(says)) / (everywhere[word] / n_items))
-        for word, found in here.items()
-    }
-    ranked = sorted(gain, key=lambda word: (-gain[word], word))
-    return [word for word in ranked[:count] if gain[word] > 0]
