@@ -211,7 +211,8 @@ class Moment:
         return (self._generation.records[row] for row in rows[start:])
 
     @cached_property
-    def _live_rows(self) -> Rows:
+    def rows(self) -> Rows:
+        """The rows of all items."""
         return np.flatnonzero(np.unpackbits(self.view.live, count=self.view.n, bitorder="little"))
 
     @cached_property
@@ -221,7 +222,7 @@ class Moment:
 
     @cached_property
     def _in_order(self) -> Rows:
-        rows = self._live_rows
+        rows = self.rows
         ordered: Rows = rows[np.argsort(self.view.orders[rows], kind="stable")]
         return ordered
 

@@ -104,3 +104,89 @@ class PreviewResponse(Answer):
     neighbours: list[RecommendedItem] = Field(description="The items most alike, by the cosine of what texts share.")
     audience: Audience
     model_version: str
+
+
+class LevelUse(Answer):
+    """How one level of the semantic IDs is used, by all items that are served."""
+
+    level: int = Field(description="1 is the coarsest.")
+    metric: Literal["cosine", "euclidean"]
+    codewords: int = Field(description="In the level's codebook.")
+    used: int = Field(description="Of those, the ones that some item has.")
+    prefixes: int = Field(description="Distinct beginnings of semantic IDs down to this level.")
+    alone: int = Field(description="Items whose beginning no other has.")
+    most: int = Field(description="Items that share the most crowded beginning.")
+
+
+class CodeBranch(Answer):
+    """The items whose semantic ID goes on with a code."""
+
+    code: int
+    items: int
+    words: list[str] = Field(description="What they say more often than the rest of the catalogue.")
+
+
+class CodesResponse(Answer):
+    """What lies below a beginning of semantic IDs."""
+
+    model_config = example(
+        {
+            "prefix": [17],
+            "items": 212,
+            "words": ["serum", "vitamin"],
+            "levels": [
+                {
+                    "level": 1,
+                    "metric": "cosine",
+                    "codewords": 256,
+                    "used": 251,
+                    "prefixes": 251,
+                    "alone": 0,
+                    "most": 212,
+                }
+            ],
+            "branches": [{"code": 203, "items": 40, "words": ["brightening", "lumen"]}],
+            "found": [_FOUND],
+            "model_version": _VERSION,
+        }
+    )
+
+    prefix: list[int]
+    items: int = Field(description="How many items begin so; 0 where none does.")
+    words: list[str] = Field(description="What they say more often than the rest of the catalogue; none for all items.")
+    levels: list[LevelUse]
+    branches: list[CodeBranch] = Field(description="By the next code, most items first; none at the last level.")
+    found: list[FoundItem] = Field(description="Items that begin so, a hundred at most, in their order.")
+    model_version: str
+
+
+class MapPoints(Answer):
+    """A column a property, an entry an item."""
+
+    item_id: list[str]
+    x: list[float]
+    y: list[float] = Field(description="Between -1 and 1, as x.")
+    semantic_id: list[list[int]]
+    registered: list[bool] = Field(description="True where text and attributes came through the API.")
+
+
+class MapResponse(Answer):
+    """Where items lie on the artifact's map: who is near whom has a meaning, the axes have none."""
+
+    model_config = example(
+        {
+            "items": 12102,
+            "points": {
+                "item_id": ["B0009V1YR8", "serum-1"],
+                "x": [-0.2113, 0.4012],
+                "y": [0.9021, 0.1177],
+                "semantic_id": [[3, 90, 11], [17, 203, 88]],
+                "registered": [False, True],
+            },
+            "model_version": _VERSION,
+        }
+    )
+
+    items: int = Field(description="How many are served; not all of them may be on the map.")
+    points: MapPoints = Field(description="None where the artifact was exported without a map.")
+    model_version: str

@@ -6,10 +6,17 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from service.documents import GUARDED, READ, READ_BODY, answer, problems
-from service.explore_responses import ExamplesResponse, PreviewResponse, SearchResponse
+from service.explore_responses import (
+    CodesResponse,
+    ExamplesResponse,
+    MapResponse,
+    PreviewResponse,
+    SearchResponse,
+)
 from service.limits import accept_item
 from service.runtime import ReadyDep
 from service.schemas import ItemCreate
@@ -51,6 +58,41 @@ async def examples(
     """
     engine = runtime.ready()
     return answer(await runtime.heavy(partial(engine.explorer.examples, engine.catalogue.moment, count, seed)))
+
+
+Code = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+@router.get("/codes", response_model=CodesResponse, responses=problems(*READ), openapi_extra=needs("read"))
+async def codes(
+    runtime: ReadyDep,
+    prefix: Annotated[
+        list[Code] | None,
+        Query(
+            max_length=32,
+            description="The codes that semantic IDs begin with, coarsest first, each a parameter of its own; none: "
+            "all items.",
+            examples=[[17, 203]],
+        ),
+    ] = None,
+) -> Response:
+    """What lies below a beginning of semantic IDs, and how each level is used. The first call reads the words of the
+    catalogue, which takes a second for ten thousand items.
+    """
+    engine = runtime.ready()
+    return answer(await runtime.heavy(partial(engine.explorer.codes, engine.catalogue.moment, prefix or [])))
+
+
+@router.get("/map", response_model=MapResponse, responses=problems(*READ), openapi_extra=needs("read"))
+async def catalogue_map(
+    runtime: ReadyDep,
+    limit: Annotated[int, Query(ge=1, le=50_000, description="How many items to return.", examples=[20_000])] = 20_000,
+) -> Response:
+    """Where items lie on the map that was made at export: the latest of those registered since, found a place among
+    the items nearest to them, and the most used of the catalogue.
+    """
+    engine = runtime.ready()
+    return answer(await runtime.heavy(partial(engine.explorer.map, engine.catalogue.moment, limit)))
 
 
 @router.post(

@@ -14,8 +14,10 @@ from model.artifact import Artifact
 from model.items import Item
 from service.audience import User, how_many
 from service.catalogue import Moment
+from service.code_tree import Codes
+from service.mapping import Mapper
 from service.previewing import Previewer, found
-from service.results import Example, Examples, Found, Preview
+from service.results import CatalogueMap, CodeTree, Example, Examples, Found, Preview
 from service.search import Search
 
 _LATEST = 20  # items of a history that an example has
@@ -23,12 +25,14 @@ _TRIES = 20  # times as many users are looked at as are wanted: one with an item
 
 
 class Explorer:
-    """Search, examples and previews over the moments of one artifact's catalogue."""
+    """Search, examples, previews, codes and the map over the moments of one artifact's catalogue."""
 
     def __init__(self, artifact: Artifact, unusual_percentile: float) -> None:
         self._artifact = artifact
         self._search = Search()
         self._previewer = Previewer(artifact, unusual_percentile, self._asked)
+        self._codes = Codes(artifact)
+        self._mapper = Mapper(artifact)
 
     def search(self, moment: Moment, query: str, limit: int) -> Found:
         """Up to `limit` items that have the words of the query, the last of which may be a beginning; best first."""
@@ -49,6 +53,14 @@ class Explorer:
     def preview(self, moment: Moment, item: Item) -> Preview:
         """What an item would be, were it put now, and which users of the test split it would reach."""
         return self._previewer.preview(moment, item)
+
+    def codes(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
+        """What lies below a beginning of semantic IDs."""
+        return self._codes.below(moment, prefix)
+
+    def map(self, moment: Moment, limit: int) -> CatalogueMap:
+        """Where up to `limit` items lie on the artifact's map."""
+        return self._mapper.points(moment, limit)
 
     def _asked(self, moment: Moment) -> list[User]:
         return self._users(moment, how_many(moment.view.live_count), 0)

@@ -118,6 +118,57 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Level:
+    """How a level of the semantic IDs is used, by the items of one moment."""
+
+    level: int
+    metric: str
+    codewords: int
+    used: int
+    prefixes: int
+    alone: int
+    most: int
+
+
+@dataclass(frozen=True)
+class CodeBranch:
+    code: int
+    items: int
+    words: list[str]
+
+
+@dataclass(frozen=True)
+class CodeTree:
+    """What lies below a prefix of semantic IDs. `found`: its items, some of them where there are many."""
+
+    prefix: list[int]
+    items: int
+    words: list[str]
+    levels: list[Level]
+    branches: list[CodeBranch]
+    found: list[FoundItem]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class Points:
+    """Columns of equal length."""
+
+    item_id: list[str]
+    x: list[float]
+    y: list[float]
+    semantic_id: list[list[int]]
+    registered: list[bool]
+
+
+@dataclass(frozen=True)
+class CatalogueMap:
+    items: int
+    points: Points
+    model_version: str
+
+
+@dataclass(frozen=True)
 class Served:
     """An item as it is served."""
 

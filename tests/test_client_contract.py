@@ -33,6 +33,8 @@ CALLS: dict[tuple[str, str], Callable[[Client, Any], Any]] = {
     ("get", "/search"): lambda client, _: client.search("vitamin ser", limit=5),
     ("get", "/examples"): lambda client, _: client.examples(count=3, seed=2),
     ("post", "/items/preview"): lambda client, body: client.preview(**body),
+    ("get", "/codes"): lambda client, _: client.codes([17, 203]),
+    ("get", "/map"): lambda client, _: client.catalogue_map(limit=7),
     ("get", "/items/{item_id}"): lambda client, _: client.get_item("a/b", content=True),
     ("get", "/items"): lambda client, _: _turn_pages(client),
     ("get", "/items/export"): lambda client, _: list(client.export(source="registered")),

@@ -216,6 +216,8 @@ def test_openapi_describes_every_route_with_examples(client: Client) -> None:
         "/items/{item_id}/similar": {"get"},
         "/search": {"get"},
         "/examples": {"get"},
+        "/codes": {"get"},
+        "/map": {"get"},
         "/livez": {"get"},
         "/readyz": {"get"},
         "/metrics": {"get"},

@@ -85,7 +85,7 @@ class Call(Generic[T]):
     path: str
     read: Callable[[bytes, str], T]
     idempotent: bool
-    query: Mapping[str, str | int] = field(default_factory=dict)
+    query: Mapping[str, str | int | list[str]] = field(default_factory=dict)
     body: bytes | None = None
     request_id: str | None = None
     probe: bool = False

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Unpack
 
 from service.client.calls import Call, ItemContent, NewItem, _json, _model
-from service.explore_responses import ExamplesResponse, PreviewResponse, SearchResponse
+from service.explore_responses import (
+    CodesResponse,
+    ExamplesResponse,
+    MapResponse,
+    PreviewResponse,
+    SearchResponse,
+)
 
 
 def search(query: str, *, limit: int = 20, request_id: str | None = None) -> Call[SearchResponse]:
@@ -24,3 +31,14 @@ def preview(item_id: str, *, request_id: str | None = None, **content: Unpack[It
     """What an item would be, and whom it would reach, were it registered now; nothing is written."""
     item: NewItem = {"item_id": item_id, **content}
     return Call("POST", "/items/preview", _model(PreviewResponse), True, body=_json(item), request_id=request_id)
+
+
+def codes(prefix: Sequence[int] = (), *, request_id: str | None = None) -> Call[CodesResponse]:
+    """What lies below a beginning of semantic IDs; all items below the empty one."""
+    query: dict[str, str | int | list[str]] = {"prefix": [str(code) for code in prefix]}
+    return Call("GET", "/codes", _model(CodesResponse), True, query=query, request_id=request_id)
+
+
+def catalogue_map(*, limit: int = 20_000, request_id: str | None = None) -> Call[MapResponse]:
+    """Where items lie on the artifact's map."""
+    return Call("GET", "/map", _model(MapResponse), True, query={"limit": limit}, request_id=request_id)

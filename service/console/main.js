@@ -1,12 +1,14 @@
 // The console's start: what model this is, and which page is shown.
 
 import { ask } from "./api.js";
+import { showCodes } from "./codes.js";
 import { byId } from "./dom.js";
 import { startHealth, stopHealth } from "./health.js";
+import { startMap } from "./map.js";
 import { startNew } from "./new.js";
 import { startTry } from "./try.js";
 
-const PAGES = ["try", "new", "health"];
+const PAGES = ["try", "new", "codes", "health"];
 
 async function showModel() {
   const version = await ask("GET", "version");
@@ -15,13 +17,14 @@ async function showModel() {
 }
 
 function showPage() {
-  const asked = location.hash.slice(1);
+  const [asked, ...rest] = location.hash.slice(1).split("/");
   const page = PAGES.includes(asked) ? asked : PAGES[0];
   for (const each of PAGES) byId(each).hidden = each !== page;
   for (const link of document.querySelectorAll("nav a")) {
     if (link.hash === `#${page}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
+  if (page === "codes") showCodes(rest.join("/"));
   if (page === "health") startHealth();
   else stopHealth();
 }
@@ -31,5 +34,6 @@ showModel().catch((error) => {
 });
 startTry();
 startNew();
+startMap();
 addEventListener("hashchange", showPage);
 showPage();

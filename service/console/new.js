@@ -1,6 +1,7 @@
 // New item: what the model makes of an item while it is typed, and saving, editing and deleting it.
 
 import { ask, latest } from "./api.js";
+import { addressOf } from "./codes.js";
 import { byId, coldBadge, detailOf, element, fill, nameOf } from "./dom.js";
 import { startFinder } from "./finder.js";
 import { standInFor } from "./try.js";
@@ -99,7 +100,9 @@ function showPreview(found) {
   offer(found.outcome);
   const others = found.shares_semantic_id;
   fill(byId("preview-codes"), [
-    ...found.semantic_id.map((code) => element("span", { class: "code" }, String(code))),
+    ...found.semantic_id.map((code, level, all) =>
+      element("a", { class: "code", href: addressOf(all.slice(0, level + 1)) }, String(code)),
+    ),
     element("span", { class: "quiet" }, shares(found.semantic_id.length, others)),
   ]);
   const percentile = found.quantization_error_percentile;

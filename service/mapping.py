@@ -1,0 +1,83 @@
+"""Where items lie on the artifact's map, those that were registered since among them."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from model.catalogue_map import place
+from numpy.typing import NDArray
+
+from model.artifact import Artifact
+from service.catalogue import Moment
+from service.results import CatalogueMap, Points
+from service.scan import Floats, Rows
+
+_KNOWN = 20_000  # items that a registered one finds its place among
+_REGISTERED = 2_000  # registered items that are shown, the latest
+
+
+class Mapper:
+    """The map over the moments of one artifact's catalogue. Places of registered items are found once and kept."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._version = artifact.version
+        self._positions = artifact.positions
+        self._lock = threading.Lock()
+        self._generation: object = None
+        self._placed: dict[int, tuple[float, float]] = {}
+
+    def points(self, moment: Moment, limit: int) -> CatalogueMap:
+        """Up to `limit` items: the latest of the registered ones, and those of the catalogue that are used most."""
+        rows = moment.rows
+        shown = np.empty(0, np.int64)
+        places = np.empty((0, 2), np.float32)
+        if self._positions is not None:
+            shown, places = self._shown(moment, limit, self._positions)
+        records = [moment.record(row) for row in shown.tolist()]
+        points = Points(
+            item_id=[record.item_id for record in records],
+            x=np.round(places[:, 0].astype(np.float64), 4).tolist(),
+            y=np.round(places[:, 1].astype(np.float64), 4).tolist(),
+            semantic_id=[list(record.codes) for record in records],
+            registered=[record.revision > 0 for record in records],
+        )
+        return CatalogueMap(len(rows), points, self._version)
+
+    def _shown(self, moment: Moment, limit: int, positions: Floats) -> tuple[Rows, Floats]:
+        """Rows [m] and their places [m, 2]; what came last is drawn last."""
+        rows = moment.rows
+        index = np.array([_index(moment, row) for row in rows.tolist()], np.int64)
+        mapped = index >= 0
+        registered = rows[~mapped]
+        registered = registered[np.argsort(moment.view.orders[registered], kind="stable")]
+        registered = registered[max(0, len(registered) - min(limit, _REGISTERED)) :]
+        used = np.array([moment.record(row).popularity for row in rows[mapped].tolist()], np.int64)
+        most = np.argsort(-used, kind="stable")[: limit - len(registered)]
+        known = rows[mapped][most], positions[index[mapped][most]]
+        return np.concatenate([known[0], registered]), np.concatenate(
+            [known[1], self._placed_rows(moment, registered, rows[mapped], positions[index[mapped]])]
+        )
+
+    def _placed_rows(self, moment: Moment, wanted: Rows, known: Rows, places: Floats) -> NDArray[np.float32]:
+        """Places of rows whose texts the map was not made from, by the items nearest to them."""
+        with self._lock:
+            if self._generation is not moment.generation:
+                self._generation, self._placed = moment.generation, {}
+            new = [row for row in wanted.tolist() if row not in self._placed]
+            if new and len(known):
+                some = np.arange(len(known))
+                if len(known) > _KNOWN:
+                    some = np.linspace(0, len(known) - 1, _KNOWN).astype(np.int64)
+                half = slice(0, moment.view.split or None)
+                vectors = moment.view.vectors[:, half]
+                found = place(vectors[new], vectors[known[some]], places[some])
+                self._placed.update(zip(new, map(tuple, found.tolist()), strict=True))
+            lying = [self._placed.get(row, (0.0, 0.0)) for row in wanted.tolist()]
+        return np.array(lying, np.float32).reshape(-1, 2)
+
+
+def _index(moment: Moment, row: int) -> int:
+    """The place of a row's item on the artifact's map; −1 where it has another text, or is new."""
+    place_ = moment.record(row).place
+    return place_.index if place_.joining is None else -1
