@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from model.catalogue_map import read_map, write_map
 from model.golden import check_golden
 from model.item_table import ItemTable
 from model.items import Item
@@ -29,6 +30,7 @@ from model.manifest import (
     GOLDEN,
     ITEMS,
     MANIFEST,
+    MAP,
     NEIGHBOURS,
     RECOMMENDER,
     TEXT_ENCODER,
@@ -64,7 +66,10 @@ class NewItems:
 
 @dataclass(eq=False)
 class Artifact:
-    """A loaded artifact. error_quantiles [101]: percentiles of the quantization error over the training items."""
+    """A loaded artifact. error_quantiles [101]: percentiles of the quantization error over the training items.
+
+    positions [n_items, 2]: the map of the catalogue; None of an artifact that was made without.
+    """
 
     manifest: Manifest
     tokenizer: HybridTokenizer
@@ -76,6 +81,7 @@ class Artifact:
     golden: bytes
     evaluation: bytes | None = None
     path: Path | None = None
+    positions: NDArray[np.float32] | None = None
 
     @property
     def version(self) -> str:
@@ -164,6 +170,8 @@ class Artifact:
         }
         if self.evaluation is not None:
             files[EVALUATION] = self.evaluation
+        if self.positions is not None:
+            files[MAP] = write_map(self.positions)
         return write_version(root, self.manifest, files)
 
     @classmethod
@@ -208,6 +216,7 @@ class Artifact:
             golden=files[GOLDEN],
             evaluation=files.get(EVALUATION),
             path=folder,
+            positions=read_map(files[MAP], manifest.n_items, folder / MAP) if MAP in files else None,
         )
 
 

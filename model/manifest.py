@@ -20,9 +20,10 @@ ITEMS = "items.parquet"
 GOLDEN = "golden.json"
 CARD = "README.md"
 EVALUATION = "evaluation.parquet"
+MAP = "map.safetensors"
 
 REQUIRED_FILES = (TOKENIZER, RECOMMENDER, TEXT_ENCODER, NEIGHBOURS, ITEMS, GOLDEN, CARD)
-OPTIONAL_FILES = (EVALUATION,)
+OPTIONAL_FILES = (EVALUATION, MAP)
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -74,6 +74,7 @@ def make_artifact(
     tokens: TokenType = "hybrid",
     untrained: int = 4,
     evaluated: bool = False,
+    mapped: bool = False,
     together: float = 1.5,
     alike: float = 1.0,
 ) -> Artifact:
@@ -139,6 +140,7 @@ def make_artifact(
         error_quantiles=np.percentile(error, np.arange(101)).astype(np.float32),
         golden=b"",
         evaluation=_evaluation(sequences) if evaluated else None,
+        positions=rng.uniform(-1, 1, (len(items), 2)).astype(np.float32) if mapped else None,
     )
     artifact.golden = make_golden(artifact, [[0, 1, 2], [5]])
     root.mkdir(parents=True, exist_ok=True)

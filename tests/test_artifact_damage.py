@@ -19,13 +19,13 @@ import safetensors.torch
 import torch
 
 from model.artifact import Artifact, ArtifactError
-from model.manifest import GOLDEN, ITEMS, MANIFEST, NEIGHBOURS, RECOMMENDER, TEXT_ENCODER, TOKENIZER
+from model.manifest import GOLDEN, ITEMS, MANIFEST, MAP, NEIGHBOURS, RECOMMENDER, TEXT_ENCODER, TOKENIZER
 from model.store import CURRENT, SEAL, resolve_current
 from tests.artifact_support import edit_manifest, rewrite
 from tests.service_support import make_artifact, make_items
 
 DAMAGES = int(os.environ.get("KINDRED_DAMAGES", "300"))
-WEIGHTS = (TOKENIZER, RECOMMENDER, TEXT_ENCODER, NEIGHBOURS)
+WEIGHTS = (TOKENIZER, RECOMMENDER, TEXT_ENCODER, NEIGHBOURS, MAP)
 ESCAPES = ("../other/v1", "..", ".", "/etc", "v1/../v1", "v1/", "v1\0", "", "a" * 300, "v2", "-v1", "v1\nv1")
 
 Random = np.random.Generator
@@ -213,8 +213,8 @@ DAMAGE: tuple[Callable[[Random, Path], None], ...] = (
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("damage")
-    make_artifact(folder / "good", items=make_items(40), untrained=2)
-    make_artifact(folder / "other", items=make_items(40), untrained=2, seed=5)
+    make_artifact(folder / "good", items=make_items(40), untrained=2, mapped=True)
+    make_artifact(folder / "other", items=make_items(40), untrained=2, mapped=True, seed=5)
     return folder
 
 

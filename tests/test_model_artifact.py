@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.artifact import Artifact, ArtifactError
 from model.items import Item
-from model.manifest import EVALUATION, MANIFEST, RECOMMENDER, TEXT_ENCODER, TOKENIZER
+from model.manifest import EVALUATION, MANIFEST, MAP, RECOMMENDER, TEXT_ENCODER, TOKENIZER
 from model.tokenizer import COLD
 from tests.artifact_support import borrowed, copy_of, edit_manifest, edit_tensors, rewrite
 from tests.conftest import TINY, train_tiny
@@ -49,6 +49,8 @@ def test_a_saved_artifact_loads_to_the_same(tiny_artifact: Artifact, tmp_path: P
     assert np.array_equal(again.error_quantiles, tiny_artifact.error_quantiles)
     assert np.array_equal(again.catalogue_embeddings(), tiny_artifact.catalogue_embeddings())
     assert again.evaluation == tiny_artifact.evaluation
+    assert again.positions is not None
+    np.testing.assert_array_equal(again.positions, tiny_artifact.positions)
     again.check_golden()
 
 
@@ -65,6 +67,14 @@ def test_the_evaluation_data_may_be_left_out(folder: Path) -> None:
     (folder / EVALUATION).unlink()
     edit_manifest(folder, lambda manifest: manifest["files"].pop(EVALUATION))
     assert Artifact.load(folder).evaluation is None
+
+
+def test_the_map_may_be_left_out(folder: Path, tmp_path: Path) -> None:
+    (folder / MAP).unlink()
+    edit_manifest(folder, lambda manifest: manifest["files"].pop(MAP))
+    artifact = Artifact.load(folder)
+    assert artifact.positions is None
+    assert not (artifact.save(tmp_path / "again", "card") / MAP).exists()
 
 
 def test_the_catalogue_is_tokenized_as_its_texts_are(tiny_artifact: Artifact) -> None:
@@ -148,7 +158,7 @@ def test_the_error_percentile_is_the_share_of_smaller_errors(tiny_artifact: Arti
         assert 100 * (error < value).mean() - 2 <= percentile <= 100 * (error <= value).mean() + 2
 
 
-@pytest.mark.parametrize("name", [TOKENIZER, RECOMMENDER, TEXT_ENCODER])
+@pytest.mark.parametrize("name", [TOKENIZER, RECOMMENDER, TEXT_ENCODER, MAP])
 def test_a_weights_file_of_another_kind_is_refused(folder: Path, name: str) -> None:
     for data in (b"", b"\x80\x04pickle", b"\xff" * 64, (folder / name).read_bytes()[:-1]):
         rewrite(folder, name, data)
@@ -177,6 +187,7 @@ TENSORS = [
     (TEXT_ENCODER, "components"),
     (TEXT_ENCODER, "idf"),
     (TEXT_ENCODER, "vocabulary"),
+    (MAP, "positions"),
 ]
 
 
@@ -186,7 +197,7 @@ def test_a_missing_tensor_is_named(folder: Path, file: str, tensor: str) -> None
     refused(folder, str(folder / file), f"tensor {tensor!r} is missing")
 
 
-@pytest.mark.parametrize("file", [TOKENIZER, RECOMMENDER, TEXT_ENCODER])
+@pytest.mark.parametrize("file", [TOKENIZER, RECOMMENDER, TEXT_ENCODER, MAP])
 def test_an_unexpected_tensor_is_named(folder: Path, file: str) -> None:
     edit_tensors(folder, file, lambda tensors: tensors.update({"stranger": torch.zeros(1)}))
     refused(folder, str(folder / file), "tensor 'stranger' is unexpected")

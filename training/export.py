@@ -20,6 +20,7 @@ from model.golden import make_golden
 from model.item_table import ItemTable
 from model.manifest import FORMAT_VERSION, DatasetEntry, Manifest, TextEncoderEntry
 from training.card import model_card
+from training.catalogue_map import catalogue_map
 from training.datasets.splits import EvaluationCases
 from training.evaluation import can_sample
 from training.health import token_parameters, tokenizer_health
@@ -82,7 +83,7 @@ def export(trainer: Trainer, root: Path, *, evaluation_data: bool = True) -> Art
         evaluation=evaluation_parquet(trainer) if evaluation_data else None,
     )
     histories = [history.tolist() for history in trainer.split.test.histories[:8]]
-    artifact = replace(artifact, golden=make_golden(artifact, histories))
+    artifact = replace(artifact, golden=make_golden(artifact, histories), positions=_positions(artifact))
     folder = artifact.save(root, model_card(manifest))
     return replace(artifact, path=folder)
 
@@ -117,6 +118,15 @@ def _error_quantiles(trainer: Trainer) -> np.ndarray[Any, np.dtype[np.float32]]:
     with_text = model.text.square().sum(-1) > 0
     error = model.tokenizer.quantizer.encode(model.latents())[1][with_text if with_text.any() else ...]
     return np.asarray(np.percentile(error.numpy(), np.arange(101)), dtype=np.float32)
+
+
+def _positions(artifact: Artifact) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The map of the catalogue [n_items, 2]: by what items mean where they have codes, else by their IDs."""
+    config = artifact.manifest.tokenizer
+    embeddings = artifact.catalogue_embeddings()
+    return catalogue_map(
+        embeddings[:, : config.semantic_dim] if config.has_semantic else embeddings, artifact.manifest.seed
+    )
 
 
 def evaluation_parquet(trainer: Trainer) -> bytes:
