@@ -24,9 +24,17 @@ from benchmarks.service_process import running_service
 
 _LOADS = 10
 _TYPED = ("hair dry", "red lip", "nail pol", "vitamin c", "men")
+# What is typed for the pictures: an item like those of the demo catalogue.
+_NEW = {
+    "title": "Linen duvet cover, stone grey, king size",
+    "brand": "Alder & Ash",
+    "categories": "Home\nBedding\nDuvet covers",
+    "description": "Washed linen that gets softer with every wash.",
+    "item_id": "duvet-cover-new",
+}
 # Milliseconds from an input event until the list of what is found has been written.
 _SEARCH = """text => new Promise(resolve => {
-  const found = document.getElementById("found"), note = document.getElementById("found-note");
+  const found = document.getElementById("search-found"), note = document.getElementById("search-note");
   const began = performance.now();
   const watch = new MutationObserver(() => { watch.disconnect(); resolve(performance.now() - began); });
   for (const each of [found, note]) watch.observe(each, { childList: true, characterData: true });
@@ -87,9 +95,21 @@ def _take(page: Page, folder: Path) -> None:
     page.locator("#example-note").wait_for()
     page.wait_for_timeout(500)  # what is recommended then
     page.screenshot(path=folder / "console-try.png")
+    page.get_by_role("link", name="New item").click()
+    for name, text in _NEW.items():
+        page.fill(f"#item [name={name}]", text)
+    page.locator("#preview-neighbours li").first.wait_for()
+    page.screenshot(path=folder / "console-new.png")
+    page.click("#save")
+    page.locator("#saved:not(:empty)").wait_for()
+    page.get_by_role("link", name="Codes").click()
+    page.locator("#tiles a").first.click()
+    page.locator("#branch-items li").first.wait_for()
+    page.locator("#map[data-marked]").wait_for()
+    page.screenshot(path=folder / "console-codes.png")
     page.get_by_role("link", name="Health").click()
     page.locator("#running dd").first.wait_for()
-    page.screenshot(path=folder / "console-health.png", clip={"x": 0, "y": 0, "width": 1200, "height": 560})
+    page.screenshot(path=folder / "console-health.png", full_page=True)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

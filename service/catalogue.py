@@ -25,6 +25,8 @@ from service.index import ItemIndex, View, pack
 from service.scan import Doubles, Floats, Mask, Rows, inside
 from service.schemas import FilterValue
 
+_DEAD = 1024  # rows of former and deleted items that are not worth the work of leaving them behind
+
 BuildIndex = Callable[[Floats, Rows], ItemIndex]
 
 
@@ -298,7 +300,7 @@ class Catalogue:
         memory.
         """
         view = self.moment.view
-        if view.n - view.live_count <= max(1024, view.live_count // 2):
+        if view.n - view.live_count <= max(_DEAD, view.live_count // 2):
             return
         rows = self.moment._in_order
         records = [replace(self._generation.records[row], previous=-1) for row in rows]

@@ -42,7 +42,7 @@ class _Held:
         start, levels = self.codes.shape
         if start < moment.view.n:
             more = [moment.record(row).codes for row in range(start, moment.view.n)]
-            self.codes = np.concatenate([self.codes, np.array(more, np.int32).reshape(-1, levels)])
+            self.codes = np.concatenate([self.codes, np.array(more, np.int32).reshape(len(more), levels)])
 
     def place(self, rows: Rows) -> Rows:
         """By row, its place among the words; −1 where its text was not read."""

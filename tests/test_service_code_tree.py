@@ -11,7 +11,7 @@ import pytest
 
 from model.items import Item
 from model.telling import TellingWords
-from service import code_tree
+from service import catalogue, code_tree
 from service.engine import Engine
 from service.explore_responses import CodesResponse
 from service.results import CodeTree
@@ -81,11 +81,12 @@ def test_counts_follow_what_is_registered_replaced_and_deleted(start: Starter) -
     check(engine)
 
 
-def test_a_catalogue_that_was_packed_anew(start: Starter) -> None:
+def test_a_catalogue_that_was_packed_anew(start: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_DEAD", 100)
     engine = start()
     before = engine.catalogue.moment.generation
     below(engine)
-    for number in range(1100):  # a third of all rows are dead by then
+    for number in range(200):  # a third of all rows are dead by then
         engine.put(Item("r", title=f"soap number {number}"))
     assert engine.catalogue.moment.generation is not before
     check(engine)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model.items import Item
+from service import catalogue
 from service.catalogue import Moment
 from service.engine import Engine
 from service.search import Search
@@ -81,10 +82,11 @@ def test_a_former_moment_finds_what_it_had(engine: Engine) -> None:
     assert index.find(before, "gizmo", 5) == []
 
 
-def test_a_catalogue_that_was_packed_anew_is_searched_anew(engine: Engine) -> None:
+def test_a_catalogue_that_was_packed_anew_is_searched_anew(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_DEAD", 100)
     index = Search()
     before = engine.catalogue.moment.generation
-    for number in range(1100):  # a third of all rows are dead by then
+    for number in range(200):  # a third of all rows are dead by then
         engine.put(Item("g", title=f"gizmo number{number}"))
         moment = engine.catalogue.moment
         if number % 10 == 0:
