@@ -13,11 +13,13 @@ import pytest
 
 from model.artifact import set_current
 from model.config import TokenType
+from model.items import Item
 from model.manifest import DatasetEntry
 from service.client import Client as TypedClient
 from service.documents import answer
 from service.model_card import model_card
 from service.model_responses import ModelResponse, VersionResponse
+from service.registry import Row
 from service.results import RegistryState
 from tests.card_support import METRICS, TRAINING, make_carded
 from tests.service_support import Client, Starter, make_artifact, make_items, make_settings, refused, serving, until
@@ -127,7 +129,7 @@ def test_what_is_not_as_it_should_be_is_left_out(
     tmp_path: Path, changes: dict[str, Any], part: tuple[Any, ...], left: Any
 ) -> None:
     made = make_carded(tmp_path)
-    body = answer(model_card(made.manifest.model_copy(update=changes))).body
+    body = bytes(answer(model_card(made.manifest.model_copy(update=changes))).body)
     ModelResponse.model_validate_json(body)
     found: Any = json.loads(body)
     for name in part[:-1]:
@@ -226,7 +228,7 @@ def test_registered_items_are_counted_as_they_come_and_go(tmp_path: Path) -> Non
     engine.add_batch(items[240:])  # the same again
     engine.add(items[5])  # the catalogue's own, as it is
     for item in items[10:20]:
-        engine.put(type(item)(item.item_id, title="another"))
+        engine.put(Item(item.item_id, title="another"))
     expected = counted()[1]
     assert counted() == (RegistryState("sqlite", expected), expected)
     assert expected >= 70
@@ -235,9 +237,11 @@ def test_registered_items_are_counted_as_they_come_and_go(tmp_path: Path) -> Non
     assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
     engine = start()  # from the database
     assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
-    for _ in range(2100):  # until the dead rows are left behind
-        engine.put(type(items[0])("again", title="again"))
-        engine.delete("again")
+    before = engine.catalogue.moment.generation
+    engine.add_batch([Item(f"more-{index}", title="more") for index in range(1100)])
+    assert counted()[0].items == counted()[1] == expected + 1090
+    engine.apply([Row(2000 + index, f"more-{index}", None, None, 2) for index in range(1100)])  # deleted elsewhere
+    assert engine.catalogue.moment.generation is not before  # so many that it was made anew, of what is left
     assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
     start.close()
 
