@@ -323,7 +323,7 @@ def test_health_shows_the_card_and_who_serves_since_when(browser: Browser, tmp_p
             assert width == pytest.approx(100 * level["usage"])
         set_current(root, "v2")
         expect(page.locator("#card-facts")).to_contain_text("v2", timeout=20_000)
-        assert shown(page, "served")["Last swap"].endswith(": v2 in place of v1")
+        assert shown(page, "served")["Last swap"].endswith(", in place of v1")
         assert "Training" not in shown(page, "card-facts")
         expect(page.locator("#card-metrics tbody td")).to_have_text(["0.5000", "–", "–"])
 

@@ -37,7 +37,7 @@ async function showServed() {
       ["Registered items", registry?.items.toLocaleString()],
       ["Registry", registry && (REGISTRIES[registry.kind] ?? registry.kind)],
       ["Serving since", moment(version.serving_since)],
-      ["Last swap", swap && element("span", {}, moment(swap.at), `: ${swap.new_version} in place of ${swap.old_version}`)],
+      ["Last swap", swap && element("span", {}, moment(swap.at), `, in place of ${swap.old_version}`)],
       ["Start", version.started_seconds === undefined ? undefined : `${version.started_seconds} s`],
       ["Refused", version.refused && `${version.refused.version ?? "no version"}: ${version.refused.reason}`],
     ]);
