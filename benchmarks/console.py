@@ -89,7 +89,8 @@ def _take(page: Page, folder: Path) -> None:
     page.screenshot(path=folder / "console-try.png")
     page.get_by_role("link", name="Health").click()
     page.locator("#running dd").first.wait_for()
-    page.screenshot(path=folder / "console-health.png", clip={"x": 0, "y": 0, "width": 1200, "height": 560})
+    page.locator("#card-facts dd").first.wait_for()
+    page.screenshot(path=folder / "console-health.png", full_page=True)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -22,6 +22,7 @@ from service.model_responses import ModelResponse, VersionResponse
 from service.registry import Row
 from service.results import RegistryState
 from tests.card_support import METRICS, TRAINING, make_carded
+from tests.postgres_support import Server
 from tests.service_support import Client, Starter, make_artifact, make_items, make_settings, refused, serving, until
 
 
@@ -153,6 +154,13 @@ def test_it_is_said_since_when_the_process_serves(tmp_path: Path) -> None:
         assert told["serving_since"] == "2027-01-15T08:00:00Z"
         assert "last_swap" not in told
         assert told["registry"] == {"kind": "sqlite", "items": 0}
+
+
+def test_a_registry_of_several_replicas_is_told_as_such(tmp_path: Path, postgres: Server) -> None:
+    make_artifact(tmp_path / "a")
+    with serving(make_settings(tmp_path / "a", tmp_path, database_url=postgres.database())) as client:
+        assert client.post("/items", {"item_id": "new", "title": "red soap"}).status == 201
+        assert version(client)["registry"] == {"kind": "postgresql", "items": 1}
 
 
 def test_a_swap_is_told_and_the_card_is_that_of_the_new_one(tmp_path: Path) -> None:
