@@ -26,11 +26,11 @@ _LOADS = 10
 _TYPED = ("hair dry", "red lip", "nail pol", "vitamin c", "men")
 # What is typed for the pictures: an item like those of the demo catalogue.
 _NEW = {
-    "title": "Linen duvet cover, stone grey, king size",
-    "brand": "Alder & Ash",
-    "categories": "Home\nBedding\nDuvet covers",
-    "description": "Washed linen that gets softer with every wash.",
-    "item_id": "duvet-cover-new",
+    "title": "Foliobrook Meadow Bottled Ink, 50 ml, teal",
+    "brand": "Foliobrook",
+    "categories": "Stationery\nWriting\nInk",
+    "description": "A bottled ink for slow letters, known for a calm flow and a fast drying time.",
+    "item_id": "ink-teal-50",
 }
 # Milliseconds from an input event until the list of what is found has been written.
 _SEARCH = """text => new Promise(resolve => {
@@ -109,6 +109,7 @@ def _take(page: Page, folder: Path) -> None:
     page.screenshot(path=folder / "console-codes.png")
     page.get_by_role("link", name="Health").click()
     page.locator("#running dd").first.wait_for()
+    page.locator("#card-facts dd").first.wait_for()
     page.screenshot(path=folder / "console-health.png", full_page=True)
 
 

@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from model.items import InvalidItem
-from service import console_routes, explore_routes, item_routes, routes
+from service import console_routes, explore_routes, item_routes, model_routes, routes
 from service.admission import Admission, Gates
 from service.documents import DESCRIPTION
 from service.errors import RegistryError, ServiceError
@@ -46,7 +46,8 @@ def create_app(
     settings: Settings, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
 ) -> FastAPI:
     """An app of its own: nothing but the keys is loaded before its lifespan begins, and nothing is left after it
-    ends. `now` tells which keys have expired, `clock` measures what passes. Raises BadKeys.
+    ends. `now` tells which keys have expired and since when a model serves, `clock` measures what passes. Raises
+    BadKeys.
     """
     metrics = Metrics()
     gates = Gates(settings, metrics)
@@ -54,7 +55,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        runtime = app.state.runtime = Runtime(settings, metrics)
+        runtime = app.state.runtime = Runtime(settings, metrics, now)
         runtime.begin()
         try:
             yield
@@ -101,6 +102,7 @@ def create_app(
     app.include_router(explore_routes.router)
     app.include_router(console_routes.router)
     app.include_router(routes.operate_router)
+    app.include_router(model_routes.router)
     app.include_router(routes.probe_router)
     return app
 

@@ -58,6 +58,7 @@ class _Generation:
         self.postings: dict[str, dict[tuple[bool, FilterValue], list[int]]] = {}
         self.sharing: Counter[tuple[int, ...]] = Counter()
         self.cold = 0
+        self.registered = 0
         self.cold_items = ColdItems(neighbours)
         self.index = build(vectors, np.array([record.order for record in records], np.int64))
         for row, record in enumerate(records):
@@ -80,6 +81,7 @@ class _Generation:
     def count(self, record: Record, by: int) -> None:
         self.sharing[record.codes] += by
         self.cold += by * record.cold
+        self.registered += by * (record.revision > 0)
 
 
 def _key(value: FilterValue) -> tuple[bool, FilterValue]:
@@ -262,6 +264,11 @@ class Catalogue:
     def cold(self) -> int:
         """Items without an ID embedding."""
         return self._generation.cold
+
+    @property
+    def registered(self) -> int:
+        """Items that came through the API, those among them that replaced one of the artifact's."""
+        return self._generation.registered
 
     def __len__(self) -> int:
         return self.moment.view.live_count

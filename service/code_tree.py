@@ -134,5 +134,9 @@ def _words(moment: Moment, held: _Held, rows: Rows, groups: Rows, n_groups: int)
 
 
 def text_of(moment: Moment, row: int) -> str:
-    """What the item at a row says."""
-    return moment.record(row).item.to_text()
+    """The words that the item at a row is told by: what is shown of it, or its text where that is nothing. Whole texts
+    would tell branches by how descriptions are written.
+    """
+    item = moment.record(row).item
+    shown = [part for part in (item.title, item.brand, *item.categories) if part]
+    return "\n".join(shown) if shown else item.to_text()

@@ -26,7 +26,7 @@ from service.loading import load_artifact, load_catalogue
 from service.once import Kept, Once
 from service.recommending import Observe, Recommender, unobserved
 from service.registry import Registry, Row, Transaction
-from service.results import Outcome, Page, Recommendation, Recommended, Served, Similar, Written
+from service.results import Outcome, Page, Recommendation, Recommended, RegistryState, Served, Similar, Written
 from service.schemas import RecommendRequest, SimilarBy, Source
 from service.settings import Settings
 
@@ -129,6 +129,10 @@ class Engine:
         more = next(records, None) is not None
         items = [served(moment, record, content) for record in found]
         return Page(items, str(found[-1].order) if found and more else None)
+
+    def registered(self) -> RegistryState:
+        """Where registered items are kept, and how many of them are served."""
+        return RegistryState(self._registry.kind, self.catalogue.registered)
 
     def export(self, source: Source = "all") -> Iterator[Item]:
         """All items of one moment, in their order."""

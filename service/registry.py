@@ -25,6 +25,7 @@ from service.changes import Changes
 from service.database import Database
 from service.errors import RegistryContended, RegistryError
 from service.once import Kept, Once, claim, keep
+from service.results import RegistryKind
 from service.tables import items_table
 
 log = logging.getLogger("kindred.registry")
@@ -187,6 +188,10 @@ class Registry:
     def changes(self) -> Changes | None:
         """What changes in the registry from now on, by a connection of its own; None for SQLite."""
         return Changes(self._open()) if self._database.is_postgresql else None
+
+    @property
+    def kind(self) -> RegistryKind:
+        return "postgresql" if self._database.is_postgresql else "sqlite"
 
     def cut(self) -> None:
         """End whatever waits for a server that is silent; by any thread."""

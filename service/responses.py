@@ -227,37 +227,4 @@ class Readiness(Answer):
     model_version: str
 
 
-class VersionResponse(Answer):
-    """What is running."""
-
-    model_config = example(
-        {
-            "service": "0.1.0",
-            "model_version": "20260101-120000-a1b2c3",
-            "items": 12101,
-            "cold_items": 12,
-            "index": {"kind": "flat", "recall_at_10": 1.0},
-            "started_seconds": 2.4,
-        }
-    )
-
-    class Index(Answer):
-        kind: Literal["flat", "hnsw", "ivfpq"]
-        recall_at_10: float = Field(description="Share of the exact ten best found, over sampled histories.")
-
-    class Refused(Answer):
-        version: str | None = Field(None, description="Left out where `current` names no version.")
-        reason: str
-
-    service: str
-    model_version: str | None = Field(None, description="Left out until the service is ready, as is all below.")
-    items: int | None = None
-    cold_items: int | None = None
-    index: Index | None = None
-    started_seconds: float | None = Field(None, description="From the start of loading to ready.")
-    refused: Refused | None = Field(
-        None, description="What the artifact root names now, if it cannot be served: the version above serves on."
-    )
-
-
 EXPORT_EXAMPLE = ITEM_EXAMPLE

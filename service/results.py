@@ -14,6 +14,7 @@ from service.settings import IndexKind
 
 Strategy = Literal["model", "popularity"]
 Outcome = Literal["created", "unchanged", "replaced"]
+RegistryKind = Literal["sqlite", "postgresql"]
 
 
 @dataclass(frozen=True)
@@ -241,6 +242,23 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class RegistryState:
+    """items: of those served, the registered ones."""
+
+    kind: RegistryKind
+    items: int
+
+
+@dataclass(frozen=True)
+class LastSwap:
+    """at: UTC, ISO 8601."""
+
+    old_version: str
+    new_version: str
+    at: str
+
+
+@dataclass(frozen=True)
 class Version:
     """What is running; most of it only once it is ready."""
 
@@ -251,6 +269,9 @@ class Version:
     index: IndexState | None = None
     started_seconds: float | None = None
     refused: Refused | None = None
+    serving_since: str | None = None
+    registry: RegistryState | None = None
+    last_swap: LastSwap | None = None
 
 
 @dataclass(frozen=True)

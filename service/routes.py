@@ -18,6 +18,7 @@ from service.engine import Engine
 from service.errors import NotReady, ServiceError
 from service.limits import check_batch, check_k, check_recommend
 from service.metrics import CONTENT_TYPE
+from service.model_responses import VersionResponse
 from service.problems import of_error
 from service.rate_limit import charge_batch
 from service.responses import (
@@ -26,7 +27,6 @@ from service.responses import (
     RecommendBatchResponse,
     RecommendResponse,
     SimilarResponse,
-    VersionResponse,
 )
 from service.results import IndexState, Probe, Recommendation, RecommendBatch, RecommendEntry, Version
 from service.runtime import ReadyDep, Runtime, RuntimeDep
@@ -169,9 +169,10 @@ async def metrics(runtime: RuntimeDep) -> Response:
 async def show_version(request: Request, runtime: RuntimeDep) -> Response:
     """What is running; answers before the service is ready too."""
     try:
-        engine = runtime.ready()
+        serving = runtime.serving()
     except NotReady:
         return answer(Version(request.app.version, refused=runtime.refused))
+    engine = serving.engine
     return answer(
         Version(
             service=request.app.version,
@@ -181,6 +182,9 @@ async def show_version(request: Request, runtime: RuntimeDep) -> Response:
             index=IndexState(runtime.settings.index, engine.recall),
             started_seconds=round(engine.started_seconds, 3),
             refused=runtime.refused,
+            serving_since=serving.since,
+            registry=engine.registered(),
+            last_swap=serving.last_swap,
         )
     )
 

@@ -23,6 +23,7 @@ from service.metrics import Metrics
 from service.named import is_pinned, named
 from service.results import Recommendation, Refused
 from service.schemas import RecommendRequest
+from service.serving import Serving, serve
 from service.settings import Settings
 from service.swapping import Swapper
 from service.waiting import Together
@@ -45,10 +46,12 @@ _REFUSALS = 4  # refused connections in a row, some four seconds, after which no
 class Runtime:
     """Settings, metrics and, once loaded, the engine. `failure` says why there is none."""
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics, now: Callable[[], float]) -> None:
+        """now: seconds since 1970."""
         self.settings = settings
         self.metrics = metrics
-        self.engine: Engine | None = None
+        self._now = now
+        self._serving: Serving | None = None
         self.failure: str | None = None
         self.stopping = False
         self._large = anyio.CapacityLimiter(1)  # not `_heavy`, where they would wait for what takes long
@@ -94,7 +97,7 @@ class Runtime:
 
     def _serve(self, engine: Engine) -> None:
         """Let an engine answer from now on, in place of the one before; may be called in any thread."""
-        self.engine = engine
+        self._serving = serve(engine, self._serving, self._now())
         self.metrics.watch(lambda: len(engine.catalogue), lambda: engine.catalogue.cold, engine.recall)
         log.info(
             "ready",
@@ -156,17 +159,27 @@ class Runtime:
         if self._swapper is not None:
             await asyncio.to_thread(self._swapper.stop)
         if self.engine is not None:
-            engine, self.engine = self.engine, None
+            engine, self._serving = self.engine, None
             self.metrics.unwatch()
             engine.close()
             gc.unfreeze()
 
+    @property
+    def engine(self) -> Engine | None:
+        """The engine that serves, None while there is none."""
+        serving = self._serving  # once: another thread may put another in its place
+        return None if serving is None else serving.engine
+
+    def serving(self) -> Serving:
+        """What serves; raises NotReady with the reason."""
+        serving = self._serving
+        if serving is None:
+            raise NotReady(self.failure or "the artifact and the registry are being loaded")
+        return serving
+
     def ready(self) -> Engine:
         """The engine; raises NotReady with the reason."""
-        engine = self.engine  # once: another thread may put another in its place
-        if engine is None:
-            raise NotReady(self.failure or "the artifact and the registry are being loaded")
-        return engine
+        return self.serving().engine
 
     @property
     def refused(self) -> Refused | None:

@@ -45,6 +45,7 @@ CALLS: dict[tuple[str, str], Callable[[Client, Any], Any]] = {
     ("get", "/livez"): lambda client, _: client.livez(),
     ("get", "/readyz"): lambda client, _: client.readyz(),
     ("get", "/version"): lambda client, _: client.version(),
+    ("get", "/model"): lambda client, _: client.model(),
 }
 NO_METHOD = {("get", "/metrics")}  # for Prometheus
 

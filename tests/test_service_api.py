@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from service import responses
+from service.model_responses import VersionResponse
 from tests.service_support import Client, item_path, make_artifact, make_settings, serving
 
 
@@ -198,7 +199,7 @@ def test_what_an_item_holds_can_be_registered_again(client: Client, item_id: str
 def test_probes_and_version(client: Client) -> None:
     assert fits(responses.Liveness, client.get("/livez").body) == {"status": "alive"}
     assert fits(responses.Readiness, client.get("/readyz").body) == {"status": "ready", "model_version": "v1"}
-    version = fits(responses.VersionResponse, client.get("/version").body)
+    version = fits(VersionResponse, client.get("/version").body)
     assert (version["items"], version["index"]) == (240, {"kind": "flat", "recall_at_10": 1.0})
 
 
@@ -222,6 +223,7 @@ def test_openapi_describes_every_route_with_examples(client: Client) -> None:
         "/readyz": {"get"},
         "/metrics": {"get"},
         "/version": {"get"},
+        "/model": {"get"},
     }
     assert {path: set(methods) for path, methods in document["paths"].items()} == expected
 

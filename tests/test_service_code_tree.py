@@ -94,9 +94,9 @@ def test_a_catalogue_that_was_packed_anew(start: Starter, monkeypatch: pytest.Mo
 
 def test_branches_are_told_by_their_words(start: Starter) -> None:
     engine = start()
-    items = {item.item_id: item.to_text() for item in engine.export()}
-    telling = TellingWords(list(items.values()))
-    rows = {key: row for row, key in enumerate(items)}
+    items = list(engine.export())
+    telling = TellingWords(["\n".join((item.title or "", item.brand or "", *item.categories)) for item in items])
+    rows = {item.item_id: row for row, item in enumerate(items)}
     every = semantic_ids(engine)
     tree = below(engine)
     for branch in tree.branches:
@@ -114,6 +114,15 @@ def test_a_branch_of_items_that_were_not_read_says_what_they_say(
     engine = start()
     said = [branch.words for branch in below(engine).branches]
     assert sum(map(bool, said)) > len(said) / 2
+
+
+def test_an_item_that_is_a_text_alone_is_told_by_it(start: Starter) -> None:
+    engine = start()
+    engine.put(Item("new", text="A red lamp and a blue kettle.", attributes={"title": "not this"}))
+    moment = engine.catalogue.moment
+    row = moment.row("new")
+    assert row is not None
+    assert code_tree.text_of(moment, row) == "A red lamp and a blue kettle."
 
 
 def test_titles_that_are_many_are_cut(start: Starter) -> None:

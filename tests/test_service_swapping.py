@@ -17,9 +17,10 @@ import pytest
 
 from model.artifact import Artifact, set_current
 from model.items import Item
-from service import responses, swapping
+from service import swapping
 from service.engine import Engine
 from service.errors import RegistryUnavailable, Superseded
+from service.model_responses import VersionResponse
 from service.settings import Settings
 from tests.postgres_support import Server
 from tests.service_support import Client, ask, make_artifact, make_items, make_settings, serving, until
@@ -269,7 +270,7 @@ def test_a_bad_artifact_is_refused_and_the_old_one_serves_on(
     assert found["version"] == "v2"
     assert reason in found["reason"]
     assert any(getattr(record, "reason", "") == found["reason"] for record in caplog.records)
-    responses.VersionResponse.model_validate_json(client.get("/version").body)
+    VersionResponse.model_validate_json(client.get("/version").body)
     time.sleep(0.3)  # it is not tried again
     assert metric(client, 'kindred_swaps_total{outcome="refused"}') == 1
     assert metric(client, "kindred_artifact_refused") == 1

@@ -26,6 +26,7 @@ from service.client.errors import (
     UnexpectedAnswer,
 )
 from service.client.retry import Clock, Retry, Timeouts
+from service.model_responses import ModelResponse, VersionResponse
 from service.responses import (
     ItemPublic,
     ItemRegistered,
@@ -34,7 +35,6 @@ from service.responses import (
     RecommendedItem,
     RecommendResponse,
     SimilarResponse,
-    VersionResponse,
 )
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "ItemRegistered",
     "KindredError",
     "Liveness",
+    "ModelResponse",
     "NewItem",
     "NoAnswer",
     "NotFound",

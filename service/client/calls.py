@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from service.client.errors import KindredError, NotFound, UnexpectedAnswer, of_problem
+from service.model_responses import ModelResponse, VersionResponse
 from service.responses import (
     ItemBatchResponse,
     ItemList,
@@ -26,7 +27,6 @@ from service.responses import (
     RecommendBatchResponse,
     RecommendResponse,
     SimilarResponse,
-    VersionResponse,
 )
 from service.schemas import AttributeValue, FilterValue, SimilarBy, Source
 
@@ -196,6 +196,11 @@ def readyz(*, request_id: str | None = None) -> Call[Readiness]:
 def version(*, request_id: str | None = None) -> Call[VersionResponse]:
     """What is running; answers before the service is ready too."""
     return Call("GET", "/version", _model(VersionResponse), True, request_id=request_id)
+
+
+def model(*, request_id: str | None = None) -> Call[ModelResponse]:
+    """The model that serves: what it was made from and how, what was measured, what its tokens are."""
+    return Call("GET", "/model", _model(ModelResponse), True, request_id=request_id)
 
 
 def item_path(item_id: str) -> str:

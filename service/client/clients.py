@@ -126,6 +126,7 @@ class Client(_Configured):
     livez = _blocking(calls.livez)
     readyz = _blocking(calls.readyz)
     version = _blocking(calls.version)
+    model = _blocking(calls.model)
 
     def list_items(
         self, *, source: Source = "all", page_size: int = 100, content: bool = False, request_id: str | None = None
@@ -235,6 +236,7 @@ class AsyncClient(_Configured):
     livez = _awaiting(calls.livez)
     readyz = _awaiting(calls.readyz)
     version = _awaiting(calls.version)
+    model = _awaiting(calls.model)
 
     async def list_items(
         self, *, source: Source = "all", page_size: int = 100, content: bool = False, request_id: str | None = None

@@ -83,11 +83,11 @@ function item(each) {
 }
 
 function showLevels(levels) {
-  const heads = ["level", "distance", "codewords in use", "distinct beginnings", "items alone with theirs", "most items on one"];
+  const heads = ["level", "distance", "codewords in use", "distinct", "items alone", "most on one"];
   const rows = levels.map((each) => [
     each.level,
     each.metric,
-    `${each.used.toLocaleString()} of ${each.codewords.toLocaleString()}`,
+    `${each.used.toLocaleString()} / ${each.codewords.toLocaleString()}`,
     each.prefixes.toLocaleString(),
     each.alone.toLocaleString(),
     each.most.toLocaleString(),

@@ -29,6 +29,12 @@ export function fill(parent, children) {
   }
 }
 
+/** Terms and their values in place of all that a `dl` holds; those without a value are left out. */
+export function list(id, pairs) {
+  const shown = pairs.filter(([, value]) => value !== undefined && value !== null);
+  fill(byId(id), shown.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+}
+
 /** What an item is called: its title, or its id where it has none. */
 export function nameOf(item) {
   return item.attributes?.title || item.item_id;

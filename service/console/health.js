@@ -1,11 +1,14 @@
 // Health: what is served, and how it has gone since the start. Asked for anew every few seconds while it is shown.
 
 import { ask } from "./api.js";
-import { byId, element, fill } from "./dom.js";
+import { showCard } from "./card.js";
+import { byId, element, list } from "./dom.js";
 import { above, by, parse, quantile, total } from "./metrics.js";
 
 const SECONDS = 5;
 const UNUSUAL = 95; // percentile of the training items' quantization error
+
+const REGISTRIES = { sqlite: "SQLite", postgresql: "PostgreSQL" };
 
 let timer;
 
@@ -24,16 +27,21 @@ export function stopHealth() {
 async function showServed() {
   try {
     const version = await ask("GET", "version");
-    const { index } = version;
+    const { index, registry, last_swap: swap } = version;
     list("served", [
       ["Service", version.service],
       ["Model", version.model_version ?? "not ready"],
       ["Items", version.items?.toLocaleString()],
       ["Cold items", version.cold_items?.toLocaleString()],
       ["Index", index && `${index.kind}, recall@10 ${index.recall_at_10.toFixed(3)}`],
+      ["Registered items", registry?.items.toLocaleString()],
+      ["Registry", registry && (REGISTRIES[registry.kind] ?? registry.kind)],
+      ["Serving since", moment(version.serving_since)],
+      ["Last swap", swap && element("span", {}, moment(swap.at), `, in place of ${swap.old_version}`)],
       ["Start", version.started_seconds === undefined ? undefined : `${version.started_seconds} s`],
       ["Refused", version.refused && `${version.refused.version ?? "no version"}: ${version.refused.reason}`],
     ]);
+    await showCard(version.model_version);
   } catch (error) {
     list("served", [["Service", error.message]]);
   }
@@ -76,9 +84,9 @@ function rows(samples) {
   ];
 }
 
-function list(id, pairs) {
-  const shown = pairs.filter(([, value]) => value !== undefined && value !== null);
-  fill(byId(id), shown.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
+/** A moment as the reader's clock and language have it. */
+function moment(at) {
+  return at === undefined ? undefined : element("time", { datetime: at }, new Date(at).toLocaleString());
 }
 
 function counts(pairs) {

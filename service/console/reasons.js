@@ -1,8 +1,7 @@
 // Why an item is recommended: the two parts of its score as a bar, and which history items share its codes.
 
+import { bars } from "./bars.js";
 import { element, nameOf } from "./dom.js";
-
-const SVG = "http://www.w3.org/2000/svg";
 
 /** The scale that all bars of an answer share: the largest sum of the positive parts, and of the negative ones. */
 export function scaleOf(items) {
@@ -14,29 +13,17 @@ export function scaleOf(items) {
 /** A bar of both parts, from zero to the right what is positive, to the left what is negative. */
 export function bar(reasons, scale) {
   const whole = scale.above + scale.below || 1;
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 100 8");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("class", "bar");
-  svg.setAttribute("role", "img");
-  const label = `semantic ${reasons.semantic.toFixed(2)}, ID ${reasons.id.toFixed(2)}`;
-  svg.setAttribute("aria-label", label);
+  const parts = [];
   const zero = (100 * scale.below) / whole;
   let right = zero;
   let left = zero;
   for (const [kind, value] of [["semantic", reasons.semantic], ["own", reasons.id]]) {
     const width = (100 * Math.abs(value)) / whole;
     if (value < 0) left -= width;
-    svg.append(rectangle(kind, value < 0 ? left : right, width));
+    parts.push([kind, value < 0 ? left : right, width]);
     if (value >= 0) right += width;
   }
-  return svg;
-}
-
-function rectangle(kind, x, width) {
-  const made = document.createElementNS(SVG, "rect");
-  for (const [name, value] of Object.entries({ class: kind, x, y: 0, width, height: 8 })) made.setAttribute(name, value);
-  return made;
+  return bars(parts, `semantic ${reasons.semantic.toFixed(2)}, ID ${reasons.id.toFixed(2)}`);
 }
 
 /** "3 codes shared with …", for the history items whose semantic ID begins alike. */

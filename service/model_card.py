@@ -1,0 +1,216 @@
+"""The model card: what the model that serves is and how it came about, from its artifact's manifest alone.
+
+A manifest states some of that freely (recipe, tokens, training). What it does not tell, or not as it should be, is left
+out; nothing is passed on that is not named here, so that no path of the machine it was made on gets out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Any, TypeVar
+
+from model.config import ColdPolicy, Metric, TokenType
+from model.manifest import DatasetEntry, Manifest
+
+T = TypeVar("T")
+
+_WHOLE = 2**53  # below it, a whole number is the same in every reader of JSON
+
+
+@dataclass(frozen=True)
+class Dataset:
+    name: str
+    users: int
+    items: int
+    interactions: int
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the semantic ID. usage: share of its codewords that an item has."""
+
+    distance: Metric
+    usage: float | None
+    perplexity: float | None
+
+
+@dataclass(frozen=True)
+class SemanticTokens:
+    dim: int
+    codebook_size: int
+    levels: list[Level]
+    distinct: float | None
+    unique: float | None
+    largest_collision: int | None
+
+
+@dataclass(frozen=True)
+class IdTokens:
+    dim: int
+    cold_policy: ColdPolicy
+
+
+@dataclass(frozen=True)
+class Parameters:
+    total: int | None
+    codebooks: int | None
+    id_embeddings: int | None
+    id_only_64: int | None
+    saving: float | None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    type: TokenType
+    dim: int
+    semantic: SemanticTokens | None
+    id: IdTokens | None
+    parameters: Parameters | None
+
+
+@dataclass(frozen=True)
+class NeighbourCard:
+    count: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class TextEncoderCard:
+    kind: str | None
+    dim: int
+
+
+@dataclass(frozen=True)
+class Training:
+    epochs: int | None
+    best_epoch: int | None
+    seconds_per_epoch: float | None
+    machine: str | None
+    device: str | None
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Members without a value are what the manifest does not tell, or what this kind of model has not."""
+
+    version: str
+    created: str
+    recipe: str | None
+    seed: int
+    items: int
+    dataset: Dataset
+    metrics: dict[str, dict[str, float]]
+    tokens: Tokens
+    neighbours: dict[str, NeighbourCard]
+    text_encoder: TextEncoderCard
+    training: Training | None
+    libraries: dict[str, str]
+
+
+def model_card(manifest: Manifest) -> ModelCard:
+    """The card of a manifest, whatever its free parts hold."""
+    return ModelCard(
+        version=manifest.version,
+        created=manifest.created,
+        recipe=_text(manifest.recipe, "name"),
+        seed=manifest.seed,
+        items=manifest.n_items,
+        dataset=_dataset(manifest.dataset),
+        metrics={name: _finite(values) for name, values in manifest.metrics.items()},
+        tokens=_tokens(manifest),
+        neighbours={kind: NeighbourCard(each.count, each.weight) for kind, each in manifest.neighbours.items()},
+        text_encoder=TextEncoderCard(_text(manifest.text_encoder.spec, "kind"), manifest.text_encoder.dim),
+        training=_training(manifest.training),
+        libraries=manifest.libraries,
+    )
+
+
+def _dataset(data: DatasetEntry) -> Dataset:
+    return Dataset(name=data.name, users=data.n_users, items=data.n_items, interactions=data.n_interactions)
+
+
+def _tokens(manifest: Manifest) -> Tokens:
+    config = manifest.tokenizer
+    return Tokens(
+        type=config.tokens,
+        dim=config.dim,
+        semantic=_semantic(manifest) if config.has_semantic else None,
+        id=IdTokens(config.id_dim, config.cold_policy) if config.has_id else None,
+        parameters=_parameters(_mapping(manifest.tokens.get("parameters"))),
+    )
+
+
+def _semantic(manifest: Manifest) -> SemanticTokens:
+    config, health = manifest.tokenizer, manifest.tokens
+    usage = _each(health.get("usage"), config.levels)
+    perplexity = _each(health.get("perplexity"), config.levels)
+    return SemanticTokens(
+        dim=config.semantic_dim,
+        codebook_size=config.codebook_size,
+        levels=[Level(*level) for level in zip(config.metrics, usage, perplexity, strict=True)],
+        distinct=_number(health.get("distinct")),
+        unique=_number(health.get("unique")),
+        largest_collision=_whole(health.get("largest_collision")),
+    )
+
+
+def _parameters(told: Mapping[str, Any]) -> Parameters | None:
+    return _unless_empty(
+        Parameters(
+            total=_whole(told.get("total")),
+            codebooks=_whole(told.get("codebooks")),
+            id_embeddings=_whole(told.get("id_embeddings")),
+            id_only_64=_whole(told.get("id_only_64")),
+            saving=_number(told.get("saving")),
+        )
+    )
+
+
+def _training(told: Mapping[str, Any]) -> Training | None:
+    return _unless_empty(
+        Training(
+            epochs=_whole(told.get("epochs")),
+            best_epoch=_whole(told.get("best_epoch")),
+            seconds_per_epoch=_number(told.get("seconds_per_epoch")),
+            machine=_text(told, "machine"),
+            device=_text(told, "device"),
+        )
+    )
+
+
+def _unless_empty(part: T) -> T | None:
+    return None if all(value is None for value in astuple(part)) else part  # type: ignore[call-overload]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(told: Mapping[str, Any], name: str) -> str | None:
+    value = told.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _whole(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < _WHOLE else None  # True is an int to isinstance
+
+
+def _number(value: Any) -> float | None:
+    """None for what is no number, and for NaN and infinity, which JSON has no form of."""
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+        return None
+    return float(value)
+
+
+def _each(value: Any, count: int) -> list[float | None]:
+    """A number for each of `count` levels, None where there is none."""
+    if not isinstance(value, list) or len(value) != count:
+        return [None] * count
+    return [_number(entry) for entry in value]
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    numbers = {name: _number(value) for name, value in values.items()}
+    return {name: value for name, value in numbers.items() if value is not None}
