@@ -16,7 +16,7 @@ export function addressOf(prefix) {
 export async function showCodes(text) {
   const prefix = text ? text.split(".").map(Number) : [];
   mark(prefix);
-  showMap().catch(showProblem);
+  showMap();
   try {
     const query = prefix.map((code) => ["prefix", code]);
     const tree = await opening((signal) => ask("GET", "codes", { query, signal }));
@@ -103,6 +103,9 @@ function count(number, what) {
 }
 
 function showProblem(error) {
+  byId("codes-note").textContent = "";
+  showTiles([], [], 0);
+  byId("branch").hidden = true;
   byId("codes-problem").textContent = error.message;
   byId("codes-problem").hidden = false;
 }

@@ -19,11 +19,15 @@ export function mark(prefix) {
 
 /** Fetch the map, unless it has just been fetched, and draw it. */
 export async function showMap() {
-  if (performance.now() - state.fetched > FRESH) {
-    const found = await ask("GET", "map");
-    Object.assign(state, { points: found.points, items: found.items, fetched: performance.now() });
+  try {
+    if (performance.now() - state.fetched > FRESH) {
+      const found = await ask("GET", "map");
+      Object.assign(state, { points: found.points, items: found.items, fetched: performance.now() });
+    }
+    draw();
+  } catch (error) {
+    byId("map-note").textContent = error.message;
   }
-  draw();
 }
 
 /** Let the map follow its size, the colour scheme and the pointer. */

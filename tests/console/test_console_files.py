@@ -10,7 +10,7 @@ import pytest
 
 from tests.service_support import Client, make_artifact, make_settings, refused, serving
 
-FOLDER = Path(__file__).resolve().parent.parent / "service" / "console"
+FOLDER = Path(__file__).resolve().parents[2] / "service" / "console"
 FILES = sorted(path.name for path in FOLDER.iterdir())
 TYPES = {
     ".js": "text/javascript; charset=utf-8",
