@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -15,8 +15,10 @@ from model.artifact import Artifact
 from model.items import Item
 from service.registry import Registry
 from tests.postgres_support import Server, running_server
-from training.config import DEFAULT, Recipe
+from training.config import DEFAULT, RECIPES, Recipe
+from training.datasets import cold_holdout, load_dataset
 from training.datasets.base import Dataset, DatasetReport
+from training.datasets.splits import ColdHoldout
 from training.export import export
 from training.trainer import Trainer
 
@@ -150,6 +152,24 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("artifacts")
     train_tiny(root)
     return root
+
+
+class Trained(NamedTuple):
+    """An artifact root whose artifact knows nothing of the hold-out's items."""
+
+    root: Path
+    holdout: ColdHoldout
+
+
+@pytest.fixture(scope="session")
+def beauty(real_data: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Beauty without 5 % of its test targets, trained for three epochs. Read only."""
+    holdout = cold_holdout(load_dataset(real_data("beauty")), fraction=0.05, seed=0)
+    trainer = Trainer(holdout.train, RECIPES["default"].override({"epochs": 3}), seed=0, device=torch.device("cpu"))
+    trainer.fit()
+    root = tmp_path_factory.mktemp("beauty")
+    export(trainer, root)
+    return Trained(root, holdout)
 
 
 @pytest.fixture(scope="session")

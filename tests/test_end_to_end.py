@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import pytest
-import torch
 
 from service.client import Client, NotFound, RecommendOptions, RecommendQuery, RecommendResponse
 from service.engine import Engine
-from tests.conftest import train_tiny
+from tests.conftest import Trained, train_tiny
 from tests.service_support import make_settings, serving
-from training.config import RECIPES
-from training.datasets import cold_holdout, load_dataset
 from training.datasets.splits import ColdCase
-from training.export import export
-from training.trainer import Trainer
 
 K = 10
 
@@ -26,20 +21,15 @@ K = 10
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_held_out_items_registered_from_their_text_reach_the_users_who_chose_them(
-    real_data: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    beauty: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """5 % of Beauty's test targets are unknown to training; their text alone has to bring them to the right users."""
-    holdout = cold_holdout(load_dataset(real_data("beauty")), fraction=0.05, seed=0)
-    recipe = RECIPES["default"].override({"epochs": 3})
-    trainer = Trainer(holdout.train, recipe, seed=0, device=torch.device("cpu"))
-    trainer.fit()
-    root = tmp_path / "artifacts"
-    export(trainer, root)
+    holdout = beauty.holdout
     held_out = [item.item_id for item in holdout.held_out]
     known = {item.item_id for item in holdout.train.items}
     assert not known & set(held_out)
 
-    settings = make_settings(root, tmp_path, batch_max=256)
+    settings = make_settings(beauty.root, tmp_path, batch_max=256)
     with serving(settings) as raw, Client(raw.url) as client:
         with pytest.raises(NotFound):
             client.get_item(held_out[0])

@@ -1,0 +1,103 @@
+"""The console on a trained shop: each page on the demo catalogue and on Beauty, with an item that nobody has bought."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+import torch
+from playwright.sync_api import Browser, Page, expect
+
+from model.items import Item
+from tests.console.support import add, check_access, form, history, opened, recommended, settled
+from tests.service_support import Client, make_settings, serving
+from training.config import RECIPES
+from training.datasets.demo import generate_demo
+from training.export import export
+from training.trainer import Trainer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+class Shop(NamedTuple):
+    client: Client
+    name: str
+    new: Item
+    """One that the shop does not have yet."""
+
+
+@pytest.fixture(scope="module", params=["demo", "beauty"])
+def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("shop")
+    if request.param == "beauty":
+        trained = request.getfixturevalue("beauty")
+        root = trained.root
+        new = next(item for item in trained.holdout.held_out if item.title and item.brand and item.categories)
+    else:
+        dataset = generate_demo(0)
+        trainer = Trainer(dataset, RECIPES["demo"].override({"epochs": 2}), seed=0, device=torch.device("cpu"))
+        trainer.fit()
+        root = folder / "artifacts"
+        export(trainer, root)
+        like = dataset.items[0]
+        new = Item("new-1", title=f"{like.title}, new", brand=like.brand, categories=like.categories)
+    with serving(make_settings(root, folder)) as client:
+        yield Shop(client, request.param, new)
+
+
+@pytest.fixture
+def page(browser: Browser, shop: Shop) -> Iterator[Page]:
+    with opened(browser, shop.client) as page:
+        yield page
+
+
+def test_a_history_from_a_search_and_from_an_example(page: Page, shop: Shop) -> None:
+    popular = recommended(page)
+    word = max(page.locator("#recommended .name").first.text_content().split(), key=len)  # type: ignore[union-attr]
+    name = add(page, word)
+    assert history(page) == [name]
+    assert settled(page, shop.client) != popular
+    page.click("#example")
+    expect(page.locator("#example-note")).to_contain_text("This user chose next")
+    settled(page, shop.client)
+    expect(page.locator("#recommended svg.bar")).to_have_count(10)
+
+
+def test_an_item_goes_from_typing_to_being_recommended(page: Page, shop: Shop) -> None:
+    new = shop.new
+    page.get_by_role("link", name="New item").click()
+    form(page, title=new.title or "", brand=new.brand or "", categories="\n".join(new.categories), item_id=new.item_id)
+    expect(page.locator("#preview-neighbours li")).to_have_count(8)
+    expect(page.locator("#preview-reached")).to_contain_text("example users would find it")
+    page.click("#save")
+    expect(page.locator("#saved")).to_contain_text("recommended from now on")
+    neighbour = page.locator("#preview-neighbours .name").first.text_content() or ""
+    page.get_by_role("link", name="Try it").click()
+    add(page, neighbour)
+    page.fill("[name=k]", "100")
+    page.fill("[name=cold_share]", "1")  # a place for every cold item
+    settled(page, shop.client)
+    expect(page.locator(f"#recommended [data-item='{new.item_id}'] .badge")).to_have_text(["cold"])
+
+    page.get_by_role("link", name="Codes").click()
+    items = shop.client.get("/version").json()["items"]
+    expect(page.locator("#codes-note")).to_have_text(f"{items:,} items")
+    expect(page.locator("#map-note")).to_contain_text(f"{items:,} of {items:,} items")
+    expect(page.locator("#map")).to_have_attribute("data-registered", "1")
+    codes = shop.client.get(f"/items/{new.item_id}").json()["semantic_id"]
+    page.goto(f"{shop.client.url}/#codes/{'.'.join(map(str, codes))}")
+    expect(page.locator("#branch-items .name", has_text=new.title)).to_have_count(1)
+    check_access(page)
+
+    page.get_by_role("link", name="New item").click()
+    page.click("#delete")
+    page.click("#delete")
+    expect(page.locator("#saved")).to_contain_text("Deleted")
+    assert shop.client.get(f"/items/{new.item_id}").status == 404
+
+
+def test_health_knows_the_shop(page: Page, shop: Shop) -> None:
+    page.get_by_role("link", name="Health").click()
+    expect(page.locator("#card-facts")).to_contain_text(shop.name)
+    check_access(page)
