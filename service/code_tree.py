@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from model.artifact import Artifact
 from model.telling import TellingWords
 from service.catalogue import Moment
-from service.previewing import found
 from service.results import CodeBranch, CodeTree, Level
 from service.scan import Rows
+from service.showing import found
 
 _TEXTS = 20_000  # items whose words stand for the catalogue's
 _WORDS = 5  # of a branch

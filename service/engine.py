@@ -10,9 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 from model.artifact import Artifact
 from model.items import Item
@@ -26,9 +24,10 @@ from service.loading import load_artifact, load_catalogue
 from service.once import Kept, Once
 from service.recommending import Observe, Recommender, unobserved
 from service.registry import Registry, Row, Transaction
-from service.results import Outcome, Page, Recommendation, Recommended, RegistryState, Served, Similar, Written
+from service.results import Outcome, Page, Recommendation, RegistryState, Served, Similar, Written
 from service.schemas import RecommendRequest, SimilarBy, Source
 from service.settings import Settings
+from service.showing import recommended, served, shown
 
 _SAMPLES = 256  # histories that an index's recall is measured with
 
@@ -111,9 +110,7 @@ class Engine:
         row = _known(moment, item_id)
         semantic = by == "semantic" and moment.view.split > 0
         rows, cosines = moment.alike(row, k, semantic)
-        items = [
-            _recommended(moment.record(int(row)), float(cosine)) for row, cosine in zip(rows, cosines, strict=True)
-        ]
+        items = [recommended(moment.record(int(row)), float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
         return Similar(item_id, items, self.artifact.version)
 
     def get(self, item_id: str, content: bool = False) -> Served:
@@ -298,7 +295,7 @@ class Engine:
             results = [
                 seen
                 if isinstance(seen, ItemConflict)
-                else self._written(_shown(seen.record, seen.shares), code, seen.outcome)
+                else self._written(shown(seen.record, seen.shares), code, seen.outcome)
                 for seen, code in zip(foreseen, encoded, strict=True)
             ]
             kept = answer(results)
@@ -330,32 +327,6 @@ class Engine:
             quantization_error_percentile=encoded.percentile,
             unusual=encoded.percentile >= self._settings.unusual_percentile,
         )
-
-
-def served(moment: Moment, record: Record, content: bool = False) -> Served:
-    """An item as the API shows it; content: with what registering it again takes."""
-    shown = _shown(record, max(0, moment.shares(record.codes) - 1))
-    return replace(shown, content=_content(record.item)) if content else shown
-
-
-def _content(item: Item) -> dict[str, Any]:
-    return {name: value for name, value in item.to_dict().items() if name != "item_id"}
-
-
-def _shown(record: Record, shares: int) -> Served:
-    return Served(
-        item_id=record.item_id,
-        cold=record.cold,
-        source="registered" if record.revision else "catalogue",
-        revision=record.revision,
-        semantic_id=list(record.codes),
-        shares_semantic_id=shares,
-        attributes=record.attributes,
-    )
-
-
-def _recommended(record: Record, score: float) -> Recommended:
-    return Recommended(record.item_id, score, record.cold, record.attributes)
 
 
 def _known(moment: Moment, item_id: str) -> int:

@@ -16,9 +16,10 @@ from service.audience import User, how_many
 from service.catalogue import Moment
 from service.code_tree import Codes
 from service.mapping import Mapper
-from service.previewing import Previewer, found
+from service.previewing import Previewer
 from service.results import CatalogueMap, CodeTree, Example, Examples, Found, Preview
 from service.search import Search
+from service.showing import found
 
 _LATEST = 20  # items of a history that an example has
 _TRIES = 20  # times as many users are looked at as are wanted: one with an item that is gone is none

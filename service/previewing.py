@@ -13,7 +13,8 @@ from service.boosts import Place
 from service.catalogue import Moment
 from service.encoding import encode
 from service.results import Audience as Reached
-from service.results import FoundItem, Listener, Outcome, Preview, Recommended
+from service.results import Listener, Outcome, Preview
+from service.showing import found, recommended
 
 _NEIGHBOURS = 8
 _SHOWN = 5  # users
@@ -53,8 +54,8 @@ class Previewer:
             quantization_error_percentile=code.percentile,
             unusual=code.percentile >= self._unusual,
             neighbours=[
-                Recommended(record.item_id, cosine, record.cold, record.attributes)
-                for record, cosine in zip(map(moment.record, near.tolist()), cosines.tolist(), strict=True)
+                recommended(moment.record(row), cosine)
+                for row, cosine in zip(near.tolist(), cosines.tolist(), strict=True)
             ],
             audience=Reached(
                 users=len(self._audience(moment).users),
@@ -69,12 +70,6 @@ class Previewer:
             if self._asked is None or self._asked[0] is not moment:
                 self._asked = moment, Audience(self._artifact, moment, self._users(moment))
             return self._asked[1]
-
-
-def found(moment: Moment, row: int) -> FoundItem:
-    """What is shown of the item at a row."""
-    record = moment.record(row)
-    return FoundItem(record.item_id, record.cold, record.attributes)
 
 
 def _listener(moment: Moment, listening: Listening) -> Listener:

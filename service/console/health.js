@@ -94,5 +94,5 @@ function counts(pairs) {
 }
 
 function milliseconds(seconds) {
-  return seconds === undefined ? undefined : `${(1000 * seconds).toPrecision(2)} ms`;
+  return seconds === undefined ? undefined : `${Number((1000 * seconds).toPrecision(2))} ms`;
 }

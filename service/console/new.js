@@ -7,6 +7,7 @@ import { startFinder } from "./finder.js";
 import { standInFor } from "./try.js";
 
 const QUIET = 250; // ms without a keystroke after which a preview is asked for
+const LATEST = 3; // items of an example user that are named
 const FIELDS = ["title", "brand", "description", "price"];
 const previewing = latest();
 
@@ -126,7 +127,8 @@ function shares(levels, others) {
 }
 
 function user(each) {
-  const names = each.history.map(nameOf).join("; ");
+  const before = each.history.length - LATEST;
+  const latest = each.history.slice(-LATEST).map(nameOf).join("; ");
   const act = () => {
     standInFor(each.history, each.chosen);
     location.hash = "#try";
@@ -134,7 +136,7 @@ function user(each) {
   return element(
     "li",
     {},
-    element("p", {}, `place ${each.place} after ${names}`),
+    element("p", {}, element("strong", {}, `Place ${each.place}`), ` after ${before > 0 ? `${before} more; ` : ""}${latest}`),
     element("p", { class: "quiet" }, `They chose next: ${nameOf(each.chosen)}`),
     element("button", { type: "button", onclick: act, "aria-label": `Try it as the user at place ${each.place}` }, "Try it as this user"),
   );
