@@ -27,7 +27,7 @@ SECONDS ?= 3600
 TIMES ?= 100
 AUDIT_SERVICE ?= pypi
 
-.PHONY: help setup demo serve test fuzz crash load sigterm soak audit sbom check format lock clean
+.PHONY: help setup demo serve test pictures fuzz crash load sigterm soak audit sbom check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -54,6 +54,10 @@ test: $(STAMP) ## the tests
 	@sh scripts/install-postgres.sh
 	@sh scripts/install-chromium.sh
 	$(BIN)/python -m pytest $(ARGS)
+
+pictures: $(STAMP) demo ## the pictures of the console in docs/, taken by its tests on the demo
+	@sh scripts/install-chromium.sh
+	KINDRED_DEMO='$(abspath $(KINDRED_ARTIFACTS))' KINDRED_PICTURES=docs $(BIN)/python -m pytest tests/console/test_console_real.py -k demo
 
 fuzz: $(STAMP) ## 10,000 damaged artifacts, 50,000 requests made up by Schemathesis on each database: hours
 	@sh scripts/install-postgres.sh

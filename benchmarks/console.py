@@ -1,6 +1,6 @@
 """The console in a browser: how soon it shows recommendations, and how soon a search is answered while somebody types.
 
-    python -m benchmarks.console --artifacts <root> [--screenshots <folder>] [--json <file>]
+    python -m benchmarks.console --artifacts <root> [--json <file>]
 
 Needs the extra `dev` and Chromium (scripts/install-chromium.sh --always). A page is loaded with an empty cache. A
 search takes from the key to the items on the page; what the pages New item and Codes ask for, from the request to the
@@ -19,21 +19,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks.service_process import running_service
 
 _LOADS = 10
 _TYPED = ("hair dry", "red lip", "nail pol", "vitamin c", "men")
-# What is typed for the pictures: an item like those of the demo catalogue.
-_NEW = {
-    "title": "Foliobrook Meadow Bottled Ink, 50 ml, teal",
-    "brand": "Foliobrook",
-    "categories": "Stationery\nWriting\nInk",
-    "description": "A well-made everyday bottled ink with a calm flow, known for a long life and careful details.",
-    "price": "17.5",
-    "item_id": "ink-teal-50",
-}
 # Milliseconds from an input event until the list of what is found has been written.
 _SEARCH = """text => new Promise(resolve => {
   const found = document.getElementById("search-found"), note = document.getElementById("search-note");
@@ -86,8 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             times = [page.evaluate(_FETCH, [path, body]) for _ in range(_TIMES)]
             figures[f"{name}_first_ms"] = round(times[0], 1)
             figures[f"{name}_p50_ms"] = round(statistics.median(times[1:]), 1)
-        if options.screenshots is not None:
-            _take(page, options.screenshots)
         browser.close()
     goals = {"recommendations_shown_ms": 1000.0, "search_p50_ms": 50.0}
     for name, value in figures.items():
@@ -111,34 +100,9 @@ def _load(browser: Browser, url: str) -> float:
     return 1000 * seconds
 
 
-def _take(page: Page, folder: Path) -> None:
-    page.fill("#search", "")
-    page.click("#example")
-    page.locator("#example-note").wait_for()
-    page.wait_for_timeout(500)  # what is recommended then
-    page.screenshot(path=folder / "console-try.png")
-    page.get_by_role("link", name="New item").click()
-    for name, text in _NEW.items():
-        page.fill(f"#item [name={name}]", text)
-    page.locator("#preview-neighbours li").first.wait_for()
-    page.screenshot(path=folder / "console-new.png")
-    page.click("#save")
-    page.locator("#saved:not(:empty)").wait_for()
-    page.get_by_role("link", name="Codes").click()
-    page.locator("#tiles a").first.click()
-    page.locator("#branch-items li").first.wait_for()
-    page.locator("#map[data-marked]").wait_for()
-    page.screenshot(path=folder / "console-codes.png")
-    page.get_by_role("link", name="Health").click()
-    page.locator("#running dd").first.wait_for()
-    page.locator("#card-facts dd").first.wait_for()
-    page.screenshot(path=folder / "console-health.png", full_page=True)
-
-
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
-    parser.add_argument("--screenshots", type=Path, help="also write pictures of the pages to this folder")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -20,6 +22,15 @@ from training.trainer import Trainer
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+INK = Item(
+    "ink-teal-50",
+    title="Foliobrook Meadow Bottled Ink, 50 ml, teal",
+    brand="Foliobrook",
+    categories=("Stationery", "Writing", "Ink"),
+    description="A well-made everyday bottled ink with a calm flow, known for a long life and careful details.",
+)
+
+
 class Shop(NamedTuple):
     client: Client
     name: str
@@ -35,13 +46,14 @@ def shop(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         root = trained.root
         new = next(item for item in trained.holdout.held_out if item.title and item.brand and item.categories)
     else:
-        dataset = generate_demo(0)
-        trainer = Trainer(dataset, RECIPES["demo"].override({"epochs": 2}), seed=0, device=torch.device("cpu"))
-        trainer.fit()
-        root = folder / "artifacts"
-        export(trainer, root)
-        like = dataset.items[0]
-        new = Item("new-1", title=f"{like.title}, new", brand=like.brand, categories=like.categories)
+        # For pictures that show what the demo shows, an artifact that was trained to the end (`make pictures`).
+        root = Path(os.environ.get("KINDRED_DEMO", folder / "artifacts"))
+        if not root.exists():
+            recipe = RECIPES["demo"].override({"epochs": 2})
+            trainer = Trainer(generate_demo(0), recipe, seed=0, device=torch.device("cpu"))
+            trainer.fit()
+            export(trainer, root)
+        new = INK
     with serving(make_settings(root, folder)) as client:
         yield Shop(client, request.param, new)
 
@@ -52,7 +64,21 @@ def page(browser: Browser, shop: Shop) -> Iterator[Page]:
         yield page
 
 
-def test_a_history_from_a_search_and_from_an_example(page: Page, shop: Shop) -> None:
+@pytest.fixture
+def picture(page: Page, shop: Shop, tmp_path: Path) -> Callable[..., None]:
+    """Takes a picture of the page: of the demo into KINDRED_PICTURES, where that is set."""
+    folder = Path(os.environ.get("KINDRED_PICTURES", tmp_path)) if shop.name == "demo" else tmp_path
+
+    def take(name: str, whole: bool = False) -> None:
+        # Where the last click went would show.
+        page.mouse.move(0, 0)
+        taken = page.screenshot(path=folder / f"console-{name}.png", full_page=whole, animations="disabled")
+        assert len(taken) > 10_000
+
+    return take
+
+
+def test_a_history_from_a_search_and_from_an_example(page: Page, shop: Shop, picture: Callable[..., None]) -> None:
     popular = recommended(page)
     word = max(page.locator("#recommended .name").first.text_content().split(), key=len)  # type: ignore[union-attr]
     name = add(page, word)
@@ -62,14 +88,19 @@ def test_a_history_from_a_search_and_from_an_example(page: Page, shop: Shop) -> 
     expect(page.locator("#example-note")).to_contain_text("This user chose next")
     settled(page, shop.client)
     expect(page.locator("#recommended svg.bar")).to_have_count(10)
+    page.fill("#search", "")
+    expect(page.locator("#search-found li")).to_have_count(0)
+    picture("try")
 
 
-def test_an_item_goes_from_typing_to_being_recommended(page: Page, shop: Shop) -> None:
+def test_an_item_goes_from_typing_to_being_recommended(page: Page, shop: Shop, picture: Callable[..., None]) -> None:
     new = shop.new
     page.get_by_role("link", name="New item").click()
-    form(page, title=new.title or "", brand=new.brand or "", categories="\n".join(new.categories), item_id=new.item_id)
+    form(page, title=new.title or "", brand=new.brand or "", categories="\n".join(new.categories))
+    form(page, description=new.description or "", item_id=new.item_id)
     expect(page.locator("#preview-neighbours li")).to_have_count(8)
     expect(page.locator("#preview-reached")).to_contain_text("example users would find it")
+    picture("new")
     page.click("#save")
     expect(page.locator("#saved")).to_contain_text("recommended from now on")
     neighbour = page.locator("#preview-neighbours .name").first.text_content() or ""
@@ -86,6 +117,10 @@ def test_an_item_goes_from_typing_to_being_recommended(page: Page, shop: Shop) -
     expect(page.locator("#map-note")).to_contain_text(f"{items:,} of {items:,} items")
     expect(page.locator("#map")).to_have_attribute("data-registered", "1")
     codes = shop.client.get(f"/items/{new.item_id}").json()["semantic_id"]
+    page.goto(f"{shop.client.url}/#codes/{codes[0]}")
+    expect(page.locator("#crumbs a")).to_have_text(["All", str(codes[0])])
+    expect(page.locator("#branch-items li").first).to_be_visible()
+    picture("codes")
     page.goto(f"{shop.client.url}/#codes/{'.'.join(map(str, codes))}")
     expect(page.locator("#branch-items .name", has_text=new.title)).to_have_count(1)
     check_access(page)
@@ -97,7 +132,8 @@ def test_an_item_goes_from_typing_to_being_recommended(page: Page, shop: Shop) -
     assert shop.client.get(f"/items/{new.item_id}").status == 404
 
 
-def test_health_knows_the_shop(page: Page, shop: Shop) -> None:
+def test_health_knows_the_shop(page: Page, shop: Shop, picture: Callable[..., None]) -> None:
     page.get_by_role("link", name="Health").click()
     expect(page.locator("#card-facts")).to_contain_text(shop.name)
     check_access(page)
+    picture("health", whole=True)
