@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 
 import numpy as np
-from model.catalogue_map import place
 from numpy.typing import NDArray
 
 from model.artifact import Artifact
+from model.catalogue_map import place
 from service.catalogue import Moment
 from service.results import CatalogueMap, Points
 from service.scan import Floats, Rows

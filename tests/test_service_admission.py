@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from service.engine import Engine
+from service.exploring import Explorer
 from service.results import Recommendation
 from service.schemas import RecommendRequest
 from tests.service_support import Client, make_artifact, make_settings, refused, serving
@@ -110,6 +111,30 @@ def test_writes_have_a_queue_of_their_own(
         held.go.set()
         assert job.result() == 201
         assert client.post("/items", {"item_id": "new-2", "title": "red lamp"}).status == 201
+
+
+def test_looking_around_waits_in_a_queue_that_recommendations_do_not_share(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: Held
+) -> None:
+    original = Explorer.preview
+
+    def slow(self: Explorer, moment: Any, item: Any) -> Any:
+        held.wait()
+        return original(self, moment, item)
+
+    monkeypatch.setattr(Explorer, "preview", slow)
+    body = {"item_id": "new-1", "title": "red lamp"}
+    with serving(make_settings(root, tmp_path, queue_max=1)) as client, ThreadPoolExecutor(1) as pool:
+        job = pool.submit(post, client.port, "/items/preview", body)
+        assert held.begun.acquire(timeout=30)
+        for path in ("/search?q=a", "/examples", "/codes", "/map", "/items", "/items/item-1/similar"):
+            refused(client.get(path), 503, "overloaded")
+        refused(client.post("/items/preview", body), 503, "overloaded")
+        assert len(client.recommend("item-1")["items"]) == 10
+        assert client.post("/items", body).status == 201
+        held.go.set()
+        assert job.result() == 200
+        assert client.get("/codes").status == 200
 
 
 def test_a_refusal_before_the_door_leaves_the_queue(root: Path, tmp_path: Path) -> None:

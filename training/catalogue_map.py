@@ -10,10 +10,10 @@ from threadpoolctl import threadpool_limits
 from model.catalogue_map import place
 
 FITTED = 3000
-"""Items that t-SNE places itself, at some 8 ms each on one core; the others find their places among them."""
+"""Items that t-SNE places itself, at some 3 ms each on one core; the others find their places among them."""
 _PERPLEXITY = 30
 _FEWEST = 5  # items, for a perplexity that means anything
-_STEPS = 1000  # at most: a few items stand after fewer, of which the first 250 draw clusters together
+_STEPS = 500  # at most: a few items stand after fewer, of which the first 250 draw clusters together
 _BLOCK = 50_000  # items placed at once, to bound memory
 _SAME = 1e-6  # between unit vectors that rounding alone tells apart
 
