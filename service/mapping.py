@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,17 @@ _KNOWN = 20_000  # items that a registered one finds its place among
 _REGISTERED = 2_000  # registered items that are shown, the latest
 
 
+class _Sorted(NamedTuple):
+    """Rows of the items that are on the artifact's map, the most used first, with their numbers there; and of those that
+    are not, because they are new or have another text, in their order.
+    """
+
+    moment: Moment
+    mapped: Rows
+    numbers: Rows
+    registered: Rows
+
+
 class Mapper:
     """The map over the moments of one artifact's catalogue. Places of registered items are found once and kept."""
 
@@ -26,6 +38,7 @@ class Mapper:
         self._lock = threading.Lock()
         self._generation: object = None
         self._placed: dict[int, tuple[float, float]] = {}
+        self._sorted: _Sorted | None = None
 
     def points(self, moment: Moment, limit: int) -> CatalogueMap:
         """Up to `limit` items: the latest of the registered ones, and those of the catalogue that are used most."""
@@ -46,18 +59,14 @@ class Mapper:
 
     def _shown(self, moment: Moment, limit: int, positions: Floats) -> tuple[Rows, Floats]:
         """Rows [m] and their places [m, 2]; what came last is drawn last."""
-        rows = moment.rows
-        index = np.array([_index(moment, row) for row in rows.tolist()], np.int64)
-        mapped = index >= 0
-        registered = rows[~mapped]
-        registered = registered[np.argsort(moment.view.orders[registered], kind="stable")]
+        with self._lock:
+            if self._sorted is None or self._sorted.moment is not moment:
+                self._sorted = _sort(moment)
+            _, mapped, numbers, registered = self._sorted
         registered = registered[max(0, len(registered) - min(limit, _REGISTERED)) :]
-        used = np.array([moment.record(row).popularity for row in rows[mapped].tolist()], np.int64)
-        most = np.argsort(-used, kind="stable")[: limit - len(registered)]
-        known = rows[mapped][most], positions[index[mapped][most]]
-        return np.concatenate([known[0], registered]), np.concatenate(
-            [known[1], self._placed_rows(moment, registered, rows[mapped], positions[index[mapped]])]
-        )
+        count = limit - len(registered)
+        placed = self._placed_rows(moment, registered, mapped, positions[numbers])
+        return np.concatenate([mapped[:count], registered]), np.concatenate([positions[numbers[:count]], placed])
 
     def _placed_rows(self, moment: Moment, wanted: Rows, known: Rows, places: Floats) -> NDArray[np.float32]:
         """Places of rows whose texts the map was not made from, by the items nearest to them."""
@@ -77,7 +86,13 @@ class Mapper:
         return np.array(lying, np.float32).reshape(-1, 2)
 
 
-def _index(moment: Moment, row: int) -> int:
-    """The place of a row's item on the artifact's map; −1 where it has another text, or is new."""
-    place_ = moment.record(row).place
-    return place_.index if place_.joining is None else -1
+def _sort(moment: Moment) -> _Sorted:
+    rows = moment.rows
+    records = [moment.record(row) for row in rows.tolist()]
+    index = np.array([record.place.index if record.place.joining is None else -1 for record in records], np.int64)
+    used = np.array([record.popularity for record in records], np.int64)
+    known = index >= 0
+    most = np.argsort(-used[known], kind="stable")
+    others = rows[~known]
+    by_order = np.argsort(moment.view.orders[others], kind="stable")
+    return _Sorted(moment, rows[known][most], index[known][most], others[by_order])
