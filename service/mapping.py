@@ -19,8 +19,8 @@ _REGISTERED = 2_000  # registered items that are shown, the latest
 
 
 class _Sorted(NamedTuple):
-    """Rows of the items that are on the artifact's map, the most used first, with their numbers there; and of those that
-    are not, because they are new or have another text, in their order.
+    """Rows of the items that are on the artifact's map, the most used first, with their numbers there; and of those
+    that are not, because they are new or have another text, in their order.
     """
 
     moment: Moment
