@@ -15,6 +15,7 @@ from model.artifact import Artifact
 from model.items import Item
 from service.registry import Registry
 from tests.postgres_support import Server, running_server
+from tests.service_support import make_artifact, make_items
 from training.config import DEFAULT, RECIPES, Recipe
 from training.datasets import cold_holdout, load_dataset
 from training.datasets.base import Dataset, DatasetReport
@@ -54,6 +55,22 @@ def postgres() -> Iterator[Server]:
     """A PostgreSQL server for all tests that leave it running; each makes a database of its own."""
     with running_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artifact root for tests of the service (`make_artifact`). Read only: a test that writes makes its own."""
+    folder = tmp_path_factory.mktemp("root")
+    make_artifact(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with 40 items, for tests that start many services."""
+    folder = tmp_path_factory.mktemp("small")
+    make_artifact(folder, items=make_items(40), untrained=2)
+    return folder
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

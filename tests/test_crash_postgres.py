@@ -22,17 +22,10 @@ from tests.crash_campaign import CONNECTIONS, Tally, acknowledged, found_written
 from tests.crash_process import Mutant, process
 from tests.crash_support import Writer, check_served, settle, states, writing
 from tests.postgres_support import Server, running_server
-from tests.service_support import Client, make_artifact, make_items, make_settings, until
+from tests.service_support import Client, make_settings, until
 
 KILLS = int(os.environ.get("KINDRED_KILLS", "20"))
 SERVICES, SERVERS = max(4, KILLS // 5), max(2, KILLS // 20)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder, items=make_items(40), untrained=2)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +35,9 @@ def mortal() -> Iterator[Server]:
 
 
 @pytest.fixture
-def registries(mortal: Server, root: Path, tmp_path: Path) -> Callable[[int], Settings]:
+def registries(mortal: Server, small_root: Path, tmp_path: Path) -> Callable[[int], Settings]:
     mortal.start()
-    return lambda _: make_settings(root, tmp_path, database_url=mortal.database(), database_timeout=2)
+    return lambda _: make_settings(small_root, tmp_path, database_url=mortal.database(), database_timeout=2)
 
 
 def kill_services(kills: int, server: Server, registries: Callable[[int], Settings], mutant: Mutant = "") -> Tally:

@@ -16,21 +16,14 @@ import pytest
 from service.settings import Settings
 from tests.crash_campaign import kill_often
 from tests.crash_process import PHASES, Mutant
-from tests.service_support import make_artifact, make_items, make_settings
+from tests.service_support import make_settings
 
 KILLS = int(os.environ.get("KINDRED_KILLS", "20"))
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder, items=make_items(40), untrained=2)
-    return folder
-
-
 @pytest.fixture
-def registries(root: Path, tmp_path: Path) -> Callable[[int], Settings]:
-    return lambda number: make_settings(root, tmp_path, database_url=f"sqlite:///{tmp_path}/{number}.db")
+def registries(small_root: Path, tmp_path: Path) -> Callable[[int], Settings]:
+    return lambda number: make_settings(small_root, tmp_path, database_url=f"sqlite:///{tmp_path}/{number}.db")
 
 
 def file_of(settings: Settings) -> Path:

@@ -17,14 +17,7 @@ from service.settings import Settings
 from tests.crash_campaign import CONNECTIONS, acknowledged
 from tests.crash_support import Writer, check_served, settle, states, writing
 from tests.disk_support import small_disk
-from tests.service_support import Client, make_artifact, make_items, make_settings, refused, serving
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder, items=make_items(40), untrained=2)
-    return folder
+from tests.service_support import Client, make_settings, refused, serving
 
 
 class SmallDisk:
@@ -80,8 +73,8 @@ def space(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Space]:
     event.remove(Pool, "checkout", limit.limit)
 
 
-def settings_of(root: Path, space: Space) -> Settings:
-    return make_settings(root, space.folder, database_url=f"sqlite:///{space.folder}/registry.db")
+def settings_of(small_root: Path, space: Space) -> Settings:
+    return make_settings(small_root, space.folder, database_url=f"sqlite:///{space.folder}/registry.db")
 
 
 def soap(number: int) -> dict[str, Any]:
@@ -94,8 +87,8 @@ def check_reading(client: Client) -> None:
     assert client.get("/readyz").status == 200
 
 
-def test_writes_are_refused_reads_go_on_and_the_next_write_succeeds(root: Path, space: Space) -> None:
-    settings = settings_of(root, space)
+def test_writes_are_refused_reads_go_on_and_the_next_write_succeeds(small_root: Path, space: Space) -> None:
+    settings = settings_of(small_root, space)
     with serving(settings) as client:
         assert client.post("/items", soap(0)).status == 201
         space.fill()
@@ -112,8 +105,8 @@ def test_writes_are_refused_reads_go_on_and_the_next_write_succeeds(root: Path, 
     assert sorted(states(settings.database_url)) == ["soap-0", "soap-1"]
 
 
-def test_a_service_starts_on_a_full_disk_and_serves(root: Path, space: Space) -> None:
-    settings = settings_of(root, space)
+def test_a_service_starts_on_a_full_disk_and_serves(small_root: Path, space: Space) -> None:
+    settings = settings_of(small_root, space)
     with serving(settings) as client:
         assert client.post("/items", soap(0)).status == 201
     space.fill()
@@ -132,8 +125,8 @@ def wait_for(count: Callable[[], int], more: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_and_empties_under_load_loses_nothing(root: Path, space: Space) -> None:
-    settings = settings_of(root, space)
+def test_a_disk_that_fills_up_and_empties_under_load_loses_nothing(small_root: Path, space: Space) -> None:
+    settings = settings_of(small_root, space)
     writers = [Writer(f"w{number}", number) for number in range(CONNECTIONS)]
     with serving(settings) as client:
         with writing(writers, client.port):

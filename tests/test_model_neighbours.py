@@ -133,13 +133,6 @@ def test_a_text_like_no_other_joins_nothing() -> None:
         assert [len(each.items) for each in (found.alike, found.after, found.before)] == [0, 0, 0]
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("neighbours")
-    make_artifact(root)
-    return root
-
-
 def test_an_artifact_gives_back_what_it_was_given(root: Path, tmp_path: Path) -> None:
     artifact = make_artifact(tmp_path, seed=3)  # comes back through the file
     again = Artifact.load(tmp_path)

@@ -16,16 +16,9 @@ import pytest
 from service.settings import Settings
 from tests.crash_campaign import Tally, kill_often
 from tests.disk_support import Disk, own_disk
-from tests.service_support import make_artifact, make_items, make_settings
+from tests.service_support import make_settings
 
 CUTS = max(3, int(os.environ.get("KINDRED_KILLS", "20")) // 20)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder, items=make_items(40), untrained=2)
-    return folder
 
 
 @pytest.fixture
@@ -34,9 +27,9 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield disk
 
 
-def cut_often(cuts: int, disk: Disk, root: Path) -> Tally:
+def cut_often(cuts: int, disk: Disk, small_root: Path) -> Tally:
     def settings(number: int) -> Settings:
-        return make_settings(root, disk.path, database_url=f"sqlite:///{disk.path}/{number}.db")
+        return make_settings(small_root, disk.path, database_url=f"sqlite:///{disk.path}/{number}.db")
 
     def check(settings: Settings) -> None:
         connection = sqlite3.connect(settings.database_url.removeprefix("sqlite:///"))
@@ -50,8 +43,8 @@ def cut_often(cuts: int, disk: Disk, root: Path) -> Tally:
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_nothing_acknowledged_is_lost(disk: Disk, root: Path) -> None:
-    tally = cut_often(CUTS, disk, root)
+def test_nothing_acknowledged_is_lost(disk: Disk, small_root: Path) -> None:
+    tally = cut_often(CUTS, disk, small_root)
     assert tally.faults == []
     assert tally.kills == CUTS
     assert tally.in_flight >= 0.8 * CUTS, tally

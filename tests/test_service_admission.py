@@ -16,14 +16,7 @@ from service.engine import Engine
 from service.exploring import Explorer
 from service.results import Recommendation
 from service.schemas import RecommendRequest
-from tests.service_support import Client, make_artifact, make_settings, refused, serving
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("admission")
-    make_artifact(folder)
-    return folder
+from tests.service_support import Client, make_settings, refused, serving
 
 
 class Held:

@@ -13,14 +13,7 @@ from model.items import Item
 from service.engine import Engine
 from service.errors import UnknownItem
 from service.registry import Registry, Row
-from tests.service_support import ask, ids, make_artifact, make_settings
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
+from tests.service_support import ask, ids, make_settings
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request, Response
 from service import keys, logs
 from service.app import create_app
 from service.scopes import SCOPES
-from tests.service_support import Client, Reply, make_artifact, make_settings, refused, serving
+from tests.service_support import Client, Reply, make_settings, refused, serving
 
 OPEN = {("get", "/livez"), ("get", "/readyz")}
 WRITE = {
@@ -43,13 +43,6 @@ class Door(NamedTuple):
         return [
             (method, path, operation) for path, each in document["paths"].items() for method, operation in each.items()
         ]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

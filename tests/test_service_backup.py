@@ -14,14 +14,7 @@ from sqlalchemy import make_url
 from service import backup
 from service.registry import Registry
 from tests.postgres_support import PASSWORD, Server, find_binaries
-from tests.service_support import Client, make_artifact, make_settings, serving, until
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
+from tests.service_support import Client, make_settings, serving, until
 
 
 def run(folder: Path, *arguments: str) -> int:

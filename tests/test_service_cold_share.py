@@ -23,13 +23,6 @@ from tests.service_support import KINDS, Starter, ask, ids, make_artifact, make_
 HISTORY = ("item-3", "item-9", "item-27")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
-
-
 @pytest.fixture
 def start(root: Path, tmp_path: Path) -> Iterator[Starter]:
     starter = Starter(root, tmp_path)

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from service import keys
-from tests.service_support import make_artifact, make_settings, serving
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
+from tests.service_support import make_settings, serving
 
 
 def test_it_is_off_unless_set(root: Path, tmp_path: Path) -> None:

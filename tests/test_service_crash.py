@@ -18,16 +18,8 @@ import pytest
 from service import keys
 from service.client import Client, NotFound
 from tests.service_support import Client as RawClient
-from tests.service_support import make_artifact
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 def environment_of(root: Path, folder: Path, **more: str) -> dict[str, str]:

@@ -18,13 +18,6 @@ from tests.service_support import Starter, ask, ids, make_artifact
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def artifact(root: Path) -> Artifact:
     return Artifact.load(root)
 

@@ -21,16 +21,9 @@ from service.engine import Engine
 from service.errors import UnknownItem
 from service.registry import Registry
 from tests.postgres_support import Server, running_server
-from tests.service_support import ask, ids, make_artifact, make_settings, serving, until
+from tests.service_support import ask, ids, make_settings, serving, until
 
 KILL_LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kindred-feed'"
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

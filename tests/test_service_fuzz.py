@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from service import keys
 from tests.postgres_support import Server
-from tests.service_support import Client, make_artifact, make_settings, serving
+from tests.service_support import Client, make_settings, serving
 
 CASES = int(os.environ.get("KINDRED_FUZZ_CASES", "0"))
 SEED = int(os.environ.get("KINDRED_FUZZ_SEED", str(secrets.randbelow(10**9))))
@@ -39,13 +39,6 @@ Caller: TypeAlias = Literal["open", "admin", "read"]
 CALLERS: dict[Caller, float] = {"open": 0.6, "admin": 0.3, "read": 0.1}
 LONG = [(database, caller) for database in ("sqlite", "postgresql") for caller in CALLERS]
 SOME = [("sqlite", "open"), ("sqlite", "read"), ("postgresql", "admin")]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture

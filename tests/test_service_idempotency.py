@@ -31,13 +31,6 @@ class _Undone(Exception):
     """Ends a transaction without a commit."""
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
-
-
 @pytest.fixture
 def client(root: Path, tmp_path: Path, database_url: str) -> Iterator[Client]:
     with serving(make_settings(root, tmp_path, database_url=database_url)) as client:

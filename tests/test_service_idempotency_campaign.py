@@ -19,21 +19,14 @@ from service.settings import Settings
 from tests.crash_process import COMMITTED, COMMITTING, Mutant, Process, process
 from tests.crash_support import states
 from tests.postgres_support import Server
-from tests.service_support import Client, make_artifact, make_items, make_settings
+from tests.service_support import Client, make_settings
 
 BODY = json.dumps({"item_id": "soap", "title": "red soap"}).encode()
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder, items=make_items(40), untrained=2)
-    return folder
-
-
 @pytest.fixture
-def settings(root: Path, tmp_path: Path, database_url: str) -> Settings:
-    return make_settings(root, tmp_path, database_url=database_url, database_timeout=30)
+def settings(small_root: Path, tmp_path: Path, database_url: str) -> Settings:
+    return make_settings(small_root, tmp_path, database_url=database_url, database_timeout=30)
 
 
 @contextmanager
@@ -75,9 +68,9 @@ def test_services_that_keep_no_answers_are_found_out(settings: Settings) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_second_row_is_found_out(postgres: Server, root: Path, tmp_path: Path) -> None:
+def test_a_second_row_is_found_out(postgres: Server, small_root: Path, tmp_path: Path) -> None:
     url = postgres.database()
-    settings = make_settings(root, tmp_path, database_url=url, database_timeout=30)
+    settings = make_settings(small_root, tmp_path, database_url=url, database_timeout=30)
     Registry(url).close()
     postgres.execute("ALTER TABLE kindred_items DROP CONSTRAINT kindred_items_item_id_key", "shop")
     # Two that look for a row and find none have to meet for certain, not by chance.

@@ -16,19 +16,12 @@ from pathlib import Path
 import pytest
 
 from service.connection import PIPELINE_MAX, RESERVE
-from tests.service_support import Client, Reply, make_artifact, make_settings, refused, serving
+from tests.service_support import Client, Reply, make_settings, refused, serving
 from tests.wire import connect, exchange, read_replies
 
 TIMEOUT = 0.6
 POST = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -15,15 +15,8 @@ import schemathesis
 
 from tests.nasty import BODIES, IDS, RAW, REFUSED_IDS
 from tests.postgres_support import Server
-from tests.service_support import Client, Reply, make_artifact, make_settings, refused, serving
+from tests.service_support import Client, Reply, make_settings, refused, serving
 from tests.wire import exchange
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -20,13 +20,6 @@ from service.registry import Registry
 from tests.service_support import Client, make_artifact, make_settings, serving
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
-
-
 @pytest.fixture
 def client(root: Path, tmp_path: Path) -> Iterator[Client]:
     with serving(make_settings(root, tmp_path, database_timeout=0.05)) as client:

@@ -22,16 +22,9 @@ from service.errors import ItemConflict
 from service.registry import Registry
 from service.results import Written
 from tests.postgres_support import PASSWORD, Server, running_server
-from tests.service_support import Client, Reply, make_artifact, make_settings, refused, serving, until
+from tests.service_support import Client, Reply, make_settings, refused, serving, until
 
 WRITERS = 16
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from service import keys, rate_limit
 from service.guard import address_of
 from service.rate_limit import RateLimit
-from tests.service_support import Client, make_artifact, make_settings, refused, serving
+from tests.service_support import Client, make_settings, refused, serving
 
 
 class Clock:
@@ -90,13 +90,6 @@ def test_memory_is_bounded_and_whoever_keeps_asking_is_remembered(clock: Clock) 
 )
 def test_an_ipv6_network_is_one_caller(client: tuple[str, int] | None, caller: str) -> None:
     assert address_of({"client": client}) == caller
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
 
 
 def statuses(client: Client, path: str, count: int, **headers: str) -> list[int]:

@@ -20,14 +20,7 @@ from benchmarks.raw_http import Answer, Connection, TurnedAway, Unanswered
 from service.app import create_app
 from service.server import Server, configuration
 from service.settings import Settings
-from tests.service_support import Client, make_artifact, make_settings, refused
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("artifacts")
-    make_artifact(folder)
-    return folder
+from tests.service_support import Client, make_settings, refused
 
 
 @contextmanager
