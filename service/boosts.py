@@ -7,7 +7,7 @@ stands in the lists of those. Its identity counts under `together` as before, wh
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
@@ -300,7 +300,3 @@ def _union(one: Rows, other: Rows) -> Rows:
     np.not_equal(every[1:], every[:-1], out=first[1:])
     distinct: Rows = every[first]
     return distinct
-
-
-def _pairs(near: Near) -> Iterator[tuple[int, float]]:
-    return zip(near.items.tolist(), near.weights.tolist(), strict=True)

@@ -8,91 +8,28 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.items import AttributeValue, Item
 from model.neighbours import Neighbours
 from model.words import Bags
-from service.boosts import Boosts, Place, Placing
-from service.cold_items import ColdItems
-from service.index import ItemIndex, View, pack
+from service.boosts import Boosts, Place
+from service.generation import BuildIndex, Generation, Record, key_of
+from service.index import View, pack
 from service.scan import Doubles, Floats, Mask, Rows, inside
 from service.schemas import FilterValue
 
 _DEAD = 1024  # rows of former and deleted items that are not worth the work of leaving them behind
 
-BuildIndex = Callable[[Floats, Rows], ItemIndex]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One item as it is served. `order` is its place among all items, now and after every restart."""
-
-    item: Item
-    codes: tuple[int, ...]
-    cold: bool  # without an ID embedding of its own
-    order: int
-    popularity: int  # interactions in training
-    revision: int  # 0: as the artifact has it
-    attributes: Mapping[str, AttributeValue]
-    place: Place
-    previous: int = -1  # the row this one replaced
-
-    @property
-    def item_id(self) -> str:
-        return self.item.item_id
-
-
-class _Generation:
-    """Records by row and what finds them. Grows by appending; starts anew when too many rows are dead."""
-
-    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex, neighbours: Neighbours) -> None:
-        self.records: list[Record] = []
-        self.row_of: dict[str, int] = {}
-        self.postings: dict[str, dict[tuple[bool, FilterValue], list[int]]] = {}
-        self.sharing: Counter[tuple[int, ...]] = Counter()
-        self.cold = 0
-        self.registered = 0
-        self.cold_items = ColdItems(neighbours)
-        self.index = build(vectors, np.array([record.order for record in records], np.int64))
-        for row, record in enumerate(records):
-            self.append(record)
-            self.row_of[record.item_id] = row
-            self.count(record, 1)
-        places = [(row, record.place) for row, record in enumerate(records)]
-        self.placing = Placing(neighbours).changed(places, [])
-
-    def append(self, record: Record) -> None:
-        row = len(self.records)
-        self.records.append(record)
-        if record.cold:
-            self.cold_items.append(row, record.place)
-        for name, value in record.attributes.items():
-            values = self.postings.setdefault(name, {})
-            for entry in value if isinstance(value, list) else (value,):
-                values.setdefault(_key(entry), []).append(row)
-
-    def count(self, record: Record, by: int) -> None:
-        self.sharing[record.codes] += by
-        self.cold += by * record.cold
-        self.registered += by * (record.revision > 0)
-
-
-def _key(value: FilterValue) -> tuple[bool, FilterValue]:
-    """Numbers match by value, 1 and 1.0 alike; true is not 1, though Python says so."""
-    return isinstance(value, bool), value
-
 
 class Moment:
     """All items at one moment; immutable."""
 
-    def __init__(self, view: View, generation: _Generation) -> None:
+    def __init__(self, view: View, generation: Generation) -> None:
         self.view = view
         self._generation = generation
         self._placing = generation.placing
@@ -162,7 +99,7 @@ class Moment:
             found = np.zeros(self.view.n, np.bool_)
             postings = self._generation.postings.get(name, {})
             for value in values:
-                rows = np.array(postings.get(_key(value), ()), np.int64)
+                rows = np.array(postings.get(key_of(value), ()), np.int64)
                 found[rows[rows < self.view.n]] = True
             flags &= found
         return pack(flags)
@@ -257,7 +194,7 @@ class Catalogue:
     def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex, neighbours: Neighbours) -> None:
         self._build = build
         self._neighbours = neighbours
-        self._generation = _Generation(records, vectors, build, neighbours)
+        self._generation = Generation(records, vectors, build, neighbours)
         self.moment = Moment(self._generation.index.view, self._generation)
 
     @property
@@ -311,5 +248,5 @@ class Catalogue:
             return
         rows = self.moment._in_order
         records = [replace(self._generation.records[row], previous=-1) for row in rows]
-        self._generation = _Generation(records, view.vectors[rows], self._build, self._neighbours)
+        self._generation = Generation(records, view.vectors[rows], self._build, self._neighbours)
         self.moment = Moment(self._generation.index.view, self._generation)

@@ -8,9 +8,10 @@ from typing import NamedTuple, TypeAlias
 
 from model.artifact import Artifact
 from model.items import Item
-from service.catalogue import Moment, Record
+from service.catalogue import Moment
 from service.encoding import Encoded, registered_record
 from service.errors import ItemConflict, UnknownItem
+from service.generation import Record
 from service.once import Kept
 from service.registry import Row, Transaction
 from service.results import Outcome, Written

@@ -10,7 +10,7 @@ from model.items import Item
 from model.neighbours import Joining
 from model.tokenizer import COLD
 from service.boosts import Place
-from service.catalogue import Record
+from service.generation import Record
 from service.scan import Floats
 
 

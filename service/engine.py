@@ -14,12 +14,13 @@ from itertools import islice
 
 from model.artifact import Artifact
 from model.items import Item
-from service.catalogue import Catalogue, Moment, Record
+from service.catalogue import Catalogue, Moment
 from service.deciding import Answer, Decision, Done, content_hash, decide, foresee
 from service.encoding import Encoded, encode, registered_record
 from service.errors import ItemConflict, RegistryUnavailable, Superseded, UnknownItem
 from service.exploring import Explorer
 from service.feed import Feed
+from service.generation import Record
 from service.loading import load_artifact, load_catalogue
 from service.once import Kept, Once
 from service.recommending import Observe, Recommender, unobserved

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from model.artifact import Artifact
-from service.catalogue import Catalogue, Record
+from service.catalogue import Catalogue
 from service.encoding import catalogue_records, encode, registered_record
+from service.generation import Record
 from service.index import ItemIndex
 from service.registry import Registry
 from service.scan import Floats

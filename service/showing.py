@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.catalogue import Moment, Record
+from service.catalogue import Moment
+from service.generation import Record
 from service.results import FoundItem, Recommended, Served
 
 

@@ -13,9 +13,10 @@ import pytest
 from model.items import Item
 from model.neighbours import Neighbours
 from service.boosts import Place
-from service.catalogue import Catalogue, Record
+from service.catalogue import Catalogue
 from service.engine import Engine
 from service.errors import UnknownItem
+from service.generation import Record
 from service.index import ItemIndex
 from service.schemas import RecommendRequest
 from tests.service_support import make_artifact, make_settings
