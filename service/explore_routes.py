@@ -67,20 +67,21 @@ Code = Annotated[int, Field(ge=0, le=2**31 - 1)]
 async def codes(
     runtime: ReadyDep,
     prefix: Annotated[
-        list[Code] | None,
+        list[Code],
         Query(
             max_length=32,
+            default_factory=list,
             description="The codes that semantic IDs begin with, coarsest first, each a parameter of its own; none: "
             "all items.",
             examples=[[17, 203]],
         ),
-    ] = None,
+    ],
 ) -> Response:
     """What lies below a beginning of semantic IDs, and how each level is used. The first call reads the words of the
     catalogue, which takes a second for ten thousand items.
     """
     engine = runtime.ready()
-    return answer(await runtime.heavy(partial(engine.explorer.codes, engine.catalogue.moment, prefix or [])))
+    return answer(await runtime.heavy(partial(engine.explorer.codes, engine.catalogue.moment, prefix)))
 
 
 @router.get("/map", response_model=MapResponse, responses=problems(*READ), openapi_extra=needs("read"))
