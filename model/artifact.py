@@ -216,7 +216,7 @@ class Artifact:
             golden=files[GOLDEN],
             evaluation=files.get(EVALUATION),
             path=folder,
-            positions=read_map(files[MAP], manifest.n_items, folder / MAP) if MAP in files else None,
+            positions=_read_positions(files, manifest, folder / MAP),
         )
 
 
@@ -229,6 +229,10 @@ def _read_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
         return safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise ArtifactError(f"{path}: is not a safetensors file: {error}") from error
+
+
+def _read_positions(files: Mapping[str, bytes], manifest: Manifest, path: Path) -> NDArray[np.float32] | None:
+    return read_map(_read_tensors(path, files[MAP]), manifest.n_items, path) if MAP in files else None
 
 
 class _NoInitialisation(TorchFunctionMode):

@@ -6,14 +6,14 @@ and the one rule by which what was not there when it was made finds its place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from torch import Tensor
 
 from model.store import ArtifactError
 
@@ -50,17 +50,15 @@ def write_map(positions: Floats) -> bytes:
     return safetensors.numpy.save({_POSITIONS: np.ascontiguousarray(positions, np.float32)})
 
 
-def read_map(data: bytes, n_items: int, where: Path) -> Floats:
-    """Positions [n_items, 2] from the file `where`; raises ArtifactError that names the tensor that does not fit."""
-    try:
-        found = safetensors.torch.load(data)
-    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise ArtifactError(f"{where}: is not a safetensors file: {error}") from error
-    if _POSITIONS not in found:
+def read_map(tensors: Mapping[str, Tensor], n_items: int, where: Path) -> Floats:
+    """Positions [n_items, 2] from the tensors of the file `where`; raises ArtifactError that names the one that does
+    not fit.
+    """
+    if _POSITIONS not in tensors:
         raise ArtifactError(f"{where}: tensor {_POSITIONS!r} is missing")
-    positions = found.pop(_POSITIONS)
-    if found:
-        raise ArtifactError(f"{where}: tensor {min(found)!r} is unexpected")
+    if unknown := sorted(set(tensors) - {_POSITIONS}):
+        raise ArtifactError(f"{where}: tensor {unknown[0]!r} is unexpected")
+    positions = tensors[_POSITIONS]
     if positions.dtype != torch.float32 or positions.shape != (n_items, 2):
         raise ArtifactError(
             f"{where}: tensor {_POSITIONS!r} is {positions.dtype} {list(positions.shape)}, "

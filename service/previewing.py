@@ -43,7 +43,8 @@ class Previewer:
         if before is not None:
             outcome = "unchanged" if before.item.content_hash() == item.content_hash() else "replaced"
         near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.view.split > 0, without=row)
-        listening = self._audience(moment).listening(code.embedding, Place(code.item_index, code.joining), row)
+        audience = self._audience(moment)
+        listening = audience.listening(code.embedding, Place(code.item_index, code.joining), row)
         return Preview(
             item_id=item.item_id,
             outcome=outcome,
@@ -58,7 +59,7 @@ class Previewer:
                 for row, cosine in zip(near.tolist(), cosines.tolist(), strict=True)
             ],
             audience=Reached(
-                users=len(self._audience(moment).users),
+                users=len(audience.users),
                 reached=sum(each.place <= _AMONG for each in listening),
                 best=[_listener(moment, each) for each in listening[:_SHOWN]],
             ),

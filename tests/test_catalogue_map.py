@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 from numpy.typing import NDArray
 
 from model.artifact import Artifact
@@ -138,7 +139,7 @@ def test_where_less_than_five_are_known_and_where_nothing_is_said() -> None:
 def test_a_map_comes_back_from_its_file() -> None:
     positions = np.random.default_rng(0).uniform(-1, 1, (9, 2)).astype(np.float32)
     for order in ("C", "F"):
-        again = read_map(write_map(np.asarray(positions, order=order)), 9, Path("map"))
+        again = read_map(safetensors.torch.load(write_map(np.asarray(positions, order=order))), 9, Path("map"))
         np.testing.assert_array_equal(again, positions)
 
 

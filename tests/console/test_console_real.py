@@ -103,6 +103,11 @@ def test_an_item_goes_from_typing_to_being_recommended(page: Page, shop: Shop, p
     picture("new")
     page.click("#save")
     expect(page.locator("#saved")).to_contain_text("recommended from now on")
+    form(page, price="17.5")
+    expect(page.locator("#save")).to_have_text("Replace")
+    page.click("#save")
+    expect(page.locator("#saved")).to_contain_text("Replaced")
+    assert shop.client.get(f"/items/{new.item_id}").json()["attributes"]["price"] == 17.5
     neighbour = page.locator("#preview-neighbours .name").first.text_content() or ""
     page.get_by_role("link", name="Try it").click()
     add(page, neighbour)
