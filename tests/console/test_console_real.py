@@ -12,7 +12,7 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from model.items import Item
-from tests.console.support import add, check_access, form, history, opened, recommended, settled
+from tests.console.support import NASTY, add, asked, check_access, form, history, opened, recommended, settled
 from tests.service_support import Client, make_settings, serving
 from training.config import RECIPES
 from training.datasets.demo import generate_demo
@@ -91,6 +91,42 @@ def test_a_history_from_a_search_and_from_an_example(page: Page, shop: Shop, pic
     page.fill("#search", "")
     expect(page.locator("#search-found li")).to_have_count(0)
     picture("try")
+
+
+def test_a_history_is_ordered_and_taken_back_and_controls_are_kept_to(page: Page, shop: Shop) -> None:
+    for _ in range(2):
+        page.locator("#recommended").get_by_role("button", name="Add to the history").first.click()
+        settled(page, shop.client)
+    one, two = history(page)
+    page.get_by_role("button", name=f"Later: {one}", exact=True).click()
+    assert history(page) == [two, one]
+    first = settled(page, shop.client)[0]
+    page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
+    assert first not in settled(page, shop.client)
+    page.fill("[name=diversity]", "0.5")
+    page.fill("[name=k]", "5")
+    assert len(settled(page, shop.client)) == 5
+    attributes = [item["attributes"] for item in asked(page, shop.client)["items"]]
+    brand = next(each["brand"] for each in attributes if "brand" in each)
+    page.fill("[name=brand]", brand)
+    settled(page, shop.client)
+    assert {item["attributes"]["brand"] for item in asked(page, shop.client)["items"]} == {brand}
+    page.get_by_role("button", name=f"Remove {two}", exact=True).click()
+    assert history(page) == [one]
+    settled(page, shop.client)
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_in_an_item_of_a_shop_runs(page: Page, shop: Shop, text: str) -> None:
+    shop.client.put("/items/nasty", {"title": f"zzz {text}", "brand": text, "categories": [text]})
+    add(page, "zzz")
+    settled(page, shop.client)
+    codes = shop.client.get("/items/nasty").json()["semantic_id"]
+    page.goto(f"{shop.client.url}/#codes/{'.'.join(map(str, codes))}")
+    expect(page.locator("#branch-items .name", has_text="zzz")).to_have_text([f"zzz {text}"])
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("iframe, main script, main img, base").count() == 0
+    shop.client.delete("/items/nasty")
 
 
 def test_an_item_goes_from_typing_to_being_recommended(page: Page, shop: Shop, picture: Callable[..., None]) -> None:
