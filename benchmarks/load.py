@@ -15,6 +15,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+CONNECTIONS_MAX = 1024  # of an open loop: half of what the service takes in, beyond which there is no answer at all
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
@@ -133,17 +134,24 @@ async def closed(port: int, requests: Iterator[bytes], connections: int, seconds
 async def open_loop(
     port: int, requests: Iterator[bytes], rate: float, seconds: float, check: Callable[[Answer], bool]
 ) -> Tally:
-    """`rate` requests a second at random moments (Poisson), whatever comes back, on as many connections as that takes.
+    """`rate` requests a second at random moments (Poisson), whatever comes back, on as many connections as that takes,
+    `CONNECTIONS_MAX` at most.
 
     Times count from the sending of a request; `late` says by how much it was sent later than it was due, which is this
-    client's own want of processor. check: answers for which it is false are kept.
+    client's own want of processor, or all connections waiting for a server that stands still. check: answers for which
+    it is false are kept.
     """
     tally = Tally()
+    places = asyncio.Semaphore(CONNECTIONS_MAX)
     idle: list[Connection] = []
     running: set[asyncio.Task[None]] = set()
     rng = np.random.default_rng(0)
 
     async def one(due: float) -> None:
+        async with places:
+            await connected(due)
+
+    async def connected(due: float) -> None:
         # Those that idled for longer than the server keeps them are closed.
         while idle and idle[-1].closed:
             idle.pop()

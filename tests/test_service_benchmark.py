@@ -55,7 +55,7 @@ def test_overload_is_refused_as_promised_and_gone_afterwards(
     monkeypatch.setattr(overload, "CONNECTIONS", 8)
     code = overload.main(["--artifacts", str(tmp_path / "a"), "--seconds", "2", "--capacity-seconds", "1"])
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert code == 0
+    assert code == 0, figures
     assert figures["failed"] == 0  # answers that are neither 200 nor a refusal with Retry-After, and probes not 200
     assert figures["normal_afterwards"]
     assert figures["refused_5x"] > 0
