@@ -203,12 +203,12 @@ def test_what_is_exported_is_there() -> None:
     assert all(hasattr(package, name) for name in package.__all__)
 
 
-# --- the README ------------------------------------------------------------------------------------
+# --- the documentation -----------------------------------------------------------------------------
 
 
-def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    section = text.partition("### Python client\n")[2].partition("\n## ")[0]
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    text = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    section = text.partition("## Python client\n")[2].partition("\n## ")[0]
     (example,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     make_artifact(tmp_path / "artifacts")
     with serving(make_settings(tmp_path / "artifacts", tmp_path)) as raw:
