@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -214,39 +215,65 @@ class Catalogue:
         """Recall@10 of the index kind against exact search, over sample queries [b, D]."""
         return self._generation.index.recall(queries)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether replaced and removed rows take a third of the memory, so that a `Compacted` is worth its work."""
+        view = self.moment.view
+        return view.n - view.live_count > max(_DEAD, view.live_count // 2)
+
     def apply(self, put: Sequence[tuple[Record, Floats]], removed: Sequence[str] = ()) -> None:
         """Add or replace items, each with its embedding [D], and remove others, in one step for readers."""
-        generation = self._generation
-        now = self.moment
-        dead = {row for item_id in removed if (row := now.row(item_id)) is not None}
-        fresh: dict[str, tuple[Record, Floats]] = {record.item_id: (record, vector) for record, vector in put}
-        for item_id, (record, vector) in fresh.items():
-            fresh[item_id] = replace(record, previous=generation.row_of.get(item_id, -1)), vector
-            if (before := now.row(item_id)) is not None:
-                dead.add(before)
-        for record, _ in fresh.values():
-            generation.append(record)
-            generation.count(record, 1)
-        for row in dead:
-            generation.count(generation.records[row], -1)
-        vectors = np.array([vector for _, vector in fresh.values()], np.float32)
-        vectors = vectors.reshape(len(fresh), now.view.vectors.shape[1])
-        orders = np.array([record.order for record, _ in fresh.values()], np.int64)
-        rows = generation.index.update(vectors, orders, dead)
-        generation.row_of.update(zip(fresh, rows, strict=True))
-        added = [(row, record.place) for row, (record, _) in zip(rows, fresh.values(), strict=True)]
-        generation.placing = generation.placing.changed(added, [generation.records[row].place for row in dead])
-        self.moment = Moment(generation.index.view, generation)
-        self._compact()
+        self.moment = _changed(self._generation, self.moment, put, removed)
 
-    def _compact(self) -> None:
-        """Start a new generation of live rows alone once replaced and removed ones take a third of the
-        memory.
+    def compacted(self) -> Compacted:
+        """All that is served now, with no row but those, to be put in place by `take`. Takes as long as a start with as
+        many items, and needs no lock: writers go on. Raises BadIndex where an index of so few rows cannot be built.
         """
-        view = self.moment.view
-        if view.n - view.live_count <= max(_DEAD, view.live_count // 2):
-            return
-        rows = self.moment._in_order
-        records = [replace(self._generation.records[row], previous=-1) for row in rows]
-        self._generation = Generation(records, view.vectors[rows], self._build, self._neighbours)
-        self.moment = Moment(self._generation.index.view, self._generation)
+        since = self.moment
+        rows = since._in_order
+        records = [replace(since.record(row), previous=-1) for row in rows]
+        return Compacted(since, Generation(records, since.view.vectors[rows], self._build, self._neighbours))
+
+    def take(self, compacted: Compacted) -> None:
+        """Go on with a generation that was made a moment ago, brought level with what has been written since."""
+        since, generation = compacted
+        now = self.moment
+        fresh = now.rows[now.rows >= since.view.n]
+        put = [(now.record(row), now.view.vectors[row]) for row in fresh.tolist()]
+        gone = since.rows[~inside(now.view.live, since.rows)]
+        served = {record.item_id for record, _ in put}
+        removed = {since.record(row).item_id for row in gone.tolist()} - served
+        moment = _changed(generation, Moment(generation.index.view, generation), put, list(removed))
+        self._generation, self.moment = generation, moment
+
+
+class Compacted(NamedTuple):
+    """A generation of the rows that were served at the moment `since`, and of no others."""
+
+    since: Moment
+    generation: Generation
+
+
+def _changed(
+    generation: Generation, now: Moment, put: Sequence[tuple[Record, Floats]], removed: Sequence[str]
+) -> Moment:
+    """The moment after `now` of a generation: items added or replaced, each with its embedding [D], others removed."""
+    dead = {row for item_id in removed if (row := now.row(item_id)) is not None}
+    fresh: dict[str, tuple[Record, Floats]] = {record.item_id: (record, vector) for record, vector in put}
+    for item_id, (record, vector) in fresh.items():
+        fresh[item_id] = replace(record, previous=generation.row_of.get(item_id, -1)), vector
+        if (before := now.row(item_id)) is not None:
+            dead.add(before)
+    for record, _ in fresh.values():
+        generation.append(record)
+        generation.count(record, 1)
+    for row in dead:
+        generation.count(generation.records[row], -1)
+    vectors = np.array([vector for _, vector in fresh.values()], np.float32)
+    vectors = vectors.reshape(len(fresh), now.view.vectors.shape[1])
+    orders = np.array([record.order for record, _ in fresh.values()], np.int64)
+    rows = generation.index.update(vectors, orders, dead)
+    generation.row_of.update(zip(fresh, rows, strict=True))
+    added = [(row, record.place) for row, (record, _) in zip(rows, fresh.values(), strict=True)]
+    generation.placing = generation.placing.changed(added, [generation.records[row].place for row in dead])
+    return Moment(generation.index.view, generation)

@@ -15,6 +15,7 @@ from itertools import islice
 from model.artifact import Artifact
 from model.items import Item
 from service.catalogue import Catalogue, Moment
+from service.compacting import Compactor
 from service.deciding import Answer, Decision, Done, content_hash, decide, foresee
 from service.encoding import Encoded, encode, registered_record
 from service.errors import ItemConflict, RegistryUnavailable, Superseded, UnknownItem
@@ -55,6 +56,7 @@ class Engine:
         self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)
         self._writer = threading.Lock()
+        self.compactor = Compactor(catalogue, self._writing, settings.threads)
         # Of deleted items too: a row that comes late must not bring back what has gone since.
         self._revisions = revisions
         self._listener: Callable[[Sequence[Row]], object] | None = None
@@ -242,6 +244,7 @@ class Engine:
         if news:
             self.catalogue.apply(put, [row.item_id for row, _ in news if row.item is None])
             self._revisions.update((row.item_id, row.revision) for row, _ in news)
+            self.compactor.look()
             if self._listener is not None:
                 self._listener([row for row, _ in news])
         return len(news)

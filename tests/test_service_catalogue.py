@@ -102,6 +102,8 @@ def test_compaction_changes_no_answer() -> None:
     held = catalogue.moment
     for turn in range(15):
         catalogue.apply([(record(n, turn + 1), vector(n)) for n in range(100)])
+        if catalogue.crowded:
+            catalogue.take(catalogue.compacted())
     assert catalogue.moment.view.n < 1300
     assert listed(catalogue) == [f"i{n}" for n in range(100)]
     queries = np.array([vector(500), vector(501)])
@@ -110,6 +112,43 @@ def test_compaction_changes_no_answer() -> None:
     assert [[held.record(int(r)).item_id for r in rows] for rows in old[0]] == [
         [catalogue.moment.record(int(r)).item_id for r in rows] for rows in new[0]
     ]
+
+
+def test_what_is_written_during_a_compaction_is_kept() -> None:
+    catalogue, fresh = make(), make()
+    for turn in range(3):
+        catalogue.apply([(record(n, turn + 1), vector(n)) for n in range(5)])
+    compacted = catalogue.compacted()
+    writes: list[tuple[list[tuple[Record, np.ndarray]], list[str]]] = [
+        ([(record(3, 9, brand="b"), vector(99)), (record(50), vector(50)), (record(51), vector(51))], ["i4", "i5"]),
+        ([(record(4, 9), vector(4)), (record(50, 2, brand="b"), vector(52))], ["i51", "i6"]),  # i4 comes back
+        ([(record(3, 10, brand="c"), vector(98))], []),
+    ]
+    for put, removed in writes:
+        catalogue.apply(put, removed)
+    before = catalogue.moment
+    catalogue.take(compacted)
+    fresh.apply([(record(n, 3), vector(n)) for n in range(5)])
+    for put, removed in writes:
+        fresh.apply(put, removed)
+    now, expected = catalogue.moment, fresh.moment
+    assert now.generation is not before.generation
+    for moment in (now, before):
+        assert [found.item_id for found in moment.listing()] == [found.item_id for found in expected.listing()]
+        assert [found.revision for found in moment.listing()] == [found.revision for found in expected.listing()]
+        assert [moment.row("i4") is None, moment.row("i51") is None] == [False, True]
+        for brand in "abc":
+            found = [moment.view.search(vector(1)[None], 12, moment.allowed({"brand": [brand]}))[1]]
+            wanted = [expected.view.search(vector(1)[None], 12, expected.allowed({"brand": [brand]}))[1]]
+            np.testing.assert_array_equal(found, wanted)
+    assert (catalogue.cold, catalogue.registered, len(catalogue)) == (fresh.cold, fresh.registered, len(fresh))
+    assert [now.shares((code,)) for code in range(3)] == [expected.shares((code,)) for code in range(3)]
+    # Further writes go on from there, and so does the next compaction.
+    for one in (catalogue, fresh):
+        one.apply([(record(3, 11), vector(3))], ["i50"])
+    catalogue.take(catalogue.compacted())
+    assert listed(catalogue) == listed(fresh)
+    assert catalogue.moment.view.n == len(fresh)
 
 
 @pytest.mark.slow

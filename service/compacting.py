@@ -1,0 +1,81 @@
+"""Leaving the rows of replaced and deleted items behind, beside those who read and write."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import faiss
+
+from service.catalogue import Catalogue, Compacted
+from service.coarse import BadIndex
+from service.errors import RegistryUnavailable, Superseded
+
+log = logging.getLogger("kindred.compact")
+
+
+class Compactor:
+    """Compacts a catalogue in a thread of its own once it is crowded, one compaction at a time.
+
+    To build an index takes minutes where it is large (`hnsw` and `ivfpq` at a million items); no write waits for that,
+    only for the few rows that were written meanwhile.
+    """
+
+    def __init__(self, catalogue: Catalogue, writing: Callable[[], AbstractContextManager[None]], threads: int) -> None:
+        """writing: the writer's lock; raises RegistryUnavailable where another keeps it, Superseded where it is no
+        longer to be had. threads: of a computation.
+        """
+        self._catalogue = catalogue
+        self._writing = writing
+        self._threads = threads
+        self._thread: threading.Thread | None = None
+        self._from = 0  # rows from which on it is tried again after an index could not be built
+
+    def look(self) -> None:
+        """Begin a compaction if one is due and none is under way. Only under the writer's lock."""
+        if not self._catalogue.crowded or self._catalogue.moment.view.n < self._from:
+            return
+        if self._thread is None or not self._thread.is_alive():
+            # A stop does not wait for it: all that it makes is in the registry, or gone with the process.
+            self._thread = threading.Thread(target=self._run, name="kindred-compact", daemon=True)
+            self._thread.start()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until the compaction that is under way has ended, if there is one."""
+        if (thread := self._thread) is not None:
+            thread.join(seconds)
+
+    def _run(self) -> None:
+        began = time.perf_counter()
+        before = self._catalogue.moment.view.n
+        faiss.omp_set_num_threads(self._threads)  # OpenMP counts for each thread that calls it
+        try:
+            compacted = self._catalogue.compacted()
+            while not self._take(compacted):
+                pass
+        except BadIndex as error:
+            self._from = 2 * before
+            log.warning("the index cannot be compacted", extra={"reason": str(error)})
+        except Superseded:
+            log.info("another engine has taken over; its index is new")
+        except Exception:
+            self._from = 2 * before
+            log.exception("compacting the index failed")
+        else:
+            seconds = round(time.perf_counter() - began, 3)
+            extra = {"rows_before": before, "rows": self._catalogue.moment.view.n, "seconds": seconds}
+            log.info("compacted the index", extra=extra)
+
+    def _take(self, compacted: Compacted) -> bool:
+        """Whether the lock was to be had."""
+        try:
+            with self._writing():
+                self._catalogue.take(compacted)
+        except Superseded:
+            raise
+        except RegistryUnavailable:
+            return False
+        return True
