@@ -42,7 +42,9 @@ def read_neighbours(data: bytes, manifest: Manifest, where: Path) -> Neighbours:
     """The neighbours that the manifest describes; raises ArtifactError that names the tensor that does not fit."""
     try:
         found = safetensors.numpy.load(data)
-    except (SafetensorError, KeyError, ValueError) as error:
+    except KeyError as error:  # bfloat16 and the like, which NumPy lacks
+        raise ArtifactError(f"{where}: a tensor is of the type {error.args[0]}, which none here should be") from error
+    except (SafetensorError, ValueError) as error:
         raise ArtifactError(f"{where}: is not a safetensors file: {error}") from error
     n_items = manifest.n_items
     lists = {kind: _lists(found, kind, "items", n_items, n_items, where) for kind in manifest.neighbours}

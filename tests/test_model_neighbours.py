@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
 import scipy.sparse as sparse
+import torch
 
 from model.artifact import Artifact, ArtifactError
 from model.config import NeighbourConfig, NeighbourKind
@@ -187,6 +189,13 @@ def test_a_file_that_is_no_safetensors_is_refused(root: Path, tmp_path: Path) ->
     folder = copy_of(root, tmp_path / "copy")
     rewrite(folder, NEIGHBOURS, b"nothing")
     with pytest.raises(ArtifactError, match="is not a safetensors file"):
+        Artifact.load(folder)
+
+
+def test_a_type_that_numpy_lacks_is_named(root: Path, tmp_path: Path) -> None:
+    folder = copy_of(root, tmp_path / "copy")
+    rewrite(folder, NEIGHBOURS, safetensors.torch.save({"alike.weights": torch.zeros(3, dtype=torch.bfloat16)}))
+    with pytest.raises(ArtifactError, match="a tensor is of the type BF16"):
         Artifact.load(folder)
 
 
