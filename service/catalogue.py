@@ -20,9 +20,10 @@ from model.neighbours import Neighbours
 from model.words import Bags
 from service.boosts import Boosts, Place
 from service.generation import BuildIndex, Generation, Record, key_of
-from service.index import View, pack
+from service.index import pack
 from service.scan import Doubles, Floats, Mask, Rows, inside
 from service.schemas import FilterValue
+from service.view import View
 
 _DEAD = 1024  # rows of former and deleted items that are not worth the work of leaving them behind
 

@@ -6,24 +6,22 @@ acknowledged only when its row is committed and the catalogue of this process ho
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 
 from model.artifact import Artifact
 from model.items import Item
 from service.catalogue import Catalogue, Moment
-from service.compacting import Compactor
 from service.deciding import Answer, Decision, Done, content_hash, decide, foresee
-from service.encoding import Encoded, encode, registered_record
-from service.errors import ItemConflict, RegistryUnavailable, Superseded, UnknownItem
+from service.encoding import Encoded, encode
+from service.errors import ItemConflict, UnknownItem
 from service.exploring import Explorer
 from service.feed import Feed
 from service.generation import Record
 from service.loading import load_artifact, load_catalogue
 from service.once import Kept, Once
+from service.publishing import Publisher
 from service.recommending import Observe, Recommender, unobserved
 from service.registry import Registry, Row, Transaction
 from service.results import Outcome, Page, Recommendation, RegistryState, Served, Similar, Written
@@ -55,12 +53,7 @@ class Engine:
         self._registry = registry
         self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)
-        self._writer = threading.Lock()
-        self.compactor = Compactor(catalogue, self._writing, settings.threads)
-        # Of deleted items too: a row that comes late must not bring back what has gone since.
-        self._revisions = revisions
-        self._listener: Callable[[Sequence[Row]], object] | None = None
-        self._superseded = False
+        self.publisher = Publisher(artifact, catalogue, settings, revisions)
 
     @classmethod
     def start(cls, settings: Settings, artifact: Artifact | None = None) -> Engine:
@@ -165,9 +158,9 @@ class Engine:
     def delete(self, item_id: str) -> None:
         """Serve an item no more, now and after a restart; raises UnknownItem."""
 
-        with self._writing():
+        with self.publisher.writing():
             row = self._registry.write(lambda transaction: self._remove(transaction, item_id))
-            self._publish([(row, None)] if row is not None else [])
+            self.publisher.publish([(row, None)] if row is not None else [])
 
     def add_once(self, once: Once, items: Sequence[Item], answer: Answer) -> Done:
         """`add_batch` under an idempotency key. `answer` makes the answer of the results; it may be asked again where
@@ -189,9 +182,9 @@ class Engine:
             transaction.keep(once, answer)
             return Done(answer, []), row
 
-        with self._writing():
+        with self.publisher.writing():
             done, row = self._registry.write(remove)
-            self._publish([(row, None)] if row is not None else [])
+            self.publisher.publish([(row, None)] if row is not None else [])
         if done.replayed:
             self._take_over([item_id])
         return done
@@ -203,22 +196,16 @@ class Engine:
         """
         news: dict[str, Row] = {}
         for row in rows:
-            if self._is_news(row) and (row.item_id not in news or row.revision > news[row.item_id].revision):
+            if self.publisher.is_news(row) and (row.item_id not in news or row.revision > news[row.item_id].revision):
                 news[row.item_id] = row
         # The slow part, before the lock.
         encoded = iter(encode(self.artifact, [row.item for row in news.values() if row.item is not None]))
         changes = [(row, None if row.item is None else next(encoded)) for row in news.values()]
-        with self._writing():
+        with self.publisher.writing():
             # Again: another may have applied a later row meanwhile.
-            return self._publish(changes)
+            return self.publisher.publish(changes)
 
     # Making room for another engine
-
-    def listen(self, listener: Callable[[Sequence[Row]], object] | None) -> None:
-        """Tell `listener` from now on of all rows that are published, in the order of each item's revisions; None: no
-        more. With what the registry holds after this call, it knows all that this engine ever serves.
-        """
-        self._listener = listener
 
     def hand_over(self, exchange: Callable[[], None]) -> None:
         """Let `exchange` put another engine in this one's place while nothing is written.
@@ -226,28 +213,9 @@ class Engine:
         Writes that wait meanwhile, and all later ones, raise Superseded; reads go on. Raises RegistryUnavailable where
         a write keeps the lock, and what `exchange` raises: this engine stays in its place then.
         """
-        with self._writing():
+        with self.publisher.writing():
             exchange()
-            self._superseded = True
-
-    def _is_news(self, row: Row) -> bool:
-        return row.revision > self._revisions.get(row.item_id, 0)
-
-    def _publish(self, changes: Sequence[tuple[Row, Encoded | None]]) -> int:
-        """Let readers see committed rows in one step, those that are news, each with its item's code; how many were."""
-        news = [(row, code) for row, code in changes if self._is_news(row)]
-        put = [
-            (registered_record(self.artifact, row.item, code, row.seq, row.revision), code.embedding)
-            for row, code in news
-            if row.item is not None and code is not None
-        ]
-        if news:
-            self.catalogue.apply(put, [row.item_id for row, _ in news if row.item is None])
-            self._revisions.update((row.item_id, row.revision) for row, _ in news)
-            self.compactor.look()
-            if self._listener is not None:
-                self._listener([row for row, _ in news])
-        return len(news)
+            self.publisher.end()
 
     def _remove(self, transaction: Transaction, item_id: str) -> Row | None:
         before = transaction.get([item_id]).get(item_id)
@@ -258,24 +226,9 @@ class Engine:
             raise UnknownItem(item_id)
         return before
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One writer at a time; raises RegistryUnavailable for those who would wait for one that does not end, and
-        Superseded once another engine has taken over: the registry is not used here any more then.
-        """
-        seconds = self._settings.database_timeout
-        if not self._writer.acquire(timeout=seconds):
-            raise RegistryUnavailable(f"another write has kept the registry for {seconds:g} seconds")
-        try:
-            if self._superseded:
-                raise Superseded
-            yield
-        finally:
-            self._writer.release()
-
     def _write(self, items: Sequence[Item], replacing: bool) -> list[Written | ItemConflict]:
         encoded = encode(self.artifact, items)  # the slow part, before the lock
-        with self._writing():
+        with self.publisher.writing():
             decisions = self._registry.write(lambda transaction: decide(transaction, self.artifact, items, replacing))
             self._publish_decided(decisions, encoded)
             moment = self.catalogue.moment
@@ -306,7 +259,7 @@ class Engine:
             transaction.keep(once, kept)
             return Done(kept, results), decisions
 
-        with self._writing():
+        with self.publisher.writing():
             done, decisions = self._registry.write(work)
             if not done.replayed:
                 self._publish_decided(decisions, encoded)
@@ -321,7 +274,7 @@ class Engine:
     def _publish_decided(self, decisions: Sequence[Decision], encoded: Sequence[Encoded]) -> None:
         # Committed. A row that was there unchanged is published too: this process may not hold it yet.
         made = zip(decisions, encoded, strict=True)
-        self._publish([(one[1], code) for one, code in made if isinstance(one, tuple) and one[1] is not None])
+        self.publisher.publish([(one[1], code) for one, code in made if isinstance(one, tuple) and one[1] is not None])
 
     def _written(self, now: Served, encoded: Encoded, outcome: Outcome) -> Written:
         return Written(

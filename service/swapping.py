@@ -131,7 +131,7 @@ class Swapper:
         old = self._engine()
         missed: deque[Row] = deque()  # what the old engine has published and the new one may not hold
         if old is not None:
-            old.listen(missed.extend)  # before the new one reads the registry
+            old.publisher.listen(missed.extend)  # before the new one reads the registry
         new: Engine | None = None
         try:
             with _unobtrusively():
@@ -146,7 +146,7 @@ class Swapper:
             new = None
         finally:
             if old is not None:
-                old.listen(None)
+                old.publisher.listen(None)
             if new is not None:
                 new.close()
         if old is not None:

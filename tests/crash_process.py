@@ -21,8 +21,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from sqlalchemy import delete
 
 from service.app import create_app
-from service.engine import Engine
 from service.once import Kept, Once
+from service.publishing import Publisher
 from service.registry import Registry, Row, Transaction
 from service.server import Server, configuration
 from service.settings import Settings
@@ -140,13 +140,13 @@ def _mutate(mutant: Mutant) -> None:
 
         _open(Transaction).put = put_and_commit
     elif mutant == "answers late":
-        publish = Engine._publish
+        publish = Publisher.publish
 
-        def publish_late(engine: Engine, *arguments: Any) -> int:
+        def publish_late(publisher: Publisher, *arguments: Any) -> int:
             time.sleep(_LATE)
-            return publish(engine, *arguments)
+            return publish(publisher, *arguments)
 
-        _open(Engine)._publish = publish_late
+        _open(Publisher).publish = publish_late
     elif mutant == "keeps no answers":
         _open(Transaction).claim = lambda *_: None
         _open(Transaction).keep = lambda *_: None

@@ -88,7 +88,7 @@ def test_a_catalogue_that_was_packed_anew(start: Starter, monkeypatch: pytest.Mo
     below(engine)
     for number in range(200):  # a third of all rows are dead by then
         engine.put(Item("r", title=f"soap number {number}"))
-    engine.compactor.wait()
+    engine.publisher.compactor.wait()
     assert engine.catalogue.moment.generation is not before
     check(engine)
 

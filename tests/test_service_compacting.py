@@ -27,7 +27,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     make_artifact(tmp_path / "a")
     engine = Engine.start(make_settings(tmp_path / "a", tmp_path, database_timeout=0.1))
     yield engine
-    engine.compactor.wait(_SECONDS)
+    engine.publisher.compactor.wait(_SECONDS)
     engine.close()
 
 
@@ -75,7 +75,7 @@ def test_neither_writes_nor_reads_wait(engine: Engine, monkeypatch: pytest.Monke
     assert len(engine.recommend(RecommendRequest(history=["later"], k=5)).items) == 5
     assert engine.catalogue.moment.generation is before.generation
     slow.go_on.set()
-    engine.compactor.wait(_SECONDS)
+    engine.publisher.compactor.wait(_SECONDS)
     after = engine.catalogue.moment
     assert after.generation is not before.generation
     assert after.view.n <= after.view.live_count + 2  # but for the two rows that died meanwhile
@@ -92,11 +92,11 @@ def test_it_waits_for_a_writer(engine: Engine, monkeypatch: pytest.MonkeyPatch) 
     crowd(engine)
     before = engine.catalogue.moment.generation
     assert slow.begun.wait(_SECONDS)
-    with engine._writing():
+    with engine.publisher.writing():
         slow.go_on.set()
-        engine.compactor.wait(0.5)  # several attempts to get the lock
+        engine.publisher.compactor.wait(0.5)  # several attempts to get the lock
         assert engine.catalogue.moment.generation is before
-    engine.compactor.wait(_SECONDS)
+    engine.publisher.compactor.wait(_SECONDS)
     assert engine.catalogue.moment.generation is not before
 
 
@@ -110,7 +110,7 @@ def test_it_ends_once_another_engine_serves(
     assert slow.begun.wait(_SECONDS)
     engine.hand_over(lambda: None)
     slow.go_on.set()
-    engine.compactor.wait(_SECONDS)
+    engine.publisher.compactor.wait(_SECONDS)
     assert engine.catalogue.moment.generation is before
     assert [entry.message for entry in caplog.records] == ["another engine has taken over; its index is new"]
     with pytest.raises(Superseded):
@@ -125,14 +125,14 @@ def test_what_fails_is_said_and_tried_again_much_later(
     slow = Slow(monkeypatch, error)
     slow.go_on.set()
     crowd(engine)
-    engine.compactor.wait(_SECONDS)
+    engine.publisher.compactor.wait(_SECONDS)
     n = engine.catalogue.moment.view.n
     crowd(engine, 20)
     assert slow.count == 1
     assert str(error) in caplog.text or str(error) in str(vars(caplog.records[0]))
     assert title(engine, "r") == "soap number 19"
     crowd(engine, 2 * n - engine.catalogue.moment.view.n)
-    engine.compactor.wait(_SECONDS)
+    engine.publisher.compactor.wait(_SECONDS)
     assert slow.count == 2
 
 
@@ -142,6 +142,6 @@ def test_two_do_not_run_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch)
     assert slow.begun.wait(_SECONDS)
     assert slow.count == 1
     slow.go_on.set()
-    engine.compactor.wait(_SECONDS)
+    engine.publisher.compactor.wait(_SECONDS)
     assert title(engine, "r") == "soap number 199"
     assert slow.count == 1

@@ -92,7 +92,7 @@ def test_a_catalogue_that_was_packed_anew_is_searched_anew(engine: Engine, monke
         if number % 10 == 0:
             rows = index.find(moment, f"gizmo number{number}", 5)
             assert [moment.record(row).item.title for row in rows] == [f"gizmo number{number}"]
-    engine.compactor.wait()
+    engine.publisher.compactor.wait()
     assert engine.catalogue.moment.generation is not before
     moment = engine.catalogue.moment
     assert [moment.record(row).item.title for row in index.find(moment, "gizmo", 5)] == ["gizmo number199"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service import index as searching
+from service import view as searching
 from service.boosts import Boosts
 from service.coarse import BadIndex
 from service.index import ItemIndex, pack

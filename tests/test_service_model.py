@@ -249,7 +249,7 @@ def test_registered_items_are_counted_as_they_come_and_go(tmp_path: Path) -> Non
     engine.add_batch([Item(f"more-{index}", title="more") for index in range(1100)])
     assert counted()[0].items == counted()[1] == expected + 1090
     engine.apply([Row(2000 + index, f"more-{index}", None, None, 2) for index in range(1100)])  # deleted elsewhere
-    engine.compactor.wait()
+    engine.publisher.compactor.wait()
     assert engine.catalogue.moment.generation is not before  # so many that it was made anew, of what is left
     assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
     start.close()

@@ -452,12 +452,12 @@ def test_a_listener_hears_of_all_that_is_published(root: Path, tmp_path: Path) -
     heard: list[tuple[str, int, bool]] = []
     try:
         engine.add(Item("before", title="red soap"))
-        engine.listen(lambda rows: heard.extend((row.item_id, row.revision, row.active) for row in rows))
+        engine.publisher.listen(lambda rows: heard.extend((row.item_id, row.revision, row.active) for row in rows))
         engine.add(Item("new", title="red soap"))
         engine.add(Item("new", title="red soap"))
         engine.put(Item("new", title="blue soap"))
         engine.delete("item-3")
-        engine.listen(None)
+        engine.publisher.listen(None)
         engine.add(Item("after", title="red soap"))
     finally:
         engine.close()

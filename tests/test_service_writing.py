@@ -235,7 +235,10 @@ def test_a_commit_whose_answer_got_lost_is_made_good_by_sending_it_again(
 
 def test_a_write_that_does_not_end_keeps_no_other_waiting_for_ever(start: Starter) -> None:
     engine = start(database_timeout=0.05)
-    with engine._writing(), pytest.raises(RegistryUnavailable, match=r"another write has kept the registry for 0\.05"):
+    with (
+        engine.publisher.writing(),
+        pytest.raises(RegistryUnavailable, match=r"another write has kept the registry for 0\.05"),
+    ):
         engine.add(Item("soap", title="soap"))
     assert engine.add(Item("soap", title="soap")).outcome == "created"
 
