@@ -25,7 +25,7 @@ _SECONDS = 60  # that anything here may take on a slow machine
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setattr(catalogue_module, "_DEAD", 100)
     make_artifact(tmp_path / "a")
-    engine = Engine.start(make_settings(tmp_path / "a", tmp_path, database_timeout=0.1))
+    engine = Engine.start(make_settings(tmp_path / "a", tmp_path))
     yield engine
     engine.publisher.compactor.wait(_SECONDS)
     engine.close()
@@ -68,7 +68,7 @@ def test_neither_writes_nor_reads_wait(engine: Engine, monkeypatch: pytest.Monke
     crowd(engine)
     assert slow.begun.wait(_SECONDS)
     before = engine.catalogue.moment
-    # All of this ends while the compaction stands still, with a lock that nobody may keep for longer than .1 s.
+    # All of this ends while the compaction stands still: it has no lock that would keep a write for five seconds.
     engine.put(Item("r", title="the last soap"))
     engine.add(Item("later", title="a later soap"))
     engine.delete("item-7")
@@ -92,6 +92,7 @@ def test_it_waits_for_a_writer(engine: Engine, monkeypatch: pytest.MonkeyPatch) 
     crowd(engine)
     before = engine.catalogue.moment.generation
     assert slow.begun.wait(_SECONDS)
+    monkeypatch.setattr(engine.publisher, "_seconds", 0.05)
     with engine.publisher.writing():
         slow.go_on.set()
         engine.publisher.compactor.wait(0.5)  # several attempts to get the lock
