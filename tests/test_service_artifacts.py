@@ -10,7 +10,7 @@ import pytest
 from model.artifact import Artifact, resolve_current, set_current
 from service.artifacts import main
 from tests.service_support import make_artifact, make_settings, serving, until
-from tests.test_service_swapping import version
+from tests.swap_support import version
 
 
 @pytest.fixture(scope="module")
