@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sparse
 import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
@@ -97,7 +98,11 @@ class TfidfEncoder:
         return self._fingerprint
 
     def encode(self, texts: Sequence[str]) -> Embeddings:
-        dense = np.asarray(self._vectorizer.transform(texts) @ self._components, dtype=np.float32)
+        weights = self._vectorizer.transform(texts)
+        # SciPy copies all of a single-precision matrix to multiply it with a double-precision one: 25 ms for one text.
+        terms, columns = np.unique(weights.indices, return_inverse=True)
+        used = sparse.csr_matrix((weights.data, columns, weights.indptr), shape=(weights.shape[0], len(terms)))
+        dense = np.asarray(used @ self._components[terms], dtype=np.float32)
         norms = np.linalg.norm(dense, axis=1, keepdims=True)
         return np.asarray(dense / np.where(norms > 0, norms, 1.0), dtype=np.float32)
 

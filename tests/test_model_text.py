@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from types import ModuleType
 from typing import Any
 
@@ -51,6 +52,22 @@ def test_the_embedding_is_the_projected_tf_idf_by_hand() -> None:
     expected = np.array([1 + np.log(2), 2 * rare])
     out = encoder.encode(["a a b"])[0]
     np.testing.assert_allclose(out, expected / np.linalg.norm(expected), rtol=1e-6)
+
+
+def test_one_text_does_not_take_a_copy_of_all_that_was_learned() -> None:
+    terms, dim = 5_000, 384
+    components = np.random.default_rng(0).standard_normal((terms, dim)).astype(np.float32)
+    encoder = TfidfEncoder([f"word{number}" for number in range(terms)], np.ones(terms), components)
+    encoder.encode(["word7 word9"])  # what is made at first alone
+    tracemalloc.start()
+    try:
+        found = encoder.encode(["word7 word9"])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < components.nbytes / 10
+    both = components[7] + components[9]
+    np.testing.assert_allclose(found[0], both / np.linalg.norm(both), rtol=1e-5)
 
 
 @pytest.mark.parametrize("text", ["", "   ", "zzz qqq", "!!! ;;;", "日本"])
