@@ -1,9 +1,10 @@
-"""Latency of the service on an artifact: start to ready, then `/recommend` over one keep-alive connection.
+"""Latency of the service on an artifact: start to ready, `/recommend` over one keep-alive connection, then new items.
 
-    python -m benchmarks.service_latency --artifacts <root> [--requests 2000] [--json <file>]
+    python -m benchmarks.service_latency --artifacts <root> [--requests 2000] [--items 500] [--json <file>]
 
 The service runs as a process of its own, client and server share the machine. Beside it, in turns, the same requests
-go to a bare FastAPI endpoint (`benchmarks/bare_endpoint.py`).
+go to a bare FastAPI endpoint (`benchmarks/bare_endpoint.py`). New items have the content of the catalogue's and ids of
+their own; each is on disk and recommended when it is answered. The registry lies in TMPDIR.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds: dict[str, list[float]] = {"": [], "bare_": []}
         for start in range(0, len(bodies), _TURN):
             for name, client in (("", service), ("bare_", bare)):
-                seconds[name] += [_timed(client, body) for body in bodies[start : start + _TURN]]
+                seconds[name] += [_timed(client, "/recommend", body) for body in bodies[start : start + _TURN]]
+        seconds["register_"] = [_timed(service, "/items", body) for body in _items(service, options.items)]
     figures: dict[str, float | int | str] = {
         "requests": options.requests,
         "history": options.history,
@@ -55,14 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "ready_seconds": round(ready, 2),
     }
     for name, every in seconds.items():
-        milliseconds = np.array(every[options.warmup :]) * 1000
+        skipped = options.items // 10 if name == "register_" else options.warmup
+        milliseconds = np.array(every[skipped:]) * 1000
         for percent in (50, 90, 99):
             figures[f"{name}p{percent}_ms"] = round(float(np.percentile(milliseconds, percent)), 3)
         figures[f"{name}mean_ms"] = round(float(milliseconds.mean()), 3)
     figures |= {"cores": os.cpu_count() or 0, "python": platform.python_version()}
     for name, value in figures.items():
         limit = f"   (at most {LIMITS[name]})" if name in LIMITS else ""
-        print(f"{name:>14}  {value}{limit}")
+        print(f"{name:>16}  {value}{limit}")
     line = json.dumps(figures)
     print(line)
     if options.json:
@@ -77,6 +80,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=100, help="requests before those that count")
     parser.add_argument("--history", type=int, default=10, help="items of a history")
     parser.add_argument("--k", type=int, default=10, help="items recommended")
+    parser.add_argument("--items", type=int, default=500, help="new items, of which the first tenth does not count")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 
@@ -114,11 +118,26 @@ class _Client:
         return data
 
 
-def _timed(client: _Client, body: bytes) -> float:
+def _items(client: _Client, count: int) -> list[bytes]:
+    """Bodies of new items."""
+    bodies: list[bytes] = []
+    cursor = ""
+    while len(bodies) < count:
+        _, answer = client.ask("GET", f"/items?limit=1000&content=true{cursor}")
+        page = json.loads(answer)
+        contents = [item["content"] | {"item_id": f"new {item['item_id']}"} for item in page["items"]]
+        bodies += [json.dumps(content).encode() for content in contents if len(content) > 1]
+        if not page.get("next_cursor"):
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    return bodies[:count]
+
+
+def _timed(client: _Client, path: str, body: bytes) -> float:
     began = time.perf_counter()
-    status, answer = client.ask("POST", "/recommend", body)
+    status, answer = client.ask("POST", path, body)
     seconds = time.perf_counter() - began
-    if status != 200:
+    if status not in (200, 201):
         raise RuntimeError(f"status {status}: {answer.decode()}")
     return seconds
 

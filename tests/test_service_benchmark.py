@@ -16,12 +16,24 @@ def test_it_measures_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[s
     make_artifact(tmp_path / "a")
     output = tmp_path / "figures.json"
     code = service_latency.main(
-        ["--artifacts", str(tmp_path / "a"), "--requests", "30", "--warmup", "5", "--json", str(output)]
+        [
+            "--artifacts",
+            str(tmp_path / "a"),
+            "--requests",
+            "30",
+            "--warmup",
+            "5",
+            "--items",
+            "20",
+            "--json",
+            str(output),
+        ]
     )
     figures = json.loads(output.read_text())
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == figures
     assert figures["requests"] == 30
-    assert 0 < figures["p50_ms"] <= figures["p90_ms"] <= figures["p99_ms"]
+    for name in ("", "bare_", "register_"):
+        assert 0 < figures[f"{name}p50_ms"] <= figures[f"{name}p90_ms"] <= figures[f"{name}p99_ms"]
     assert code == int(figures["ready_seconds"] > 10 or figures["p50_ms"] > 3)
 
 
