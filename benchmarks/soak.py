@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.raw_http import Answer, Connection
+from benchmarks.raw_http import Answer, Connection, TurnedAway, Unanswered
 from benchmarks.service_process import running_service
 from model.artifact import Artifact
 
@@ -141,6 +141,8 @@ class Load:
                 self.done[kind] += 1
             else:
                 self._note(kind, await connection.ask(*self._request(kind)))
+        except (Unanswered, TurnedAway) as error:
+            self.odd.append(f"{kind}: {type(error).__name__} {error}")
         finally:
             free.put_nowait(connection)
 

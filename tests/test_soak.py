@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import soak
-from benchmarks.soak import Sample, judge, sample
+from benchmarks.soak import Load, Sample, judge, sample
 from tests.service_support import make_artifact
 
 LEAKS = {
@@ -101,3 +102,21 @@ def test_a_short_soak_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert len(notes.read_text().splitlines()) == figures["samples"] >= 8
     # Whether four seconds are flat says nothing; that the exit code follows the verdict does.
     assert code == int(not figures["flat"])
+
+
+def test_a_request_without_an_answer_is_unexpected() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.close()
+
+    async def run() -> Load:
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        load = Load(server.sockets[0].getsockname()[1], ["a", "b"], rate=100)
+        await load.run(0.5)
+        server.close()
+        return load
+
+    load = asyncio.run(run())
+    assert any(": Unanswered " in odd for odd in load.odd)
+    # Nothing is lost sight of: what was left half way is no request that could be answered.
+    assert set(load.done) <= {"half a request", "no waiting"}
