@@ -6,9 +6,9 @@ The load recommends, asks for similar items, registers, replaces and deletes a f
 and leaves requests and answers half way. The verdict is by the slope of each measure over the second half of the run,
 least squares, times the length of that half: what it grew by, without the noise of single samples.
 
-Before that, items are replaced until the catalogue has been compacted more than once (`--settle`): rows of replaced
-items stay until a third of all are such, so up to then memory grows as it should. Where the disk is slow that takes
-long: TMPDIR=/dev/shm puts the registry into memory.
+Before that, items are replaced until the catalogue has been compacted five times (`--settle`): rows of replaced items
+stay until a third of all are such, and memory is at its highest after the fourth time. A slow disk makes that long:
+TMPDIR=/dev/shm puts the registry into memory.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         load = Load(running.port, item_ids, options.rate)
         every = options.every or max(options.seconds / 400, 0.25)
-        settle = max(2500, len(item_ids) * 6 // 5) if options.settle is None else options.settle
+        settle = max(2500, len(item_ids) * 5 // 2) if options.settle is None else options.settle
 
         async def all_of_it() -> list[Sample]:
             await load.settle(settle)
@@ -252,7 +252,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
-    parser.add_argument("--settle", type=int, help="items replaced before the first sample (1.2 times the catalogue)")
+    parser.add_argument("--settle", type=int, help="items replaced before the first sample (2.5 times the catalogue)")
     parser.add_argument("--every", type=float, help="seconds between two samples (a 400th of the run)")
     parser.add_argument("--csv", type=Path, help="write each sample to this file")
     return parser.parse_args(arguments)
