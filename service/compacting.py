@@ -16,6 +16,8 @@ from service.errors import RegistryUnavailable, Superseded
 
 log = logging.getLogger("kindred.compact")
 
+Writing = Callable[[], AbstractContextManager[None]]
+
 
 class Compactor:
     """Compacts a catalogue in a thread of its own once it is crowded, one compaction at a time.
@@ -24,23 +26,25 @@ class Compactor:
     only for the few rows that were written meanwhile.
     """
 
-    def __init__(self, catalogue: Catalogue, writing: Callable[[], AbstractContextManager[None]], threads: int) -> None:
-        """writing: the writer's lock; raises RegistryUnavailable where another keeps it, Superseded where it is no
-        longer to be had. threads: of a computation.
-        """
+    def __init__(self, catalogue: Catalogue, threads: int) -> None:
+        """threads: of a computation."""
         self._catalogue = catalogue
-        self._writing = writing
         self._threads = threads
         self._thread: threading.Thread | None = None
         self._from = 0  # rows from which on it is tried again after an index could not be built
 
-    def look(self) -> None:
-        """Begin a compaction if one is due and none is under way. Only under the writer's lock."""
+    def look(self, writing: Writing) -> None:
+        """Begin a compaction if one is due and none is under way. Only under the writer's lock.
+
+        writing: takes that lock; raises RegistryUnavailable where another keeps it, Superseded where it is no longer to
+        be had. It is not kept: a publisher that its compactor knows would be freed by a full collection alone, and a
+        swap makes none.
+        """
         if not self._catalogue.crowded or self._catalogue.moment.view.n < self._from:
             return
         if self._thread is None or not self._thread.is_alive():
             # A stop does not wait for it: all that it makes is in the registry, or gone with the process.
-            self._thread = threading.Thread(target=self._run, name="kindred-compact", daemon=True)
+            self._thread = threading.Thread(target=self._run, args=[writing], name="kindred-compact", daemon=True)
             self._thread.start()
 
     def wait(self, seconds: float | None = None) -> None:
@@ -48,13 +52,13 @@ class Compactor:
         if (thread := self._thread) is not None:
             thread.join(seconds)
 
-    def _run(self) -> None:
+    def _run(self, writing: Writing) -> None:
         began = time.perf_counter()
         before = self._catalogue.moment.view.n
         faiss.omp_set_num_threads(self._threads)  # OpenMP counts for each thread that calls it
         try:
             compacted = self._catalogue.compacted()
-            while not self._take(compacted):
+            while not self._take(compacted, writing):
                 pass
         except BadIndex as error:
             self._from = 2 * before
@@ -69,10 +73,10 @@ class Compactor:
             extra = {"rows_before": before, "rows": self._catalogue.moment.view.n, "seconds": seconds}
             log.info("compacted the index", extra=extra)
 
-    def _take(self, compacted: Compacted) -> bool:
+    def _take(self, compacted: Compacted, writing: Writing) -> bool:
         """Whether the lock was to be had."""
         try:
-            with self._writing():
+            with writing():
                 self._catalogue.take(compacted)
         except Superseded:
             raise

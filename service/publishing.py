@@ -20,7 +20,7 @@ class Publisher:
 
     def __init__(self, artifact: Artifact, catalogue: Catalogue, settings: Settings, revisions: dict[str, int]) -> None:
         """revisions: of the registry's rows that the catalogue holds, by item id."""
-        self.compactor = Compactor(catalogue, self.writing, settings.threads)
+        self.compactor = Compactor(catalogue, settings.threads)
         self._artifact = artifact
         self._catalogue = catalogue
         self._seconds = settings.database_timeout
@@ -59,7 +59,7 @@ class Publisher:
         if news:
             self._catalogue.apply(put, [row.item_id for row, _ in news if row.item is None])
             self._revisions.update((row.item_id, row.revision) for row, _ in news)
-            self.compactor.look()
+            self.compactor.look(self.writing)
             if self._listener is not None:
                 self._listener([row for row, _ in news])
         return len(news)

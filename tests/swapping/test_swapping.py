@@ -139,12 +139,13 @@ def test_what_is_acknowledged_during_swaps_is_there_after_them_and_after_a_resta
 def test_the_old_engine_is_let_go_without_a_collection(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engines: list[weakref.ref[Engine]] = []
+    engines: list[list[weakref.ref[Any]]] = []
     start = Engine.start
 
     def observed(*arguments: Any) -> Engine:
         engine = start(*arguments)
-        engines.append(weakref.ref(engine))
+        parts = engine, engine.catalogue, engine.catalogue.moment.generation, engine.publisher
+        engines.append([weakref.ref(part) for part in parts])
         return engine
 
     monkeypatch.setattr(Engine, "start", observed)
@@ -155,6 +156,7 @@ def test_the_old_engine_is_let_go_without_a_collection(
                 client.recommend(*HISTORY)
                 client.put("/items/new", {"title": "red soap"})
                 use(client, root, name)
-            until(lambda: [engine() is not None for engine in engines] == [False, False, False, True])
+            until(lambda: [[part() is None for part in parts] for parts in engines[:3]] == [[True] * 4] * 3)
+        assert len(engines) == 4
     finally:
         gc.enable()
