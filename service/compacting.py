@@ -69,6 +69,7 @@ class Compactor:
             self._from = 2 * before
             log.exception("compacting the index failed")
         else:
+            self._from = 0
             seconds = round(time.perf_counter() - began, 3)
             extra = {"rows_before": before, "rows": self._catalogue.moment.view.n, "seconds": seconds}
             log.info("compacted the index", extra=extra)

@@ -59,9 +59,9 @@ class Publisher:
         if news:
             self._catalogue.apply(put, [row.item_id for row, _ in news if row.item is None])
             self._revisions.update((row.item_id, row.revision) for row, _ in news)
-            self.compactor.look(self.writing)
             if self._listener is not None:
                 self._listener([row for row, _ in news])
+            self.compactor.look(self.writing)
         return len(news)
 
     def listen(self, listener: Callable[[Sequence[Row]], object] | None) -> None:

@@ -48,7 +48,7 @@ class Slow:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fails: Exception | None = None) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
-        self.count = 0
+        self.count, self.fails = 0, fails
         make = Catalogue.compacted
 
         def compacted(catalogue: Catalogue) -> Compacted:
@@ -56,8 +56,8 @@ class Slow:
             self.count += 1
             self.begun.set()
             assert self.go_on.wait(_SECONDS)
-            if fails is not None:
-                raise fails
+            if self.fails is not None:
+                raise self.fails
             return made
 
         monkeypatch.setattr(Catalogue, "compacted", compacted)
@@ -132,9 +132,14 @@ def test_what_fails_is_said_and_tried_again_much_later(
     assert slow.count == 1
     assert str(error) in caplog.text or str(error) in str(vars(caplog.records[0]))
     assert title(engine, "r") == "soap number 19"
+    slow.fails = None
     crowd(engine, 2 * n - engine.catalogue.moment.view.n)
     engine.publisher.compactor.wait(_SECONDS)
     assert slow.count == 2
+    # Once it has gone well, the next one comes as soon as it is due.
+    crowd(engine)
+    engine.publisher.compactor.wait(_SECONDS)
+    assert slow.count == 3
 
 
 def test_two_do_not_run_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
