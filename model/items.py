@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ AttributeValue: TypeAlias = str | int | float | bool | list[str]
 
 MAX_ID_LENGTH = 256
 _FIELDS = ("title", "brand", "description", "text")
+# All of Unicode's categories Cc and Cs. Not a look at each character: a request may hold millions of them.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class InvalidItem(ValueError):
@@ -43,9 +47,8 @@ def check_item_id(value: object) -> str:
         raise InvalidItem("item_id", f"has {len(value)} characters, at most {MAX_ID_LENGTH} are allowed")
     if value != value.strip():
         raise InvalidItem("item_id", "must not begin or end with a blank")
-    for char in value:
-        if unicodedata.category(char) in ("Cc", "Cs"):
-            raise InvalidItem("item_id", f"holds the control character or lone surrogate U+{ord(char):04X}")
+    if (found := _CONTROL.search(value) or _SURROGATE.search(value)) is not None:
+        raise InvalidItem("item_id", f"holds the control character or lone surrogate U+{ord(found[0]):04X}")
     return value
 
 
@@ -53,10 +56,7 @@ def clean_text(value: str) -> str:
     """Repair free text: NFC, lone surrogates to U+FFFD, control characters and runs of blanks to one blank."""
     if value.isascii() and value.isprintable():
         return " ".join(value.split())
-    repaired = "".join(
-        "\ufffd" if "\ud800" <= char <= "\udfff" else " " if unicodedata.category(char) == "Cc" else char
-        for char in value
-    )
+    repaired = _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", value))
     return " ".join(unicodedata.normalize("NFC", repaired).split())
 
 
@@ -183,6 +183,8 @@ def _attributes(value: object) -> dict[str, AttributeValue]:
     for key, entry in value.items():
         if not isinstance(key, str) or not (name := clean_text(key)):
             raise InvalidItem("attributes", "every name must be a string that is not blank")
+        if name in out:  # "size" and "size ": the last would win silently
+            raise InvalidItem(f"attributes.{name}", "is given twice")
         out[name] = _attribute(f"attributes.{name}", entry)
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,10 @@ class Counting:
     def __init__(self, name: str = "popularity") -> None:
         self.name = name
         self.settings = Settings()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return asdict(self.settings)
 
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None

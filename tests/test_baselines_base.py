@@ -29,6 +29,10 @@ class Given:
     def __init__(self, table: Tensor) -> None:
         self.table = table
 
+    @property
+    def config(self) -> dict[str, Any]:
+        return {}
+
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:

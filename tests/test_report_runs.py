@@ -118,6 +118,16 @@ def test_capped_runs_are_never_taken_for_whole_ones(tmp_path: Path) -> None:
     assert bench.run_recipe(FOUR.override({"epochs": 2}), 0) == ours
 
 
+def test_a_kept_run_is_known_by_the_settings_of_its_baseline(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path)
+    kept = bench.run_baseline("popularity", 0)
+    other = Counting()
+    other.settings = replace(other.settings, epochs=5)
+    bench.baselines = {"popularity": lambda: other}
+    assert bench.run_baseline("popularity", 0).key != kept.key
+    assert kept.settings == {"epochs": 7}
+
+
 def test_epochs_are_capped_where_a_baseline_keeps_them() -> None:
     counting = Counting()
     cap_epochs(counting, 3)

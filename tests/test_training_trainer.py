@@ -144,9 +144,12 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
         make().fit(path)
 
 
-def follow(monkeypatch: pytest.MonkeyPatch, values: list[float], patience: int) -> tuple[Trainer, list[EpochReport]]:
+def follow(
+    monkeypatch: pytest.MonkeyPatch, values: list[float], patience: int, decay: bool = False
+) -> tuple[Trainer, list[EpochReport]]:
     """Train with a monitored metric of the given values; returns the trainer and what it reported."""
-    trainer = make(recipe=SMALL.override({"epochs": len(values), "patience": patience, "learning_rate": 0.01}))
+    changes = {"epochs": len(values), "patience": patience, "decay": decay, "learning_rate": 0.01}
+    trainer = make(recipe=SMALL.override(changes))
     script = iter(values)
     monkeypatch.setattr(trainer, "validate", lambda: next(script))
     reports: list[EpochReport] = []
@@ -162,11 +165,21 @@ def test_training_ends_after_patience_epochs_without_a_better_one(monkeypatch: p
     assert len(reports) == 6
 
 
+def test_a_falling_learning_rate_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, reports = follow(monkeypatch, [0.1, 0.3, 0.2, 0.2, 0.2, 0.4], patience=2, decay=True)
+    assert [report.best for report in reports] == [True, True, False, False, False, True]
+
+
+def test_scores_that_are_not_finite_end_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FloatingPointError, match="epoch 0: scores are no longer finite"):
+        follow(monkeypatch, [float("nan")], patience=2)
+
+
 def test_the_best_weights_are_kept_and_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     best, _ = follow(monkeypatch, [0.1, 0.3, 0.2, 0.2], patience=9)
     until_then, _ = follow(monkeypatch, [0.1, 0.3, 0.4, 0.5], patience=9)
     assert differing(weights(best), weights(until_then))
-    recipe = SMALL.override({"epochs": 4, "patience": 9, "learning_rate": 0.01})
+    recipe = SMALL.override({"epochs": 4, "patience": 9, "decay": False, "learning_rate": 0.01})
     second: dict[str, Tensor] = {}
     trainer = make(recipe=recipe)
     trainer.fit(progress=on_epoch(lambda report: second.update(weights(trainer)) if report.epoch == 1 else None))

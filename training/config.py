@@ -82,7 +82,12 @@ class Recipe(FrozenConfig):
     batch_size: int = Field(256, ge=1, description="users of a step")
     warmup_epochs: int = Field(0, ge=0, description="passes over the catalogue on reconstruction before joint training")
     epochs: int = Field(200, ge=1, description="at most")
-    patience: int = Field(10, ge=1, description="epochs without a better monitored metric before training ends")
+    patience: int = Field(
+        10,
+        ge=1,
+        description="epochs without a better monitored metric before training ends. Not with `decay`: its last epochs, "
+        "at the lowest rates, are the ones that settle",
+    )
     monitor: Literal["sampled_mrr", "full_ndcg@10"] = "sampled_mrr"
 
     @model_validator(mode="after")
@@ -139,7 +144,6 @@ DEFAULT = Recipe(
     learning_rate=2e-3,
     decay=True,
     epochs=14,
-    patience=5,
     monitor="full_ndcg@10",
 )
 
@@ -159,7 +163,6 @@ DEMO = DEFAULT.override(
         "dropout": 0.3,
         "learning_rate": 3e-3,
         "epochs": 16,
-        "patience": 4,
     }
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +112,14 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self._negatives: np.ndarray[Any, np.dtype[np.int64]] | None = None
 
-    @property
+    @cached_property
     def key(self) -> dict[str, Any]:
         """What a checkpoint must agree with to be resumed from."""
         return {"dataset": self.dataset.fingerprint(), "recipe": self.recipe.model_dump(mode="json"), "seed": self.seed}
 
     def fit(self, checkpoint: Path | None = None, progress: Progress | None = None) -> None:
-        """Train until the monitored metric has not improved for `patience` epochs, then restore the best weights.
+        """Train for `epochs`, or without `decay` until the monitored metric has not improved for `patience` epochs;
+        then restore the best weights.
 
         checkpoint: written after every epoch, and gone on from when it exists. Raises CheckpointError when it belongs
         to another run.
@@ -133,7 +135,7 @@ class Trainer:
         if not self.recipe.joint:
             self._freeze_tokenizer()
         for epoch in range(first, self.recipe.epochs):
-            if epoch - best_epoch > self.recipe.patience and best_epoch >= 0:
+            if not self.recipe.decay and epoch - best_epoch > self.recipe.patience and best_epoch >= 0:
                 break
             report = self._epoch(epoch, best, progress)
             if report.best:
@@ -164,6 +166,8 @@ class Trainer:
         replaced = self._refresh(epoch)
         trained = time.perf_counter()
         monitored = self.validate()
+        if not np.isfinite(monitored):
+            raise FloatingPointError(f"epoch {epoch}: scores are no longer finite; try a lower learning rate")
         return EpochReport(
             epoch=epoch,
             seconds=trained - started,

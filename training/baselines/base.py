@@ -29,6 +29,11 @@ class Baseline(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-ready: all that decides, beside data and seed, what `fit` learns. A kept run is known by it."""
+        ...
+
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:

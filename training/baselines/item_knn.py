@@ -46,6 +46,10 @@ class ItemKnn:
     def __init__(self, grid: tuple[ItemKnnSettings, ...] = GRID, monitor: Monitor = "sampled_mrr") -> None:
         self._grid, self._monitor = grid, monitor
 
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"grid": [asdict(settings) for settings in self._grid], "monitor": self._monitor}
+
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:
@@ -58,9 +62,7 @@ class ItemKnn:
                 tables[key] = nearest(cosine(counts, key[1]), key[0])
             self._table, self._decay = tables[key], settings["decay"]
 
-        return choose(
-            self, [asdict(settings) for settings in self._grid], apply, dataset, split, self._monitor, progress
-        )
+        return choose(self, self.config["grid"], apply, dataset, split, self._monitor, progress)
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
         weights = weighted_histories(cases.histories[rows], self._table.shape[0], self._decay)

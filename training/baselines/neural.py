@@ -85,6 +85,10 @@ class Neural(ABC, Generic[B, S]):
         self.settings = settings
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+    @property
+    def config(self) -> dict[str, Any]:
+        return asdict(self.settings)
+
     @abstractmethod
     def build(self, dataset: Dataset, split: Split) -> tuple[Ranker[B], Batches[B]]:
         """An untrained model and its training batches, of `split.train` alone."""
@@ -103,7 +107,7 @@ class Neural(ABC, Generic[B, S]):
         loop = Loop(self, batches, dataset, split, seed)
         loop.run(checkpoint, progress)
         return {
-            "settings": asdict(self.settings),
+            "settings": self.config,
             "monitor": self.settings.monitor,
             "best": loop.best,
             "best_epoch": loop.best_epoch,

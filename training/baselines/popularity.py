@@ -23,6 +23,10 @@ class Popularity:
 
     name = "popularity"
 
+    @property
+    def config(self) -> dict[str, Any]:
+        return {}
+
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:

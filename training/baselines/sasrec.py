@@ -39,6 +39,10 @@ class SasRec:
             raise ValueError(f"recipe {recipe.name}: tokens are {recipe.tokens!r}, SASRec has ID embeddings alone")
         self.name, self.recipe, self._device = recipe.name, recipe, device
 
+    @property
+    def config(self) -> dict[str, Any]:
+        return self.recipe.model_dump(mode="json")
+
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:
@@ -51,7 +55,7 @@ class SasRec:
         self._recommender, self._catalogue = trainer.model.recommender, trainer.model.catalogue()
         best = max(trainer.history, key=lambda entry: float(entry["monitored"]))  # the first of equal ones
         return {
-            "settings": self.recipe.model_dump(mode="json"),
+            "settings": self.config,
             "monitor": self.recipe.monitor,
             "best": best["monitored"],
             "best_epoch": best["epoch"],

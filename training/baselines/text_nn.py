@@ -34,6 +34,11 @@ class TextNearestNeighbour:
     ) -> None:
         self._encoder, self._decays, self._monitor = text_encoder, decays, monitor
 
+    @property
+    def config(self) -> dict[str, Any]:
+        text = self._encoder.fingerprint if self._encoder else {"kind": PAPER.text_encoder, "dim": PAPER.text_dim}
+        return {"decays": list(self._decays), "monitor": self._monitor, "text": text}
+
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:

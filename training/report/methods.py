@@ -25,6 +25,9 @@ class Baseline(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def config(self) -> dict[str, Any]: ...
+
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]: ...

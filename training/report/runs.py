@@ -115,9 +115,7 @@ class Workbench:
 
     def run_baseline(self, name: str, seed: int) -> RunResult:
         """A baseline by its name. Raises ValueError for a name that is not known."""
-        if name not in self.baselines:
-            raise ValueError(f"method {name!r}: known are {', '.join(self.baselines)}")
-        settings = {} if self.max_epochs is None else {"epochs_at_most": self.max_epochs}
+        settings = self.baseline(name).config
         key = run_key(self.fingerprint, name, settings, seed)
         if (found := self.store.get(key)) is not None:
             return found
@@ -132,13 +130,20 @@ class Workbench:
         self.store.put(result, rank_arrays(test))
         return result
 
+    def baseline(self, name: str) -> Baseline:
+        """A baseline that has learned nothing yet, epochs capped. Raises ValueError for a name that is not known."""
+        if name not in self.baselines:
+            raise ValueError(f"method {name!r}: known are {', '.join(self.baselines)}")
+        baseline = self.baselines[name]()
+        if self.max_epochs is not None:
+            cap_epochs(baseline, self.max_epochs)
+        return baseline
+
     def fitted_baseline(
         self, name: str, seed: int, checkpoint: Path | None = None
     ) -> tuple[Baseline, dict[str, Any], float]:
         """A trained baseline, its notes, and the seconds that it took; it goes on from a checkpoint that is there."""
-        baseline = self.baselines[name]()
-        if self.max_epochs is not None:
-            cap_epochs(baseline, self.max_epochs)
+        baseline = self.baseline(name)
         started = time.perf_counter()
         with self.display("validation") as progress:
             notes = baseline.fit(self.dataset, self.split, seed, progress, checkpoint)

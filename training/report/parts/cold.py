@@ -137,7 +137,8 @@ def _baseline(
             places = measure(world, bench.baseline_ranks, model.scores, after, comparable=False)
         return cold_values(world, places), {key: value for key, value in notes.items() if key != "curve"}
 
-    return _run(bench, world, fraction, f"{name}-cold", name, {}, plan.seed, make)
+    settings = {each: bench.baseline(each).config for each in (TEXT, sequential) if each is not None}
+    return _run(bench, world, fraction, f"{name}-cold", name, settings, plan.seed, make)
 
 
 def _table(runs: Mapping[str, RunResult]) -> Table:
