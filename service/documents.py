@@ -14,7 +14,8 @@ from service.problems import MEDIA_TYPE, TITLES, Problem
 DESCRIPTION = """\
 Next-item recommendation that knows an item from its first minute.
 
-**Item ids in paths** may hold slashes: `GET /items/a/b` is the item `a/b`. Percent-encode `?`, `#` and `%`.
+**Item ids in paths** may hold slashes: `GET /items/a/b` is the item `a/b`. Percent-encode `?`, `#` and `%`;
+escapes have to be UTF-8.
 Two forms are taken by other resources: `GET /items/export`, and any `GET /items/…/similar`. An item of such
 an id can be recommended, replaced and deleted like any other; read it with `GET /items?item_id=…`.
 

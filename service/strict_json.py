@@ -1,8 +1,8 @@
-"""Reading request bodies: strict JSON, one error for each way a body can be wrong.
+"""Reading requests: bodies of strict JSON, one error for each way a body can be wrong, and ids in paths.
 
 Stricter than `json.loads` where leniency hides mistakes: a name given twice in one object is refused (the
 last one would win silently), so are NaN and Infinity (no JSON), numbers that overflow to infinity, and bodies
-that are not declared as JSON.
+that are not declared as JSON. An id in a path has to be UTF-8: a server repairs what is not, and two ids become one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ import json
 import math
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
+from model.items import InvalidItem
 from service.errors import shorten
 
 _MAX_DIGITS = 400
@@ -102,15 +105,32 @@ def _media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
+def check_path(scope: Scope) -> None:
+    """Raises InvalidItem where the path holds escapes that are not UTF-8; its id would be that of another item."""
+    raw: bytes = scope.get("raw_path", b"")
+    if b"%" not in raw:
+        return
+    try:
+        unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError as error:
+        reason = f"is not UTF-8 in the path: byte 0x{error.object[error.start]:02X} ({error.reason})"
+        raise InvalidItem("item_id", reason) from None
+
+
 class StrictRoute(APIRoute):
-    """A route that takes bodies as declared, strict JSON only."""
+    """A route that takes bodies as declared, strict JSON only, and ids in its path that are UTF-8."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
-        if self.body_field is None:
+        names_item, takes_body = "item_id" in self.param_convertors, self.body_field is not None
+        if not (names_item or takes_body):
             return handler
 
         async def strict(request: Request) -> Response:
+            if names_item:
+                check_path(request.scope)
+            if not takes_body:
+                return await handler(request)
             if not is_json(request):
                 shown = shorten(_media_type(request)) or "none"
                 raise BadBody(f"the body must be declared as Content-Type: application/json, got {shown}", status=415)

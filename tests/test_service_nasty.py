@@ -13,7 +13,7 @@ import httpx
 import pytest
 import schemathesis
 
-from tests.nasty import BODIES, IDS, RAW, REFUSED_IDS
+from tests.nasty import BODIES, IDS, NO_UTF_8, RAW, REFUSED_IDS
 from tests.postgres_support import Server
 from tests.service_support import Client, Reply, make_settings, refused, serving
 from tests.wire import exchange
@@ -92,6 +92,20 @@ def test_ids_that_are_refused(client: Client, document: Any, item_id: str) -> No
         ("GET", "/items/{item_id}/similar", path + "/similar"),
     ):
         assert declared(document, method, template, client(method, asked)).status == 404
+
+
+@pytest.mark.parametrize("escaped", NO_UTF_8)
+def test_ids_that_are_not_utf_8(client: Client, document: Any, escaped: str) -> None:
+    path = "/items/" + escaped
+    for method, template, asked, body in (
+        ("PUT", "/items/{item_id}", path, {"title": "x"}),
+        ("GET", "/items/{item_id}", path, None),
+        ("GET", "/items/{item_id}/similar", path + "/similar", None),
+        ("DELETE", "/items/{item_id}", path, None),
+    ):
+        reply = declared(document, method, template, client(method, asked, body))
+        assert "is not UTF-8" in refused(reply, 422, "invalid-item", "item_id")["detail"]
+    assert client.get("/items?source=registered").json() == {"items": []}
 
 
 @pytest.mark.parametrize("name", RAW)
