@@ -33,15 +33,17 @@ class Done(NamedTuple):
 
 
 def decide(transaction: Transaction, artifact: Artifact, items: Sequence[Item], replacing: bool) -> list[Decision]:
-    """Write what is new."""
+    """Write what is new. The same content is written again where its row has a flaw."""
     rows: dict[str, Row] = transaction.get([item.item_id for item in items])
     decisions: list[Decision] = []
     for item in items:
         before = rows.get(item.item_id)
         existing = content_hash(artifact, item.item_id, before)
-        if existing == item.content_hash():
+        same = existing == item.content_hash()
+        damaged = before is not None and before.flaw is not None
+        if same and not damaged:
             decisions.append(("unchanged", before))
-        elif existing is None or replacing:
+        elif existing is None or replacing or same:
             rows[item.item_id] = row = transaction.put(item, before)
             decisions.append(("created" if existing is None else "replaced", row))
         else:

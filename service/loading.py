@@ -32,6 +32,9 @@ def load_artifact(settings: Settings) -> Artifact:
 def load_catalogue(artifact: Artifact, registry: Registry, settings: Settings) -> tuple[Catalogue, dict[str, int]]:
     """The artifact's items, overlaid with the registry's rows, each tokenized anew by this artifact; and the
     revision of each row by its item's id.
+
+    The id of a row with a flaw is not served at all: as the artifact has it, somebody wanted it no more. Its revision
+    is not held, so that the feed takes the row over once it is an item.
     """
     records: list[Record | None] = list(catalogue_records(artifact))
     vectors: list[Floats] = []
@@ -39,7 +42,8 @@ def load_catalogue(artifact: Artifact, registry: Registry, settings: Settings) -
     revisions: dict[str, int] = {}
     for rows in registry.rows(_BATCH):
         for row in rows:
-            revisions[row.item_id] = row.revision
+            if row.flaw is None:
+                revisions[row.item_id] = row.revision
             if (index := artifact.items.index_of.get(row.item_id)) is not None:
                 records[index] = None
         active = [(row, row.item) for row in rows if row.item is not None]

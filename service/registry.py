@@ -23,7 +23,7 @@ from model.items import InvalidItem, Item
 from service import schema
 from service.changes import Changes
 from service.database import Database
-from service.errors import RegistryContended, RegistryError
+from service.errors import RegistryContended, RegistryError, shorten
 from service.once import Kept, Once, claim, keep
 from service.results import RegistryKind
 from service.tables import items_table
@@ -40,8 +40,10 @@ _ATTEMPTS = 3  # runs of one transaction that meets others; more would only figh
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row. `item` and `content_hash` are None for a deleted item; `seq` orders items by first
-    registration.
+    """One row. `item` and `content_hash` are None for a deleted item; `seq` orders items by first registration.
+
+    A row changed by hand may be no item: `flaw` says why, and of `item` and `content_hash` it has the hash alone. Its
+    id stands for nothing that could be served, and can be written anew and deleted.
     """
 
     seq: int
@@ -49,6 +51,7 @@ class Row:
     item: Item | None
     content_hash: str | None
     revision: int
+    flaw: str | None = None
 
     @property
     def active(self) -> bool:
@@ -162,7 +165,9 @@ class Registry:
             return work(transaction)
 
     def rows(self, batch: int = 512) -> Iterator[list[Row]]:
-        """All rows in the order of first registration, in batches that were read one after another."""
+        """All rows in the order of first registration, in batches that were read one after another. Those with a flaw
+        are logged.
+        """
         last = 0
         while True:
             query = select(items_table).where(items_table.c.seq > last).order_by(items_table.c.seq).limit(batch)
@@ -170,20 +175,17 @@ class Registry:
                 rows = [_row(row) for row in connection.execute(query).mappings()]
             if not rows:
                 return
+            _tell_flaws(rows)
             yield rows
             last = rows[-1].seq
 
     def rows_of(self, item_ids: Sequence[str]) -> list[Row]:
         """The rows of ids as they are now. One that is no item is logged and left out: others do not wait for it."""
-        rows: list[Row] = []
         with self._database.reading() as connection:
             found = connection.execute(select(items_table).where(items_table.c.item_id.in_(item_ids))).mappings().all()
-        for values in found:
-            try:
-                rows.append(_row(values))
-            except RegistryError as error:
-                log.error("a row is not served", extra={"reason": str(error)})
-        return rows
+        rows = [_row(values) for values in found]
+        _tell_flaws(rows)
+        return [row for row in rows if row.flaw is None]
 
     def changes(self) -> Changes | None:
         """What changes in the registry from now on, by a connection of its own; None for SQLite."""
@@ -203,12 +205,24 @@ class Registry:
 
 def _row(row: RowMapping) -> Row:
     item: Item | None = None
+    content_hash: str | None = row["content_hash"]
+    flaw: str | None = None
     if row["status"] == ACTIVE:
         try:
             item = Item.from_dict(json.loads(row["content"]))
-        except (InvalidItem, ValueError, TypeError) as error:
-            raise RegistryError(f"the registry's row of item {row['item_id']!r} is no item: {error}") from error
-    return Row(row["seq"], row["item_id"], item, row["content_hash"], row["revision"])
+            if item.item_id != row["item_id"]:
+                raise InvalidItem("item_id", f"is {shorten(item.item_id)!r} in its content")
+        except (InvalidItem, ValueError, TypeError, RecursionError) as error:
+            flaw = f"the registry's row of item {row['item_id']!r} is no item: {error}"
+            # Not None, whatever became of it: that is how a deleted one is told.
+            item, content_hash = None, content_hash or ""
+    return Row(row["seq"], row["item_id"], item, content_hash, row["revision"], flaw)
+
+
+def _tell_flaws(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row.flaw is not None:
+            log.error("a row is not served", extra={"reason": row.flaw})
 
 
 def _now() -> str:

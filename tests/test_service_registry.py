@@ -125,13 +125,49 @@ def test_a_disk_that_fails_leaves_a_write_in_doubt(sqlite_url: str, open_registr
         put(registry, SOAP)
 
 
-def test_a_row_that_is_no_item_is_named(database_url: str, open_registry: Open) -> None:
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('{"item_id": "soap", "price": -1}', "price"),
+        ('{"item_id": "lamp", "title": "red soap"}', "item_id: is 'lamp' in its content"),
+        ("[]", "must be an object"),
+        ("[" * 100_000, "recursion"),
+        ("none", "Expecting value"),
+        (None, "must be str"),
+    ],
+)
+def test_a_row_that_is_no_item_is_named_and_hides_no_other(
+    database_url: str, open_registry: Open, caplog: pytest.LogCaptureFixture, content: str | None, why: str
+) -> None:
+    registry = open_registry(database_url)
+    put(registry, SOAP, Item("lamp", title="lamp"))
+    damage(registry, "soap", content=content)
+    soap, lamp = rows_of(registry)
+    assert lamp.item is not None
+    assert (soap.item, soap.content_hash, soap.revision) == (None, SOAP.content_hash(), 1)
+    assert soap.flaw is not None
+    assert "row of item 'soap' is no item: " in soap.flaw
+    assert why in soap.flaw
+    with registry.transaction() as transaction:
+        assert transaction.get(["soap", "lamp"]) == {"soap": soap, "lamp": lamp}
+    caplog.clear()
+    assert registry.rows_of(["soap", "lamp"]) == [lamp]
+    assert [vars(record)["reason"] for record in caplog.records] == [soap.flaw]
+
+
+def test_a_row_without_content_and_hash_is_not_taken_for_a_deleted_one(database_url: str, open_registry: Open) -> None:
     registry = open_registry(database_url)
     put(registry, SOAP)
+    damage(registry, "soap", content=None, content_hash=None)
+    (soap,) = rows_of(registry)
+    assert soap.flaw is not None
+    assert (soap.active, soap.content_hash) == (False, "")
+
+
+def damage(registry: Registry, item_id: str, **values: str | None) -> None:
     with registry.transaction() as transaction:
-        transaction._connection.execute(update(items_table).values(content='{"item_id": "soap", "price": -1}'))
-    with pytest.raises(RegistryError, match="row of item 'soap' is no item: price"):
-        rows_of(registry)
+        changed = update(items_table).where(items_table.c.item_id == item_id).values(**values)
+        transaction._connection.execute(changed)
 
 
 def test_a_file_that_is_no_database_is_refused(sqlite_url: str, tmp_path: Path) -> None:
