@@ -88,6 +88,14 @@ class Codes:
         items = [found(moment, row) for row in shown]
         return CodeTree(list(prefix), len(rows), here, levels, branches, items, self._version)
 
+    def forget(self, generation: object) -> None:
+        """Let go of what is kept of a generation."""
+        with self._lock:
+            if self._held is not None and self._held.generation is generation:
+                self._held = None
+            if self._used is not None and self._used[0].generation is generation:
+                self._used = None
+
     def _follow(self, moment: Moment) -> _Held:
         held = self._held
         if held is None or held.generation is not moment.generation:

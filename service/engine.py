@@ -53,7 +53,7 @@ class Engine:
         self._registry = registry
         self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)
-        self.publisher = Publisher(artifact, catalogue, settings, revisions)
+        self.publisher = Publisher(artifact, catalogue, settings, revisions, self.explorer.forget)
 
     @classmethod
     def start(cls, settings: Settings, artifact: Artifact | None = None) -> Engine:

@@ -57,6 +57,14 @@ class Mapper:
         )
         return CatalogueMap(len(rows), points, self._version)
 
+    def forget(self, generation: object) -> None:
+        """Let go of what is kept of a generation."""
+        with self._lock:
+            if self._sorted is not None and self._sorted.moment.generation is generation:
+                self._sorted = None
+            if self._generation is generation:
+                self._generation, self._placed = None, {}
+
     def _shown(self, moment: Moment, limit: int, positions: Floats) -> tuple[Rows, Floats]:
         """Rows [m] and their places [m, 2]; what came last is drawn last."""
         with self._lock:

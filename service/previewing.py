@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 from model.artifact import Artifact
 from model.items import Item
 from model.tokenizer import COLD
-from service.audience import Audience, Listening, User
+from service.audience import Audience, Listening
 from service.boosts import Place
 from service.catalogue import Moment
 from service.encoding import encode
 from service.results import Audience as Reached
 from service.results import Listener, Outcome, Preview
 from service.showing import found, recommended
+from service.users import Users
 
 _NEIGHBOURS = 8
 _SHOWN = 5  # users
@@ -26,7 +26,7 @@ class Previewer:
     its first preview, by one caller at a time.
     """
 
-    def __init__(self, artifact: Artifact, unusual_percentile: float, users: Callable[[Moment], list[User]]) -> None:
+    def __init__(self, artifact: Artifact, unusual_percentile: float, users: Users) -> None:
         self._artifact = artifact
         self._unusual = unusual_percentile
         self._users = users
@@ -66,10 +66,16 @@ class Previewer:
             model_version=self._artifact.version,
         )
 
+    def forget(self, generation: object) -> None:
+        """Let go of what is kept of a generation."""
+        with self._lock:
+            if self._asked is not None and self._asked[0].generation is generation:
+                self._asked = None
+
     def _audience(self, moment: Moment) -> Audience:
         with self._lock:
             if self._asked is None or self._asked[0] is not moment:
-                self._asked = moment, Audience(self._artifact, moment, self._users(moment))
+                self._asked = moment, Audience(self._artifact, moment, self._users.asked(moment))
             return self._asked[1]
 
 

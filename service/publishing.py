@@ -18,9 +18,16 @@ from service.settings import Settings
 class Publisher:
     """The writer's side of a catalogue. All but `writing`, `is_news` and `listen` only under the lock of `writing`."""
 
-    def __init__(self, artifact: Artifact, catalogue: Catalogue, settings: Settings, revisions: dict[str, int]) -> None:
-        """revisions: of the registry's rows that the catalogue holds, by item id."""
-        self.compactor = Compactor(catalogue, settings.threads)
+    def __init__(
+        self,
+        artifact: Artifact,
+        catalogue: Catalogue,
+        settings: Settings,
+        revisions: dict[str, int],
+        left: Callable[[object], None],
+    ) -> None:
+        """revisions: of the registry's rows that the catalogue holds, by item id. left: see `Compactor`."""
+        self.compactor = Compactor(catalogue, settings.threads, left)
         self._artifact = artifact
         self._catalogue = catalogue
         self._seconds = settings.database_timeout

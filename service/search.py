@@ -38,6 +38,13 @@ class Search:
             connection = self._follow(moment)
             return self._matching(connection, moment, " ".join(f'"{word}"*' for word in words), limit)
 
+    def forget(self, generation: object) -> None:
+        """Let go of what is kept of a generation."""
+        with self._lock:
+            if self._connection is not None and self._held is generation:
+                self._connection.close()
+                self._connection, self._held = None, None
+
     def _matching(self, connection: sqlite3.Connection, moment: Moment, match: str, limit: int) -> list[int]:
         asked = 2 * limit
         while True:

@@ -144,7 +144,8 @@ def test_the_old_engine_is_let_go_without_a_collection(
 
     def observed(*arguments: Any) -> Engine:
         engine = start(*arguments)
-        parts = engine, engine.catalogue, engine.catalogue.moment.generation, engine.publisher
+        catalogue = engine.catalogue
+        parts = engine, catalogue, catalogue.moment.generation, engine.publisher, engine.explorer, engine.artifact.items
         engines.append([weakref.ref(part) for part in parts])
         return engine
 
@@ -155,8 +156,11 @@ def test_the_old_engine_is_let_go_without_a_collection(
             for name in ("v2", "v1", "v2"):
                 client.recommend(*HISTORY)
                 client.put("/items/new", {"title": "red soap"})
+                for path in ("/codes", "/map", "/search?q=red"):
+                    assert client.get(path).status == 200
+                assert client.post("/items/preview", {"item_id": "new", "title": "red soap"}).status == 200
                 use(client, root, name)
-            until(lambda: [[part() is None for part in parts] for parts in engines[:3]] == [[True] * 4] * 3)
+            until(lambda: [[part() is None for part in parts] for parts in engines[:3]] == [[True] * 6] * 3)
         assert len(engines) == 4
     finally:
         gc.enable()
