@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 
+from model.items import clean_text
 from service.catalogue import Moment
 
 # SQLite's tokenizer takes letters and digits for words, and so does this.
@@ -31,7 +32,8 @@ class Search:
         """Up to `limit` rows that have every word of the query, or one that begins with it; best first (BM25). A query
         without words finds the items that are most used.
         """
-        words = _WORD.findall(query)[:_WORDS]
+        # As items are kept, in NFC: an accent that stands apart ends a word here.
+        words = _WORD.findall(clean_text(query))[:_WORDS]
         if not words:
             return moment.popular(limit, None, ())
         with self._lock:
