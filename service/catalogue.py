@@ -106,6 +106,16 @@ class Moment:
             flags &= found
         return pack(flags)
 
+    def unknown(self, filters: Mapping[str, Sequence[FilterValue]]) -> list[str]:
+        """The names in `filters` of attributes that no item has a value of: misspelt ones, most likely."""
+        return [name for name, values in filters.items() if not self._has(name, values)]
+
+    def _has(self, name: str, values: Sequence[FilterValue]) -> bool:
+        postings = self._generation.postings.get(name, {})
+        wanted = (postings.get(key_of(value), ()) for value in values)  # first: mostly some item has one of them
+        every = (rows for found in (wanted, list(postings.values())) for rows in found)  # a writer may add to postings
+        return any(row < self.view.n and self.is_served(row) for rows in every for row in rows)
+
     def popular(self, k: int, allow: Mask | None, exclude: Collection[int]) -> list[int]:
         """The k rows with most interactions in training, ties by order."""
         chosen: list[int] = []

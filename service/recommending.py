@@ -10,8 +10,10 @@ import numpy as np
 
 from model.artifact import Artifact
 from model.exposure import by_text, reserved_places
+from model.items import MAX_ID_LENGTH
 from service.boosts import Boosts
 from service.catalogue import Moment
+from service.errors import shorten
 from service.queries import Queries
 from service.ranking import diversify, pool_size, shared_codes
 from service.results import Recommendation, Recommended, Shared, Why
@@ -31,12 +33,14 @@ def unobserved(stage: str, seconds: float) -> None:
 class _Plan(NamedTuple):
     """A request with its ids looked up.
 
-    history: rows of the known items, oldest first. reserved: places for cold items.
+    history: rows of the known items, oldest first. unknown: the other ids; unknown_filter: names of attributes that no
+    item has. reserved: places for cold items.
     """
 
     request: RecommendRequest
     history: list[int]
     unknown: list[str]
+    unknown_filter: list[str]
     exclude: set[int]
     allow: Mask | None
     reserved: int
@@ -86,9 +90,11 @@ class Recommender:
         plans = [_plan(moment, request, self._cold_share) for request in requests]
         made = iter(self._by_model(moment, [plan for plan in plans if plan.history], observe))
         return [
-            Recommendation(next(made), self._version, "model", plan.unknown)
+            Recommendation(next(made), self._version, "model", plan.unknown, plan.unknown_filter)
             if plan.history
-            else Recommendation(_by_popularity(moment, plan), self._version, "popularity", plan.unknown)
+            else Recommendation(
+                _by_popularity(moment, plan), self._version, "popularity", plan.unknown, plan.unknown_filter
+            )
             for plan in plans
         ]
 
@@ -214,8 +220,10 @@ def _plan(moment: Moment, request: RecommendRequest, cold_share: float) -> _Plan
     if request.exclude_seen:
         exclude.update(history)
     allow = moment.allowed(request.filter) if request.filter else None
+    # Names are anything, ids have been looked at: what is answered has to have a UTF-8 form and an end.
+    unknown_filter = [shorten(name, MAX_ID_LENGTH) for name in moment.unknown(request.filter)] if request.filter else []
     share = cold_share if request.cold_share is None else request.cold_share
-    return _Plan(request, history, unknown, exclude, allow, reserved_places(share, request.k))
+    return _Plan(request, history, unknown, unknown_filter, exclude, allow, reserved_places(share, request.k))
 
 
 def _by_popularity(moment: Moment, plan: _Plan) -> list[Recommended]:

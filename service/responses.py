@@ -32,6 +32,7 @@ _RECOMMENDATION: dict[str, Any] = {
     "model_version": "20260101-120000-a1b2c3",
     "strategy": "model",
     "unknown_history": ["B0000Y3NO6"],
+    "unknown_filter": [],
 }
 _ITEM: dict[str, Any] = {
     "item_id": "serum-1",
@@ -120,6 +121,11 @@ class RecommendResponse(Answer):
     model_version: str
     strategy: Literal["model", "popularity"] = Field(description='"popularity" when nothing in the history is known.')
     unknown_history: list[str] = Field(description="Ids of the history that are not known, each once.")
+    # With a default for the client: a service of a release before does not say.
+    unknown_filter: list[str] = Field(
+        default_factory=list,
+        description="Attributes named in the filter that no item has; none matches then.",
+    )
 
 
 class RecommendBatchEntry(Answer):

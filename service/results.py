@@ -48,6 +48,7 @@ class Recommendation:
     model_version: str
     strategy: Strategy
     unknown_history: list[str]
+    unknown_filter: list[str]
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def test_recommend(client: Client) -> None:
         assert item.reasons.semantic + item.reasons.id == item.score
         assert item.attributes["brand"] in ("Alba", "Dune")
     assert client.recommend(()).strategy == "popularity"
+    assert answer.unknown_filter == []
+    assert client.recommend((), filter={"brnad": ["Alba"]}).unknown_filter == ["brnad"]
 
 
 def test_a_batch_holds_the_error_of_an_entry_beside_the_others(client: Client) -> None:

@@ -38,8 +38,12 @@ def test_recommend(client: Client) -> None:
     body = fits(responses.RecommendResponse, reply.body)
     assert len(body["items"]) == 3
     assert (body["model_version"], body["strategy"], body["unknown_history"]) == ("v1", "model", ["nope"])
+    assert body["unknown_filter"] == []
     for item in body["items"]:
         assert item["reasons"]["semantic"] + item["reasons"]["id"] == item["score"]
+    for history in ([], ["item-1"]):
+        misspelt = client.recommend(*history, filter={"brnad": ["Alba"], "brand": ["Nobody's"]})
+        assert (misspelt["items"], misspelt["unknown_filter"]) == ([], ["brnad"])
     plain = client.recommend("item-1")
     assert len(plain["items"]) == 10
     assert "reasons" not in plain["items"][0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -86,6 +87,17 @@ def test_filters_forget_what_was_replaced() -> None:
     for brand, expected in (("a", 9), ("b", 1), ("c", 0)):
         rows, _ = moment.view.search(vector(1)[None], 10, moment.allowed({"brand": [brand]}))
         assert (rows >= 0).sum() == expected
+
+
+def test_an_attribute_that_no_item_has_is_told_from_a_value_that_none_has() -> None:
+    catalogue = make()
+    before = catalogue.moment
+    assert before.unknown({"brand": ["nobody's"], "size": ["s"], "colour": [1]}) == ["size", "colour"]
+    catalogue.apply([(replace(record(3, 1), attributes={"size": "s"}), vector(3))])
+    assert before.unknown({"size": ["s"]}) == ["size"]
+    assert catalogue.moment.unknown({"size": ["m"], "colour": []}) == ["colour"]
+    catalogue.apply([(record(3, 2), vector(3))])
+    assert catalogue.moment.unknown({"size": ["s"]}) == ["size"]
 
 
 def test_counts_follow_every_change() -> None:

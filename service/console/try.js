@@ -122,6 +122,7 @@ async function recommend() {
       `${answer.items.length} items by ${answer.strategy === "model" ? "the model" : "popularity"}`,
       state.chosen ? (place ? `what this user chose is number ${place}` : "what this user chose is not among them") : "",
       answer.unknown_history.length ? `not known: ${answer.unknown_history.join(", ")}` : "",
+      answer.unknown_filter.length ? `no item has: ${answer.unknown_filter.join(", ")}` : "",
     ].filter(Boolean).join("; ");
   } catch (error) {
     show(error);
