@@ -13,21 +13,33 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from service.database import Database, parse_url
 from service.errors import ServiceError
+from service.registry import ACTIVE
 from service.schema import prepare
 from service.settings import Settings, complain
+
+
+class Held(NamedTuple):
+    """What a registry holds: items, and ids whose deletion is kept."""
+
+    items: int
+    deleted: int
+
+    def __str__(self) -> str:
+        return f"{_count(self.items, 'item')} and {_count(self.deleted, 'deleted one')}"
 
 
 class BadBackup(Exception):
     """Nothing was copied; the message says why."""
 
 
-def save(registry: Path, target: Path, timeout: float) -> int:
-    """Copy a registry as it is at one moment to a new file; the number of its rows. The copy is checked, on disk, and
+def save(registry: Path, target: Path, timeout: float) -> Held:
+    """Copy a registry as it is at one moment to a new file; what it holds. The copy is checked, on disk, and
     there as a whole or not at all. Raises BadBackup.
 
     Writers wait meanwhile, up to their KINDRED_DATABASE_TIMEOUT: in steps, which would let them in between, SQLite
@@ -44,7 +56,7 @@ def save(registry: Path, target: Path, timeout: float) -> int:
     os.close(descriptor)
     partial = Path(name)
     try:
-        rows = _copy(registry, partial, timeout)
+        held = _copy(registry, partial, timeout)
         _sync(partial)
         os.link(partial, target)  # unlike a renaming, it replaces nothing that has come into being meanwhile
         _sync(target.parent)
@@ -52,16 +64,17 @@ def save(registry: Path, target: Path, timeout: float) -> int:
         raise BadBackup(f"{target} exists already") from error
     finally:
         partial.unlink()
-    return rows
+    return held
 
 
-def restore(source: Path, registry: Path, timeout: float) -> int:
-    """Replace what a registry holds by a copy, in one transaction; the number of its rows. Raises BadBackup, and then
-    nothing has changed. A service that runs sees it after a restart: stop it before.
+def restore(source: Path, registry: Path, timeout: float) -> Held:
+    """Replace what a registry holds by a copy, in one transaction; what it holds then. Raises BadBackup, and then
+    nothing has changed. A service that runs sees it after a restart: stop it before. Whether one does, nothing tells:
+    it has the file open, but locks it while it writes alone.
     """
     if not source.is_file():
         raise BadBackup(f"there is no file {source}")
-    _rows(source)
+    _held(source)
     try:
         database = Database(f"sqlite:///{source.resolve()}", timeout)
         try:
@@ -74,7 +87,7 @@ def restore(source: Path, registry: Path, timeout: float) -> int:
     return _copy(source, registry, timeout)
 
 
-def _copy(source: Path, target: Path, timeout: float) -> int:
+def _copy(source: Path, target: Path, timeout: float) -> Held:
     try:
         with (
             closing(sqlite3.connect(source, timeout=timeout)) as reading,
@@ -86,20 +99,24 @@ def _copy(source: Path, target: Path, timeout: float) -> int:
             reading.backup(writing)
     except sqlite3.Error as error:
         raise BadBackup(f"{source} could not be copied to {target}: {error}") from error
-    return _rows(target)
+    return _held(target)
 
 
-def _rows(path: Path) -> int:
+def _held(path: Path) -> Held:
     """Raises BadBackup for a file that is damaged or no registry."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check").fetchone()
             if found != "ok":
                 raise BadBackup(f"{path} is damaged: {found}")
-            (rows,) = connection.execute("SELECT count(*) FROM kindred_items").fetchone()
+            rows = dict(connection.execute("SELECT status, count(*) FROM kindred_items GROUP BY status"))
     except sqlite3.Error as error:
         raise BadBackup(f"{path} is no registry: {error}") from error
-    return int(rows)
+    return Held(rows.pop(ACTIVE, 0), sum(rows.values()))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _sync(path: Path) -> None:
@@ -134,14 +151,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         registry = _file_of(settings.database_url)
         if given.restore:
-            rows = restore(given.file, registry, settings.database_timeout)
+            held = restore(given.file, registry, settings.database_timeout)
         else:
-            rows = save(registry, given.file, settings.database_timeout)
+            held = save(registry, given.file, settings.database_timeout)
     except (BadBackup, ServiceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     of, to = (given.file, registry) if given.restore else (registry, given.file)
-    print(f"{of} -> {to}: {rows} rows, integrity checked")
+    print(f"{of} -> {to}: {held}, integrity checked")
+    if given.restore:
+        print(
+            "A service that has this registry open has not noticed, and serves what it had: stop the service first, "
+            "restore, start it again."
+        )
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from model.items import Item
 from service import backup
 from service.registry import Registry
 from tests.postgres_support import PASSWORD, Server, find_binaries
@@ -81,6 +82,24 @@ def test_restoring_replaces_what_is_there(root: Path, tmp_path: Path) -> None:
     with serving(make_settings(root, tmp_path)) as client:
         assert client.get("/items/kept").status == 200
         assert client.get("/items/late").status == 404
+
+
+def test_it_says_how_many_items_there_are_and_that_a_service_has_to_be_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = Registry(f"sqlite:///{tmp_path}/registry.db", 5.0, True)
+    with registry.transaction() as transaction:
+        for item_id in ("a", "b"):
+            transaction.put(Item(item_id, title="soap"), None)
+        transaction.delete("c", None)
+    registry.close()
+    assert run(tmp_path, str(tmp_path / "copy.db")) == 0
+    said = capsys.readouterr().out
+    assert said.endswith("copy.db: 2 items and 1 deleted one, integrity checked\n")
+    assert run(tmp_path, str(tmp_path / "copy.db"), "--restore") == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith("registry.db: 2 items and 1 deleted one, integrity checked")
+    assert "stop the service first, restore, start it again" in second
 
 
 def test_what_cannot_be_copied_is_said_and_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
