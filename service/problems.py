@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -87,9 +88,9 @@ def of_error(error: Exception) -> Problem:
     match error:
         case RequestValidationError():
             # The first part of a location says where it was read from: the body, the query or the path.
-            return _of_validation([(found["loc"][1:], found["msg"]) for found in error.errors()])
+            return _of_validation([(found["loc"][1:], found["msg"]) for found in _unknown_first(error.errors())])
         case ValidationError():
-            return _of_validation([(found["loc"], found["msg"]) for found in error.errors()])
+            return _of_validation([(found["loc"], found["msg"]) for found in _unknown_first(error.errors())])
         case InvalidItem(field=field, reason=reason):
             return Problem("invalid-item", 422, f"{shorten(field)}: {reason}", field)
         case errors.LimitExceeded(field=field, reason=reason):
@@ -128,6 +129,11 @@ def of_http(error: HTTPException) -> Problem:
     return Problem(types.get(error.status_code, "invalid-request"), error.status_code, detail)
 
 
+def _unknown_first(errors: Sequence[Any]) -> Sequence[Any]:
+    """A misspelt name is an unknown field, and often the reason why another is missing."""
+    return sorted(errors, key=lambda error: error["type"] != "extra_forbidden")
+
+
 def _of_validation(found: list[tuple[tuple[int | str, ...], str]]) -> Problem:
     """The problem of a failed schema validation: the first error in full, and how many more there are.
 
@@ -144,5 +150,6 @@ def _of_validation(found: list[tuple[tuple[int | str, ...], str]]) -> Problem:
     field = ".".join(str(part) for part in location)
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     where = f"{shorten(field)}: " if field else ""
+    message = message.replace("Extra inputs are not permitted", "is not a field that is known here")
     message = shorten(message.removeprefix("Value error, "), 400)
     return Problem("invalid-request", 422, f"{where}{message}{more}", field or None)

@@ -78,13 +78,21 @@ def test_recommend_refuses(client: Client, options: dict[str, Any], kind: str, f
 
 def test_odd_but_valid_requests_are_answered(client: Client) -> None:
     assert client.recommend("nope", "öde/pfade", "x" * 256)["strategy"] == "popularity"
-    assert client.recommend("item-1", filter={"\ud800": ["\ud800"]})["items"] == []
+    strange = client.recommend("item-1", filter={"\ud800": ["\ud800"], "x" * 10_000: [1]})
+    assert (strange["items"], strange["unknown_filter"]) == ([], ["?", "x" * 256 + "…"])
     assert client.recommend("item-1", filter={"stock": [10**300, -1, 1.0]})["items"]
     assert client.recommend("item-1", k=100, exclude=["item-2"] * 50)["strategy"] == "model"
 
 
 def test_a_missing_history_is_named(client: Client) -> None:
     refused(client.post("/recommend", {}), 422, "invalid-request", "history")
+
+
+def test_an_unknown_field_is_named_before_one_that_is_missing_for_it(client: Client) -> None:
+    problem = refused(client.post("/recommend", {"histroy": ["item-1"]}), 422, "invalid-request", "histroy")
+    assert problem["detail"] == "histroy: is not a field that is known here (and 1 more)"
+    batch = client.post("/recommend/batch", {"requests": [{"k": 0, "histroy": []}]}).json()
+    assert batch["results"][0]["problem"]["field"] == "histroy"
 
 
 @pytest.mark.parametrize(
