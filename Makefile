@@ -48,7 +48,7 @@ demo: $(RUN_STAMP) ## an artifact trained on the synthetic demo data set, where 
 
 serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where there is none
 	@export KINDRED_ARTIFACTS='$(KINDRED_ARTIFACTS)'; \
-		$(BIN)/python scripts/welcome.py & exec $(BIN)/python -m service
+		exec $(BIN)/python scripts/welcome.py $(BIN)/python -m service
 
 test: $(STAMP) ## the tests
 	@sh scripts/install-postgres.sh

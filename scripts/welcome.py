@@ -1,6 +1,8 @@
-"""Printed by `make serve` once the service is ready: commands to try, with items that the artifact really holds.
+"""`make serve`: the service, and once it is ready, commands to try with items that the artifact really holds.
 
-Ends without a word when the service it was started for is gone.
+`python scripts/welcome.py COMMAND...`: the command takes the place of this process, so signals and exit status are its
+own. A child prints; it hears from the service through a pipe (`--announce`) where it listens, so that it welcomes no
+other that has the port, and ends without a word when the service does not start or is gone.
 """
 
 from __future__ import annotations
@@ -8,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
+import sys
 import time
 import urllib.request
 from typing import Any
@@ -21,9 +25,8 @@ def get(url: str) -> Any:
         return json.load(response)
 
 
-def wait_until_ready(base: str) -> bool:
-    """True once `/readyz` answers 200; False when the service ended or took longer than `WAIT_SECONDS`."""
-    service = os.getppid()
+def wait_until_ready(base: str, service: int) -> bool:
+    """True once `/readyz` answers 200; False when the service, a process, ended or took longer than `WAIT_SECONDS`."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end and os.getppid() == service:
         try:
@@ -65,12 +68,11 @@ def lines(base: str, items: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def main() -> None:
-    """Wait, ask for two items, print."""
-    host = os.environ.get("KINDRED_HOST", "127.0.0.1")
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-    base = f"http://{host}:{os.environ.get('KINDRED_PORT', '8000')}"
-    if not wait_until_ready(base):
+def welcome(told: int, service: int) -> None:
+    """Hear from the pipe `told` where a process listens, wait until it is ready, ask for two items, print."""
+    with open(told, encoding="utf-8") as pipe:
+        base = pipe.readline().strip().replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    if not base or not wait_until_ready(base, service):
         return
     if os.environ.get("KINDRED_KEYS"):
         print(
@@ -78,6 +80,21 @@ def main() -> None:
         )
     else:
         print("\n".join(lines(base, get(f"{base}/items?limit=2")["items"])), flush=True)
+
+
+def main() -> None:
+    """Become the service, with a child that welcomes."""
+    service = os.getpid()
+    told, telling = os.pipe()
+    if os.fork() == 0:
+        os.close(telling)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which this ends with
+        welcome(told, service)
+        return
+    os.close(told)
+    os.set_inheritable(telling, True)
+    command = sys.argv[1:]
+    os.execvp(command[0], [*command, "--announce", str(telling)])
 
 
 if __name__ == "__main__":

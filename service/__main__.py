@@ -5,20 +5,23 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from pydantic import ValidationError
 
-from service.settings import Settings, complain
+from service.listening import CannotListen, listen
+from service.settings import Settings, complain, misspelt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; requests in flight are finished first. Exit code 2: a setting is
-    refused.
+    """Serve until SIGTERM or SIGINT; requests in flight are finished first. Exit code 1: the port is not to be had.
+    2: a setting is refused.
     """
     given = {name: value for name, value in vars(_parse(arguments)).items() if value is not None}
-    only_check = given.pop("check")
+    only_check, announce = given.pop("check"), given.pop("announce", None)
     try:
         settings = Settings(**given)
     except ValidationError as error:
@@ -26,6 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if only_check:
         return _check(settings)
+    try:
+        sockets = listen(settings.host, settings.port)
+    except CannotListen as error:
+        print(error, file=sys.stderr)
+        return 1
+    with ExitStack() as stack:
+        for each in sockets:
+            stack.enter_context(each)
+        return _serve(settings, sockets, announce)
+
+
+def _serve(settings: Settings, sockets: list[socket.socket], announce: int | None) -> int:
     # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
 
@@ -35,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from service.server import Server, configuration
 
     logs.configure(settings.log_level)
+    for said in misspelt(os.environ):
+        logging.getLogger("kindred.service").warning(said)
     try:
         app = create_app(settings)
     except BadKeys as error:
@@ -42,9 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     server = Server(configuration(app, settings))
     server.documentation = settings.keys is None
+    server.announce = announce
     if settings.keys is None:
         _say_open(settings)
-    server.run()
+    server.run(sockets)
     return 0 if server.started else 3
 
 
@@ -80,6 +98,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--database-url",
         help="registry of added items (KINDRED_DATABASE_URL, default sqlite:///./var/registry.db)",
+    )
+    parser.add_argument(
+        "--announce", type=int, metavar="FD", help="write the address to this file descriptor once the service listens"
     )
     parser.add_argument("--check", action="store_true", help="only say whether the settings and the keys can be used")
     return parser.parse_args(arguments)

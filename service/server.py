@@ -25,6 +25,7 @@ class Server(StoppingServer):
     """
 
     documentation = True
+    announce: int | None = None  # a file descriptor that is told the address too, and then closed
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -32,9 +33,16 @@ class Server(StoppingServer):
             for listener in server.sockets:
                 await self._listen_more(listener)
                 host, port = listener.getsockname()[:2]
-                shown = f"[{host}]" if ":" in host else host
-                documentation = f"; documentation: http://{shown}:{port}/docs" if self.documentation else ""
-                print(f"Kindred listens on http://{shown}:{port}{documentation}", flush=True)
+                address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+                documentation = f"; documentation: {address}/docs" if self.documentation else ""
+                print(f"Kindred listens on {address}{documentation}", flush=True)
+                self._announce(address)
+
+    def _announce(self, address: str) -> None:
+        if self.announce is not None:
+            descriptor, self.announce = self.announce, None
+            with open(descriptor, "w", encoding="utf-8") as told:
+                print(address, file=told)
 
     async def _listen_more(self, listener: Any) -> None:
         """Listen by more descriptors of the same socket. In overload a turn of the loop takes milliseconds, and who

@@ -6,8 +6,10 @@ refuses.
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -16,6 +18,20 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 IndexKind: TypeAlias = Literal["flat", "hnsw", "ivfpq"]
 
+# Variables that mean something to others: the compose file, and tests and campaigns.
+NO_SETTINGS = frozenset(
+    {
+        "KINDRED_POSTGRES_PASSWORD",
+        "KINDRED_SCALE_PORT",
+        "KINDRED_DAMAGES",
+        "KINDRED_DATA",
+        "KINDRED_DEMO",
+        "KINDRED_FUZZ_CASES",
+        "KINDRED_FUZZ_SEED",
+        "KINDRED_KILLS",
+        "KINDRED_PICTURES",
+    }
+)
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -126,6 +142,19 @@ class Settings(BaseSettings):
 
 def is_loopback(host: str) -> bool:
     return host in LOOPBACK or host.startswith("127.")
+
+
+def misspelt(environment: Mapping[str, str]) -> list[str]:
+    """What is to be said of each variable that begins as ours do and is none: it would be ignored silently."""
+    known = [name.upper() for name in Settings.model_fields]
+    said: list[str] = []
+    for name in sorted(environment):
+        prefix, _, rest = name.upper().partition("_")
+        if prefix != "KINDRED" or rest in known or name.upper() in NO_SETTINGS:
+            continue
+        near = difflib.get_close_matches(rest, known, n=1)
+        said.append(f"{name} is no setting and is ignored" + (f"; the nearest is KINDRED_{near[0]}" if near else ""))
+    return said
 
 
 def complain(error: ValidationError) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service.settings import Settings, misspelt
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +64,40 @@ def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
     with pytest.raises(ValidationError) as caught:
         Settings()
     assert [error["loc"] for error in caught.value.errors()] == [(name,)]
+
+
+def test_a_misspelt_variable_is_named_with_the_setting_that_it_looks_like() -> None:
+    environment = {"KINDRED_QUEU_MAX": "1", "KINDRED_PORT": "1", "kindred_keys": "x", "KINDRED_X": "", "PATH": "/"}
+    assert misspelt(environment) == [
+        "KINDRED_QUEU_MAX is no setting and is ignored; the nearest is KINDRED_QUEUE_MAX",
+        "KINDRED_X is no setting and is ignored",
+    ]
+
+
+def test_no_variable_that_this_repository_uses_is_called_misspelt() -> None:
+    files = [path for pattern in ("*", "*/*", "*/*/*") for path in REPOSITORY.glob(pattern)]
+    named: set[str] = set()
+    for path in files:
+        text = path.suffix in (".yml", ".sh", ".py", ".md") or path.name in ("Makefile", "Dockerfile")
+        if text and path.is_file() and path != Path(__file__) and ".venv" not in path.parts:
+            named |= set(re.findall(r"KINDRED_[A-Z]+(?:_[A-Z]+)*\b(?!_)", path.read_text(encoding="utf-8")))
+    assert {"KINDRED_SCALE_PORT", "KINDRED_KILLS", "KINDRED_PORT"} <= named
+    assert misspelt(dict.fromkeys(named, "")) == []
+
+
+def test_the_service_says_it_at_its_start(tmp_path: Path) -> None:
+    ends = {"KINDRED_PORT": "0", "KINDRED_KEYS": str(tmp_path / "none.json")}
+    done = subprocess.run(
+        [sys.executable, "-m", "service"],
+        cwd=REPOSITORY,
+        env=os.environ | ends | {"KINDRED_QUEU_MAX": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "KINDRED_QUEU_MAX is no setting and is ignored; the nearest is KINDRED_QUEUE_MAX" in done.stderr
 
 
 def test_settings_do_not_change() -> None:
