@@ -158,13 +158,6 @@ def test_bad_rows_of_an_items_csv(tmp_path: Path) -> None:
     assert found == [(5, "encoding"), (6, "malformed_row"), (7, "malformed_row"), (8, "invalid_item")]
 
 
-def test_a_quote_that_is_never_closed_names_the_lines_it_swallowed(tmp_path: Path) -> None:
-    write(tmp_path, "interactions.csv", "user_id,item_id\nu,a\n")
-    write(tmp_path, "items.csv", 'item_id,title\na,Apple\nb,"open\nc,Cherry\n')
-    with pytest.raises(DatasetError, match=r"items\.csv:3: malformed_row: lines 3 to 4: unexpected end of data"):
-        load_dataset(tmp_path)
-
-
 def test_the_error_lists_the_first_twenty_and_all_totals(tmp_path: Path) -> None:
     bad = "u,,1\n" * 30 + "u,a,x\n" * 3
     write(tmp_path, "interactions.csv", f"user_id,item_id,timestamp\n{bad}")

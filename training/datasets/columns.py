@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from training.datasets.problems import DatasetError, listed
+from training.datasets.problems import DatasetError, listed, shown
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp", "weight")
 ITEM_FIELDS = ("item_id", "title", "brand", "categories", "description", "price", "text")
@@ -73,9 +74,16 @@ class ColumnMap:
                 raise DatasetError(f"column {name}={column}: no such column: {places}")
 
 
+def check_columns(path: Path, columns: list[str]) -> list[str]:
+    """Return the columns; raises `DatasetError` when a name stands twice."""
+    twice = sorted({name for name in columns if columns.count(name) > 1})
+    if twice:
+        raise DatasetError(f"{path}: the column {shown(twice[0])} stands more than once in the header")
+    return columns
+
+
 def missing_column(path: Path, name: str, columns: Sequence[str]) -> DatasetError:
-    """The error for a column that a file must have."""
-    return DatasetError(
-        f"{path}: no column {name}; found: {listed(columns)}. "
-        f"Name the column that holds it, for example --column {name}={listed(columns[:1])}"
-    )
+    """The error for a column that a file must have, with an example that a shell takes as it stands."""
+    other = next((column for column in columns if column not in _ALL_FIELDS and listed([column]) == column), None)
+    example = "" if other is None else f", for example --column {shlex.quote(f'{name}={other}')}"
+    return DatasetError(f"{path}: no column {name}; found: {listed(columns)}. Name the column that holds it{example}")

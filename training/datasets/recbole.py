@@ -13,10 +13,16 @@ from typing import Any
 
 from model.items import AttributeValue
 from training.datasets.collect import Catalogue, RawData
-from training.datasets.columns import INTERACTION_FIELDS, ITEM_FIELDS, ColumnMap, UsedTable, missing_column
+from training.datasets.columns import (
+    INTERACTION_FIELDS,
+    ITEM_FIELDS,
+    ColumnMap,
+    UsedTable,
+    check_columns,
+    missing_column,
+)
 from training.datasets.files import read_lines, read_text_lines
 from training.datasets.problems import DatasetError, ProblemLog, listed, shown
-from training.datasets.tables import check_columns
 from training.datasets.tabular import read_interactions
 from training.datasets.values import TimeUnit, parse_categories, parse_price
 
