@@ -55,6 +55,12 @@ def test_rows_that_a_stray_quote_had_swallowed_are_read_again(tmp_path: Path) ->
     assert bad == [2, 6]
 
 
+def test_lone_quotes_are_not_blank_lines(tmp_path: Path) -> None:
+    records, bad = read(tmp_path / "items.csv", 'item_id,title,price\n""\n"\n"\na,Apple,1\n')
+    assert records == [(5, "Apple")]
+    assert bad == [3, 4]
+
+
 @pytest.mark.parametrize("row", ['x","y,1', 'a,"open', 'a,"","open', '"', '""",1'])
 def test_many_stray_quotes_take_time_by_the_line(tmp_path: Path, row: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = 0

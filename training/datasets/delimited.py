@@ -112,7 +112,8 @@ class DelimitedTable:
                 good = False
             else:
                 good = len(fields) == len(self.columns)
-                if not good and (len(fields) > 1 or fields[0].strip()):
+                # A cell that is blank, alone in its line, is a blank line; over several it is two quotes that stray.
+                if not good and (len(taken) > 1 or len(fields) > 1 or fields[0].strip()):
                     self._refuse_width(start, len(fields))
             if not good:
                 lines.put_back(taken[1:])
