@@ -71,12 +71,11 @@ class Moment:
             own = own + boosts.of(row + np.arange(len(histories)) * self.view.n)[1]  # it keeps what is known of its ID
         return semantic, own
 
-    def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, Bags]:
-        """Rows [c] of the cold items that may be returned, and the bags of their texts [c, words]."""
+    def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, NDArray[np.bool_], Bags]:
+        """Rows [c] of cold items, which of them may be returned [c], and the bags of their texts [c, words]."""
         rows, bags = self._generation.cold_items.below(self.view.n)
         mask = self.view.live if allow is None else self.view.live & allow
-        kept = inside(mask, rows) & ~np.isin(rows, list(exclude))
-        return rows[kept], bags[kept]
+        return rows, inside(mask, rows) & ~np.isin(rows, list(exclude)), bags
 
     def bags(self, rows: Sequence[int]) -> Bags:
         """The bags of the texts of rows [n, words]; without words where the artifact keeps none."""

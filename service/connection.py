@@ -89,6 +89,8 @@ class BoundedHttp(StoppingHttp):
         self._slow: TimerHandle | None = None
         self._stuck: TimerHandle | None = None
         self._crowded = False
+        self._parsing = False
+        self._held: tuple[Any, Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -108,9 +110,11 @@ class BoundedHttp(StoppingHttp):
     def data_received(self, data: bytes) -> None:
         if self._is_refused(data):
             return
-        self._reading = True
+        self._reading = self._parsing = True
         self._unread += len(data)
         super().data_received(data)
+        self._parsing = False
+        self._begin()
         if not self._reading or self.transport.is_closing():
             return
         if self._unread > HEAD_MAX:
@@ -164,16 +168,25 @@ class BoundedHttp(StoppingHttp):
         return getattr(cast(FastAPI, self.config.app).state, "gate", None)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """As uvicorn has it, but for recommendations that would not get in: refused here, before there is a task, a log
-        line or a body.
+        """As uvicorn has it, but for recommendations that would not get in: refused here, before there is a task or a
+        log line.
 
-        Counted here as well, because requests that come in the same turn of the loop begin after all were read. Where
-        a uvicorn without this method were to come, `service.admission` alone would do it.
+        Counted here as well, because requests that come in the same turn of the loop begin after all were read. One
+        whose body is still to come takes no place yet: `service.admission` gives it one, as it would all of them where
+        a uvicorn without this method were to come.
         """
+        if self._parsing and cycle.more_body:
+            self._held = cycle, app  # the rest of what came may hold its body
+            return
         scope = cycle.scope
         gate = self._gate
         # One that is crowded out is refused before it could leave the gate.
-        if gate is not None and scope["path"] == "/recommend" and scope["method"] == "POST" and not self._crowded:
+        if (
+            gate is not None
+            and not (cycle.more_body or self._crowded)
+            and scope["path"] == "/recommend"
+            and scope["method"] == "POST"
+        ):
             if not gate.enter():
                 self._refuse_busy(cycle)
                 return
@@ -192,6 +205,17 @@ class BoundedHttp(StoppingHttp):
             self._slow.cancel()
             self._slow = None
         super().on_message_complete()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Start what was held until its body was there, or until no more of it came."""
+        if self._held is None:
+            return
+        (cycle, app), self._held = self._held, None
+        if not self.transport.is_closing():  # refused: what came behind the head is not HTTP
+            parsing, self._parsing = self._parsing, False
+            self._start_asgi_task(cycle, app)
+            self._parsing = parsing
 
     def _set_timer(self) -> None:
         self._began = self.loop.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import Path
@@ -120,11 +121,23 @@ def answer(value: object, status: int = 200) -> Response:
 
     Written straight from the engine's results: validating them again would take longer than computing them.
     """
+    return Response(_written(value), status, media_type="application/json")
+
+
+def answer_all(results: Iterable[object]) -> Response:
+    """The answer `{"results": […]}`. Written one by one: in a thread, others come to their turn between two of them,
+    where megabytes written at once would keep the interpreter.
+    """
+    body = b'{"results":[' + b",".join(map(_written, results)) + b"]}"
+    return Response(body, media_type="application/json")
+
+
+def _written(value: object) -> bytes:
     kind = type(value)
     writer = _WRITERS.get(kind)
     if writer is None:
         writer = _WRITERS[kind] = TypeAdapter(kind)
-    return Response(writer.dump_json(value, exclude_none=True), status, media_type="application/json")
+    return writer.dump_json(value, exclude_none=True)
 
 
 _WRITERS: dict[type, TypeAdapter[Any]] = {}  # made at first use, a few milliseconds each

@@ -96,6 +96,10 @@ class Engine:
         """
         return self._recommender.answer(self.catalogue.moment, requests, observe)
 
+    def reserves(self, request: RecommendRequest) -> bool:
+        """Whether places of its answer are kept for cold items."""
+        return self._recommender.reserves(request)
+
     def similar(self, item_id: str, k: int, by: SimilarBy = "semantic") -> Similar:
         """Items like one item by cosine, of the semantic half or of the whole embedding. Raises UnknownItem.
 

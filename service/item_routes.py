@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item, check_item_id
 from service.deciding import Done
-from service.documents import GUARDED, KEYED, READ, WRITE_BODY, ItemId, answer, next_steps, problems, text
+from service.documents import GUARDED, KEYED, READ, WRITE_BODY, ItemId, answer, answer_all, next_steps, problems, text
 from service.engine import Engine
 from service.errors import ItemConflict, ServiceError, UnknownItem
 from service.idempotency import kept, once_of, replayable, reply, takes_key
@@ -27,7 +27,7 @@ from service.once import Kept, Once
 from service.problems import of_error
 from service.rate_limit import charge_batch
 from service.responses import ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
-from service.results import ItemBatch, ItemEntry, Page, Written
+from service.results import ItemEntry, Page, Written
 from service.runtime import EngineDep, ReadyDep
 from service.schemas import ITEM_EXAMPLE, Entry, ItemBatchRequest, ItemContent, ItemCreate, Source
 from service.scopes import needs
@@ -131,7 +131,7 @@ def _batch(results: Sequence[Written | Exception]) -> Response:
         else:
             problem = of_error(result)
             entries.append(ItemEntry(problem.status, problem=problem.body()))
-    return answer(ItemBatch(entries))
+    return answer_all(entries)
 
 
 @router.get("/items", response_model=ItemList, responses=problems(*READ), openapi_extra=needs("read"))

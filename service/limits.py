@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from model.items import InvalidItem, Item, check_item_id
+from model.items import AttributeValue, InvalidItem, Item, check_item_id
 from service.errors import LimitExceeded
 from service.schemas import ItemContent, RecommendRequest
 from service.settings import Settings
@@ -44,6 +44,12 @@ def _check_ids(field: str, ids: Sequence[str]) -> None:
             raise InvalidItem(f"{field}.{position}", error.reason) from None
 
 
+def _length(value: AttributeValue) -> int:
+    if isinstance(value, list):
+        return sum(len(part) + 1 for part in value)
+    return len(value) if isinstance(value, str) else 1
+
+
 def check_batch(field: str, count: int, settings: Settings) -> None:
     """Raises LimitExceeded."""
     _at_most(field, count, settings.batch_max, "entries are given")
@@ -58,6 +64,9 @@ def accept_item(item_id: str, content: ItemContent, settings: Settings) -> Item:
     _at_most("text", sum(len(part) for part in parts if part), settings.text_max, "characters of text")
     _at_most("categories", len(content.categories), settings.categories_max, "categories are given")
     _at_most("attributes", len(content.attributes), settings.attributes_max, "attributes are given")
+    # Before they are cleaned: what is far too long costs no time.
+    raw = sum(len(name) + _length(value) for name, value in content.attributes.items())
+    _at_most("attributes", raw, settings.attributes_size_max, "characters")
     item = content.to_item(item_id)
     size = len(json.dumps(dict(item.attributes), ensure_ascii=False))
     _at_most("attributes", size, settings.attributes_size_max, "characters as JSON")

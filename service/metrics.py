@@ -100,7 +100,7 @@ class Metrics:
         )
         self._queue = Gauge(
             "kindred_queue_requests",
-            "Requests in work or waiting: recommend, long (batches, reads of items), write",
+            "Requests in work or waiting: recommend, long (batches, reads of items), write, export",
             ("queue",),
             registry=self.registry,
         )

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -59,6 +59,8 @@ class Observe:
 
         try:
             await self.app(scope, receive, stamped)
+        except ClientDisconnect:
+            pass  # in the middle of its body: counted, with status 0, and no fault of the service
         except Exception:
             # The caller learns that it failed and the id to ask about, the log learns why.
             errors_log.exception("unhandled error", extra={"request_id": request_id})

@@ -51,6 +51,14 @@ TITLES = {
 }
 
 
+class Busy(HTTPException):
+    """Too many wait already. An HTTPException because FastAPI lets only those through from the reading of a body."""
+
+    def __init__(self) -> None:
+        detail = "more requests wait than this service answers in time; it was not begun and can be sent again"
+        super().__init__(503, detail)
+
+
 class Problem(NamedTuple):
     """One error answer. `type` is a key of `TITLES`; `field` names the offending part where there is one."""
 
@@ -109,6 +117,8 @@ def of_error(error: Exception) -> Problem:
             return Problem("registry-full", 507, str(error))
         case errors.RegistryUnavailable():
             return Problem("registry-unavailable", 503, str(error))
+        case Busy():
+            return Problem("overloaded", error.status_code, error.detail)
         case HTTPException():
             return of_http(error)
     raise error

@@ -98,6 +98,10 @@ class Recommender:
             for plan in plans
         ]
 
+    def reserves(self, request: RecommendRequest) -> bool:
+        """Whether places are kept for cold items."""
+        return _reserved(request, self._cold_share) > 0
+
     def sample_queries(self, moment: Moment, count: int) -> Floats:
         """Query vectors [count, D] of made-up histories, popular items more often than others; seeded."""
         rng = np.random.default_rng(0)
@@ -160,15 +164,15 @@ class Recommender:
 
     def _cold(self, moment: Moment, plan: _Plan, read: _Read) -> _Chosen:
         """The best cold items among themselves, at most k (see `model.exposure`), with their scores."""
-        rows, bags = moment.cold_rows(plan.allow, plan.exclude)
-        if self._by_text is None:
-            wanted = np.add(*moment.view.score_parts(read.query, rows, read.boosts))
-        else:
-            texts = moment.bags(plan.history[-self._max_length :])
-            wanted = moment.view.score_parts(read.query, rows)[0] + by_text(texts, bags, self._by_text)
-            if read.boosts is not None:
-                wanted += read.boosts.of(rows)[1]
-        best = rows[moment.view.ranked(wanted, rows, plan.request.k)]
+        rows, there, bags = moment.cold_rows(plan.allow, plan.exclude)
+        added = np.where(there, 0.0, -np.inf)
+        by_words = self._by_text is not None
+        if self._by_text is not None:
+            added += by_text(moment.bags(plan.history[-self._max_length :]), bags, self._by_text)
+        if read.boosts is not None:
+            semantic, own = read.boosts.of(rows)
+            added += own if by_words else semantic + own
+        best = moment.view.best_among(read.query, rows, added, plan.request.k, by_words)
         return _Chosen(best, np.add(*moment.view.score_parts(read.query, best, read.boosts)))
 
 
@@ -222,8 +226,12 @@ def _plan(moment: Moment, request: RecommendRequest, cold_share: float) -> _Plan
     allow = moment.allowed(request.filter) if request.filter else None
     # Names are anything, ids have been looked at: what is answered has to have a UTF-8 form and an end.
     unknown_filter = [shorten(name, MAX_ID_LENGTH) for name in moment.unknown(request.filter)] if request.filter else []
-    share = cold_share if request.cold_share is None else request.cold_share
-    return _Plan(request, history, unknown, unknown_filter, exclude, allow, reserved_places(share, request.k))
+    return _Plan(request, history, unknown, unknown_filter, exclude, allow, _reserved(request, cold_share))
+
+
+def _reserved(request: RecommendRequest, cold_share: float) -> int:
+    """Places for cold items. cold_share: of a request that has none of its own."""
+    return reserved_places(cold_share if request.cold_share is None else request.cold_share, request.k)
 
 
 def _by_popularity(moment: Moment, plan: _Plan) -> list[Recommended]:

@@ -210,22 +210,12 @@ class RecommendEntry:
 
 
 @dataclass(frozen=True)
-class RecommendBatch:
-    results: list[RecommendEntry]
-
-
-@dataclass(frozen=True)
 class ItemEntry:
     """The answer to one entry of a batch: an item, or the members of a problem."""
 
     status: int
     item: Written | None = None
     problem: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class ItemBatch:
-    results: list[ItemEntry]
 
 
 @dataclass(frozen=True)

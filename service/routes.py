@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from operator import attrgetter
 from typing import Annotated
@@ -13,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from model.items import InvalidItem
 from service.direct_route import DirectRoute
-from service.documents import GUARDED, READ, READ_BODY, ItemId, answer, problems, text
+from service.documents import GUARDED, READ, READ_BODY, ItemId, answer, answer_all, problems, text
 from service.engine import Engine
 from service.errors import NotReady, ServiceError
 from service.limits import check_batch, check_k, check_recommend
@@ -28,7 +29,7 @@ from service.responses import (
     RecommendResponse,
     SimilarResponse,
 )
-from service.results import IndexState, Probe, Recommendation, RecommendBatch, RecommendEntry, Version
+from service.results import IndexState, Probe, Recommendation, RecommendEntry, Version
 from service.runtime import ReadyDep, Runtime, RuntimeDep
 from service.schemas import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
 from service.scopes import OPEN, needs
@@ -60,7 +61,7 @@ async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
     if _is_quick(body, engine):
         result = await runtime.together(body)
     else:
-        result = await runtime.heavy(partial(engine.recommend, body))
+        result = await runtime.alone(partial(engine.recommend, body))
     _observe(runtime, result)
     began = time.perf_counter()
     response = answer(result)
@@ -90,19 +91,29 @@ async def recommend_batch(body: RecommendBatchRequest, request: Request, runtime
     """Recommend for several histories at once. An entry that is refused leaves the others alone."""
     check_batch("requests", len(body.requests), runtime.settings)
     charge_batch(request, len(body.requests))
-    checked = [_checked(entry, runtime.settings) for entry in body.requests]
-    accepted = [entry for entry in checked if isinstance(entry, RecommendRequest)]
-    results = iter(await runtime.heavy(partial(runtime.ready().recommend_batch, accepted)))
+    response, results = await runtime.heavy(partial(_answer_all, runtime.ready(), body.requests, runtime.settings))
+    for result in results:
+        _observe(runtime, result)
+    return response
+
+
+def _answer_all(
+    engine: Engine, requests: Sequence[Entry[RecommendRequest]], settings: Settings
+) -> tuple[Response, list[Recommendation]]:
+    """The answer, and the recommendations in it. All of it takes long where the entries and their histories are many:
+    to check them, and to write megabytes of JSON.
+    """
+    checked = [_checked(entry, settings) for entry in requests]
+    results = engine.recommend_batch([entry for entry in checked if isinstance(entry, RecommendRequest)])
+    following = iter(results)
     entries: list[RecommendEntry] = []
     for entry in checked:
         if isinstance(entry, RecommendRequest):
-            result = next(results)
-            _observe(runtime, result)
-            entries.append(RecommendEntry(200, result))
+            entries.append(RecommendEntry(200, next(following)))
         else:
             problem = of_error(entry)
             entries.append(RecommendEntry(problem.status, problem=problem.body()))
-    return answer(RecommendBatch(entries))
+    return answer_all(entries), results
 
 
 def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendRequest | Exception:

@@ -37,6 +37,8 @@ T = TypeVar("T")
 # keep coming. Measured on 2 cores: as many answers a second at 32 connections, at five times the capacity 97 % of them
 # instead of 35 % (`benchmarks/overload.py`).
 _ON_LOOP = 400_000
+_COLD = 8  # a cold item takes as long as so many others where places are reserved: its words are compared
+_ALONE = 2  # recommendations by filter, with diversity or with reasons computed at a time
 _HEAVY = 2  # batches, exports and long rankings computed at a time; more would only slow each other down
 _WRITES = 4  # registrations tokenized at a time; their commits follow one another anyway
 _PAUSE, _PAUSE_MAX = 0.5, 8.0  # seconds between two attempts to open the registry: doubled each time
@@ -54,7 +56,9 @@ class Runtime:
         self._serving: Serving | None = None
         self.failure: str | None = None
         self.stopping = False
-        self._large = anyio.CapacityLimiter(1)  # not `_heavy`, where they would wait for what takes long
+        # Single recommendations, not in `_heavy`, where they would wait for what takes long.
+        self._large = anyio.CapacityLimiter(1)
+        self._alone = anyio.CapacityLimiter(_ALONE)
         self.together = Together(self._recommend, self._where, partial(metrics.observe_stage, "wait"))
         self._heavy = anyio.CapacityLimiter(_HEAVY)
         self._writes = anyio.CapacityLimiter(_WRITES)
@@ -191,11 +195,17 @@ class Runtime:
         self.metrics.observe_together(len(requests))
         return self.ready().recommend_batch(requests, self.metrics.observe_stage)
 
-    async def _where(self, work: Callable[[], T], count: int) -> T:
-        """Compute so many recommendations on the event loop, or in a thread where that would hold it up for long."""
-        if count * len(self.ready().catalogue) <= _ON_LOOP:
+    async def _where(self, work: Callable[[], T], requests: Sequence[RecommendRequest]) -> T:
+        """Compute recommendations on the event loop, or in a thread where that would hold it up for long."""
+        engine = self.ready()
+        reserving = sum(map(engine.reserves, requests))
+        if len(requests) * len(engine.catalogue) + reserving * _COLD * engine.catalogue.cold <= _ON_LOOP:
             return work()
         return await anyio.to_thread.run_sync(work, limiter=self._large)
+
+    async def alone(self, work: Callable[[], T]) -> T:
+        """Run one recommendation that takes longer than others outside the event loop."""
+        return await anyio.to_thread.run_sync(work, limiter=self._alone)
 
     async def heavy(self, work: Callable[[], T]) -> T:
         """Run what takes long outside the event loop."""

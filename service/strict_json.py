@@ -134,6 +134,8 @@ class StrictRoute(APIRoute):
             if not is_json(request):
                 shown = shorten(_media_type(request)) or "none"
                 raise BadBody(f"the body must be declared as Content-Type: application/json, got {shown}", status=415)
-            return await handler(StrictRequest(request.scope, request.receive))
+            read = StrictRequest(request.scope, request.receive)
+            await read.body()  # here: FastAPI would make a bad request of a caller who hangs up
+            return await handler(read)
 
         return strict

@@ -109,6 +109,21 @@ class View:
             semantic, own = semantic + more[0], own + more[1]
         return semantic, own
 
+    def best_among(self, query: Floats, rows: Rows, added: Doubles, k: int, semantic: bool) -> Rows:
+        """The k best of `rows` [c] by inner product, of the semantic halves or of the whole, and what is `added` [c];
+        where that is −inf, none.
+        """
+        k = min(k, int((added > -np.inf).sum()))
+        if not k:
+            return rows[:0]
+        columns = slice(0, self.split) if semantic else slice(None)
+        rough = self.vectors[rows, columns] @ query[columns] + added
+        # All that rounding could bring among the best are scored anew.
+        near = np.flatnonzero(rough >= np.partition(rough, -k)[-k] - 2 * rounding(query[None], self.norm)[0])
+        parts = self._parts(query, rows[near])
+        exact = (parts[0] if semantic else np.add(*parts)) + added[near]
+        return rows[near][self.ranked(exact, rows[near], k)]
+
     def ranked(self, scores: Doubles, rows: Rows, k: int) -> Rows:
         """Positions of the k best of `scores`, ties by the order of their rows."""
         return np.lexsort((self.orders[rows], -scores))[:k]

@@ -34,11 +34,11 @@ class Together(Generic[A, B]):
     def __init__(
         self,
         compute: Callable[[Sequence[A]], Sequence[B]],
-        run: Callable[[Callable[[], Sequence[B]], int], Awaitable[Sequence[B]]],
+        run: Callable[[Callable[[], Sequence[B]], Sequence[A]], Awaitable[Sequence[B]]],
         waited: Callable[[float], None] = lambda seconds: None,
         most: int = _TOGETHER,
     ) -> None:
-        """compute: answers in the order of what is asked. run: calls it for so many, on the event loop or off it.
+        """compute: answers in the order of what is asked. run: calls it for what is asked, on the event loop or off it.
         waited: is told how many seconds each waited.
         """
         self._compute = compute
@@ -82,7 +82,8 @@ class Together(Generic[A, B]):
 
     async def _answer(self, batch: list[_Waiting[A, B]]) -> None:
         try:
-            answers = await self._run(partial(self._compute, [waiting.asked for waiting in batch]), len(batch))
+            asked = [waiting.asked for waiting in batch]
+            answers = await self._run(partial(self._compute, asked), asked)
         except Exception as error:  # noqa: BLE001 (it is raised again, where it is waited for)
             if len(batch) == 1:
                 _settle(batch[0].answer, error)

@@ -39,7 +39,7 @@ def test_recbole(tmp_path: Path) -> None:
     assert dataset.timestamps is not None
     assert dataset.timestamps[0].tolist() == [10, 20]
     assert dataset.weights is None
-    assert any("rating" in note for note in dataset.report.notes)
+    assert dataset.report.columns[0].not_read == ["rating"]
     apple, bare = dataset.items
     assert (apple.title, apple.price, apple.categories) == ('The "big" apple', 3.5, ("Skin", "Face"))
     assert apple.attributes == {"stars": 4.5, "tags": ["x", "y"]}
@@ -87,9 +87,9 @@ def test_recbole_rows_that_do_not_fit(tmp_path: Path) -> None:
     assert [(Path(p.file).name, p.line, p.kind) for p in report.problems] == [
         ("shop.inter", 2, "malformed_row"),
         ("shop.inter", 4, "invalid_timestamp"),
-        ("shop.item", 2, "invalid_item"),
-        ("shop.item", 3, "invalid_item"),
-        ("shop.item", 4, "invalid_item"),
+        ("shop.item", 2, "invalid_field"),
+        ("shop.item", 3, "invalid_field"),
+        ("shop.item", 4, "invalid_field"),
     ]
     assert report.problems[2].message == "stars 'many': expected a number, as the header says float"
 

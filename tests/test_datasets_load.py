@@ -190,7 +190,7 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
     assert ids(dataset) == {"u": ["b", "a"]}
     assert [item.title for item in dataset.items] == ["Apple", "Bread"]
     assert dataset.items[0].attributes == {"user_id": "x"}
-    assert any("not read: stars" in note for note in dataset.report.notes)
+    assert dataset.report.columns[0].not_read == ["stars"]
     with pytest.raises(DatasetError, match=r"no column user_id; found: reviewer, asin, unix, stars"):
         load_dataset(path)
 
@@ -297,4 +297,4 @@ def test_the_report_reads_and_serialises(tmp_path: Path) -> None:
     text = "\n".join(report.lines())
     assert "interactions.csv:4: missing_value: item_id is missing" in text
     assert "users               2" in text
-    assert "dropped             1 rows with problems" in text
+    assert "\n  1 missing_value\n" in text

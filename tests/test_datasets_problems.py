@@ -61,7 +61,6 @@ def test_a_bad_interaction(tmp_path: Path, row: bytes, kind: str, message: str) 
     assert dataset.user_ids == ["good"]
     assert [item.item_id for item in dataset.items] == ["a", "b"]
     assert dataset.report.problem_counts[kind] >= 1
-    assert dataset.report.dropped["rows with problems"] == sum(dataset.report.problem_counts.values())
 
 
 @pytest.mark.parametrize(
@@ -102,14 +101,8 @@ def test_a_bad_interaction_in_json(tmp_path: Path, line: str, kind: str, message
         ('{"item_id": "' + "x" * 10_240 + '"}', "invalid_id", "has 10240 characters"),
         ('{"item_id": "b\\u0007"}', "invalid_id", "U+0007"),
         ('{"item_id": "b", "title": 3}', "invalid_item", "title 3 must be a string"),
-        ('{"item_id": "b", "price": "$5 - $9"}', "invalid_item", "price '$5 - $9': expected one amount"),
-        ('{"item_id": "b", "price": -1}', "invalid_item", "price -1 must be a finite number, zero or more"),
-        ('{"item_id": "b", "price": 1e999}', "invalid_item", "price inf"),
         ('{"item_id": "b", "categories": [1]}', "invalid_item", "categories [1] must be a list of strings"),
         ('{"item_id": "b", "categories": "[1"}', "invalid_item", "categories '[1': expected a JSON list"),
-        ('{"item_id": "b", "size": {"x": 1}}', "invalid_item", "attributes.size {'x': 1} must be"),
-        ('{"item_id": "b", "attributes": [1]}', "invalid_item", "attributes [1]: expected an object"),
-        ('{"item_id": "b", "size": 1, "attributes": {"size": 2}}', "invalid_item", "is a column as well"),
         ('{"item_id": "a", "title": "Pear"}', "conflicting_item", "'a' is described differently in line 1"),
     ],
 )
@@ -152,29 +145,24 @@ def test_bad_rows_of_an_items_csv(tmp_path: Path) -> None:
     assert [(item.item_id, item.title, item.price) for item in dataset.items] == [
         ("a", "Apple", 1.5),
         ("b", "two lines", 2.0),
+        ("f", "Fig", None),
         ("g", "Grape", 7.0),
     ]
     found = [(problem.line, problem.kind) for problem in dataset.report.problems]
-    assert found == [(5, "encoding"), (6, "malformed_row"), (7, "malformed_row"), (8, "invalid_item")]
+    assert found == [(5, "encoding"), (6, "malformed_row"), (7, "malformed_row"), (8, "invalid_field")]
 
 
-def test_a_quote_that_is_never_closed_names_the_lines_it_swallowed(tmp_path: Path) -> None:
-    write(tmp_path, "interactions.csv", "user_id,item_id\nu,a\n")
-    write(tmp_path, "items.csv", 'item_id,title\na,Apple\nb,"open\nc,Cherry\n')
-    with pytest.raises(DatasetError, match=r"items\.csv:3: malformed_row: lines 3 to 4: unexpected end of data"):
-        load_dataset(tmp_path)
-
-
-def test_the_error_lists_the_first_twenty_and_all_totals(tmp_path: Path) -> None:
-    bad = "u,,1\n" * 30 + "u,a,x\n" * 3
+def test_the_error_lists_three_of_each_kind_and_field_and_all_totals(tmp_path: Path) -> None:
+    bad = "u,,1\n" * 30 + ",a,1\n" + "u,a,x\n" * 3
     write(tmp_path, "interactions.csv", f"user_id,item_id,timestamp\n{bad}")
     with pytest.raises(DatasetError) as caught:
         load_dataset(tmp_path)
     text = str(caught.value)
-    assert text.startswith("33 rows cannot be used (3 invalid_timestamp, 30 missing_value):")
-    assert text.count("interactions.csv:") == 20
-    assert text.endswith("and 13 more")
-    assert caught.value.counts == {"missing_value": 30, "invalid_timestamp": 3}
+    assert text.startswith("34 rows cannot be used (3 invalid_timestamp, 31 missing_value):")
+    lines = [int(line.split("interactions.csv:")[1].split(":")[0]) for line in text.splitlines() if ".csv:" in line]
+    assert lines == [2, 3, 4, 32, 33, 34, 35]
+    assert "\n  and 27 more missing_value of item_id\n" in text
+    assert caught.value.counts == {"missing_value": 31, "invalid_timestamp": 3}
 
 
 def test_many_problems_are_counted_without_being_kept(tmp_path: Path) -> None:
@@ -263,7 +251,7 @@ def test_names_of_columns_are_shown_safely(tmp_path: Path) -> None:
     write(tmp_path, "interactions.csv", "user_id,item_id\nu,a\n")
     for name in ("\\ud800", "\\u001b[2J", "x" * 10_000):
         write(tmp_path, "items.jsonl", f'{{"item_id": "a", "{name}": {{}}}}\n')
-        with pytest.raises(DatasetError, match=r"items\.jsonl:1: invalid_item: attributes\.") as caught:
+        with pytest.raises(DatasetError, match=r"items\.jsonl:1: invalid_field: attributes\.") as caught:
             load_dataset(tmp_path)
         assert len(str(caught.value)) < 800
         str(caught.value).encode()

@@ -68,6 +68,12 @@ def test_what_is_no_time(value: object) -> None:
         ("USD 12", 12.0),
         ("5€", 5.0),
         (".5", 0.5),
+        ("9,99", 9.99),
+        ("1.299,00 €", 1299.0),
+        ("1234,50", 1234.5),
+        ("1,299", 1299.0),
+        ("1,234,567", 1234567.0),
+        ("1.299", 1.299),
         ("", None),
         (3, 3),
         (Decimal("1.5"), 1.5),
@@ -78,7 +84,9 @@ def test_prices(value: object, price: float | None) -> None:
     assert parse_price(value) == price
 
 
-@pytest.mark.parametrize("value", ["free", "$5 - $9", "12,99", "1.2.3", "$", "-5", "nan", "١٢"])
+@pytest.mark.parametrize(
+    "value", ["free", "$5 - $9", "5,00 - 9,00", "9,9", "1,299,00", "1.299,000", "1.2.3", "$", "-5", "nan", "١٢"]
+)
 def test_what_is_no_price(value: str) -> None:
     with pytest.raises(ValueError, match="expected one amount"):
         parse_price(value)

@@ -23,7 +23,7 @@ class Doubling:
         return [2 * number for number in asked]
 
 
-async def at_once(work: Callable[[], Sequence[int]], count: int) -> Sequence[int]:
+async def at_once(work: Callable[[], Sequence[int]], asked: Sequence[int]) -> Sequence[int]:
     return work()
 
 
@@ -82,7 +82,7 @@ def test_those_who_come_during_a_computation_are_the_next_one() -> None:
     async def main() -> list[int]:
         begun, go_on = asyncio.Event(), asyncio.Event()
 
-        async def slow(work: Callable[[], Sequence[int]], count: int) -> Sequence[int]:
+        async def slow(work: Callable[[], Sequence[int]], asked: Sequence[int]) -> Sequence[int]:
             begun.set()
             await go_on.wait()
             return work()

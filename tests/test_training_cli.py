@@ -94,6 +94,37 @@ def test_validate_counts_and_names_problems_with_file_and_line(command: Command,
     assert not (tmp_path / "out").exists()
 
 
+def test_validate_lists_the_problems_of_a_file_without_one_good_row(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n" + "u,a,1262304000123\n" * 9)
+    outcome = command("validate", "--data", tmp_path)
+    assert outcome.code == 1
+    assert "the data set is empty" in outcome.out
+    assert f"{tmp_path / 'interactions.csv'}:4: invalid_timestamp: " in outcome.out
+    assert "add --time-unit ms" in outcome.out
+    assert "and 6 more invalid_timestamp of timestamp" in outcome.out
+    report = json.loads(command("validate", "--data", tmp_path, "--json").out)
+    assert report["problem_counts"] == {"invalid_timestamp": 9}
+    assert report["problem_groups"][0]["count"] == len(report["problems"]) == 9
+    # Without a row at all there is nothing to list.
+    (tmp_path / "interactions.csv").write_text("user_id,item_id\n")
+    assert command("validate", "--data", tmp_path).code == 2
+
+
+def test_train_opens_with_dates_warnings_and_losses(command: Command, data: Path, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    header, *rows = (data / "interactions.csv").read_text().splitlines()
+    timed = [f"{header},timestamp", *(f"{row},{1262304000 + n}" for n, row in enumerate(rows)), "u,,1"]
+    (shop / "interactions.csv").write_text("\n".join(timed) + "\n")
+    (shop / "items.jsonl").write_text((data / "items.jsonl").read_text().replace('"item-', '"ITEM-'))
+    options = ("--on-error", "drop", *TINY_OPTIONS)
+    outcome = command("train", "--data", shop, "--output", tmp_path / "out", *options)
+    assert outcome.code == 0, outcome.error
+    assert "interactions, 2010-01-01 to 2010-01-01; recipe" in outcome.error
+    assert re.search(r"^WARNING: .*have no row in the items file.*'ITEM-\d", outcome.error, re.MULTILINE)
+    assert outcome.error.count("with problems") == 1
+
+
 def test_train_evaluate_and_inspect(command: Command, data: Path, tmp_path: Path) -> None:
     root = tmp_path / "artifacts"
     outcome = command("train", "--data", data, "--output", root, "--seed", "3", *TINY_OPTIONS)

@@ -26,6 +26,7 @@ from training.checkpoint import CheckpointError
 from training.console import progress_display
 from training.datasets import DatasetError, write_dataset
 from training.datasets.demo import DEMO_README, generate_demo
+from training.datasets.problems import examples, problems_to_dict
 from training.evaluation import can_sample
 from training.export import export
 from training.metrics import summary
@@ -79,8 +80,15 @@ def validate(
     as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
 ) -> None:
     """Read a data set, count it, and name every problem with file and line. Exit status 1 when there is one."""
-    dataset = read_data(data, items, format, column, time_unit, core, OnError.drop)
-    report = dataset.report
+    try:
+        report = read_data(data, items, format, column, time_unit, core, OnError.drop).report
+    except DatasetError as error:
+        if not error.counts:
+            raise
+        # Nothing but bad rows is left to count; they are what was asked for.
+        shown = {"error": str(error)} | problems_to_dict(error.counts, error.problems, error.groups)
+        typer.echo(json.dumps(shown, indent=1) if as_json else "\n".join([str(error), *examples(error.groups)]))
+        raise typer.Exit(1) from None
     typer.echo(json.dumps(report.to_dict(), indent=1) if as_json else "\n".join(report.lines()))
     if report.problem_counts:
         raise typer.Exit(1)
@@ -137,10 +145,11 @@ def train(
     dataset = read_data(data, items, format, column, time_unit, core, on_error)
     typer.echo(
         f"{dataset.name}: {dataset.n_users:,} users, {dataset.n_items:,} items, "
-        f"{dataset.n_interactions:,} interactions; recipe {chosen.name}, seed {seed}",
+        f"{dataset.n_interactions:,} interactions, {dataset.report.dates()}; recipe {chosen.name}, seed {seed}",
         err=True,
     )
-    for line in dataset.report.summary_of_losses():
+    warnings = [f"WARNING: {warning}" for warning in dataset.report.warnings]
+    for line in (*warnings, *dataset.report.summary_of_losses()):
         typer.echo(line, err=True)
     trainer = Trainer(dataset, chosen, seed=seed, device=build_device(device))
     run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]

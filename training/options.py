@@ -38,7 +38,8 @@ ItemsOption = Annotated[
 ]
 FormatOption = Annotated[str, typer.Option("--format", help="auto, tabular, recbole, amazon2014, amazon2023 or s3rec")]
 ColumnOption = Annotated[
-    list[str] | None, typer.Option("--column", help="field=column where a file calls it otherwise: item_id=asin")
+    list[str] | None,
+    typer.Option("--column", help="field=column where a file calls it otherwise: item_id=asin; ignore=column"),
 ]
 TimeUnitOption = Annotated[str, typer.Option("--time-unit", help="unit of numeric timestamps: s or ms")]
 CoreOption = Annotated[

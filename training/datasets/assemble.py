@@ -10,9 +10,10 @@ import numpy.typing as npt
 from model.items import Item
 from training.datasets.base import Dataset, DatasetReport, IntArray
 from training.datasets.collect import ITEM_ROWS_UNSEEN, RawData
-from training.datasets.problems import DatasetError, ProblemLog, printable
+from training.datasets.problems import DatasetError, ProblemLog, printable, shown
 from training.datasets.values import MICROSECONDS
 
+_UNMATCHED_SHARE = 0.5
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
@@ -32,7 +33,7 @@ def assemble(raw: RawData, problems: ProblemLog, *, name: str, core: int, keep_u
     # lexsort is stable: rows of one user and one moment keep the order of the file.
     order = np.lexsort((times, users))
     seconds = times // MICROSECONDS
-    dropped = {"rows with problems": sum(problems.counts.values()), **raw.dropped}
+    dropped = dict(raw.dropped)
     dropped["item rows that repeat another"] = raw.catalogue.repeated_rows
     if log.timed:
         kept = order[_first_of_each(users[order], items[order], seconds[order])]
@@ -48,6 +49,7 @@ def assemble(raw: RawData, problems: ProblemLog, *, name: str, core: int, keep_u
     _refuse_empty(raw, problems, len(order), f"no interactions are left in the {core}-core")
 
     catalogue, new_numbers, unlisted = _number_items(raw, items, keep_unseen)
+    unmatched = _unmatched(raw, [item.item_id for item in catalogue[len(catalogue) - unlisted :]], items)
     if not keep_unseen:
         unseen = len(raw.catalogue.items) - (len(catalogue) - unlisted)
         dropped[ITEM_ROWS_UNSEEN] = dropped.get(ITEM_ROWS_UNSEEN, 0) + unseen
@@ -61,8 +63,11 @@ def assemble(raw: RawData, problems: ProblemLog, *, name: str, core: int, keep_u
         core=core,
         unlisted_items=unlisted,
         dropped=dropped,
+        columns=list(raw.columns),
+        warnings=[printable(warning) for warning in (*raw.warnings, *unmatched)],
         notes=[printable(note) for note in raw.notes],
         problem_counts=dict(problems.counts),
+        problem_groups=problems.groups,
         problems=list(problems.problems),
     )
     dataset = Dataset(
@@ -84,7 +89,20 @@ def _refuse_empty(raw: RawData, problems: ProblemLog, remaining: int, reason: st
     files = ", ".join(str(path) for path in raw.files)
     bad = sum(problems.counts.values())
     rows = f"; rows that could not be used: {bad}, the first: {problems.problems[0]}" if bad else ""
-    raise DatasetError(f"the data set is empty: {reason} in {files}{rows}", problems.problems, problems.counts)
+    raise DatasetError(f"the data set is empty: {reason} in {files}{rows}", problems)
+
+
+def _unmatched(raw: RawData, unlisted: list[str], items: IntArray) -> list[str]:
+    """A warning where the items file has no row for more than half of the items that the interactions name."""
+    named = len(np.unique(items))
+    if len(raw.files) < 2 or len(unlisted) <= _UNMATCHED_SHARE * named:
+        return []
+    other = next((item_id for item_id in raw.catalogue.items if item_id not in raw.log.items.numbers), None)
+    theirs = "" if other is None else f", while the items file has rows such as {shown(other)}"
+    return [
+        f"{len(unlisted):,} of the {named:,} items of the interactions have no row in the items file, so nothing is "
+        f"known of what they are: {shown(unlisted[0])} is one{theirs}; are these the same identifiers?"
+    ]
 
 
 def _groups(values: npt.NDArray[_Scalar], starts: npt.NDArray[np.int64]) -> list[npt.NDArray[_Scalar]]:

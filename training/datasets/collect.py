@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from model.items import InvalidItem, Item, check_item_id
-from training.datasets.problems import ProblemLog, shown
+from training.datasets.columns import TableUse
+from training.datasets.problems import INVALID_FIELD, ProblemLog, shown
 from training.datasets.values import MICROSECONDS, TimeUnit, as_id, parse_time, parse_weight
 
 # The reason under which readers and `assemble` count them together.
@@ -62,31 +63,31 @@ class InteractionLog:
         if user_number is None or item_number is None:
             for name, value in (("user_id", user), ("item_id", item)):
                 if value is None or value == "":
-                    return self._refuse(line, "missing_value", f"{name} is missing; expected an identifier")
+                    return self._refuse(line, "missing_value", name, "is missing; expected an identifier")
             try:
                 user_number = self.users.number(user)
                 item_number = self.items.number(item)
             except InvalidItem as error:
                 value = user if error.field == "user_id" else item
-                return self._refuse(line, "invalid_id", f"{error.field} {shown(value)} {error.reason}")
+                return self._refuse(line, "invalid_id", error.field, f"{shown(value)} {error.reason}")
         microseconds, checked_weight = 0, 1.0
         if self.timed and type(time) is str and len(time) == 10 and time.isascii() and time.isdigit():
             # What most rows hold, without the cost of the general case: ten digits are always in range.
             microseconds = int(time) * (MICROSECONDS if unit == "s" else 1000)
         elif self.timed:
             if time is None or time == "":
-                return self._refuse(line, "missing_value", "timestamp is missing; other rows have one")
+                return self._refuse(line, "missing_value", "timestamp", "is missing; other rows have one")
             try:
                 microseconds = parse_time(time, unit)
             except ValueError as error:
-                return self._refuse(line, "invalid_timestamp", f"timestamp {shown(time)}: {error}")
+                return self._refuse(line, "invalid_timestamp", "timestamp", f"{shown(time)}: {error}")
         if self.weighted:
             if weight is None or weight == "":
-                return self._refuse(line, "missing_value", "weight is missing; other rows have one")
+                return self._refuse(line, "missing_value", "weight", "is missing; other rows have one")
             try:
                 checked_weight = parse_weight(weight)
             except ValueError as error:
-                return self._refuse(line, "invalid_weight", f"weight {shown(weight)}: {error}")
+                return self._refuse(line, "invalid_weight", "weight", f"{shown(weight)}: {error}")
         self.user_numbers.append(user_number)
         self.item_numbers.append(item_number)
         if self.timed:
@@ -95,8 +96,8 @@ class InteractionLog:
             self.weights.append(checked_weight)
         return True
 
-    def _refuse(self, line: int, kind: str, message: str) -> bool:
-        self.problems.add(self.path, line, kind, message)
+    def _refuse(self, line: int, kind: str, field: str, reason: str) -> bool:
+        self.problems.add(self.path, line, kind, f"{field} {reason}", field)
         return False
 
 
@@ -110,19 +111,25 @@ class Catalogue:
     _lines: dict[str, int] = field(default_factory=dict)
 
     def add(self, path: Path, line: int, data: Mapping[str, Any]) -> None:
-        """Take one item in the form of `Item.from_dict`, or record what is wrong with it."""
+        """Take one item in the form of `Item.from_dict`, or record what is wrong with it.
+
+        A price or an attribute that is none costs itself alone: the item is taken without it.
+        """
         if data.get("item_id") in (None, ""):
-            self.problems.add(path, line, "missing_value", "item_id is missing; expected an identifier")
+            message = "item_id is missing; expected an identifier"
+            self.problems.add(path, line, "missing_value", message, "item_id")
             return
+        data = {**data, "item_id": as_id(data["item_id"])}
         try:
-            item = Item.from_dict({**data, "item_id": as_id(data["item_id"])})
+            item = Item.from_dict(data)
         except InvalidItem as error:
-            kind = "invalid_id" if error.field == "item_id" else "invalid_item"
-            value = data.get(error.field, data.get("attributes", {}))
-            if error.field.startswith("attributes.") and isinstance(value, Mapping):
-                value = value.get(error.field.removeprefix("attributes."))
-            self.problems.add(path, line, kind, f"{error.field} {shown(value)} {error.reason}")
-            return
+            if not _costs_itself(error):
+                kind = "invalid_id" if error.field == "item_id" else "invalid_item"
+                message = f"{error.field} {shown(data.get(error.field))} {error.reason}"
+                self.problems.add(path, line, kind, message, error.field)
+                return
+            # These fields are looked at last, so all else is good.
+            item = Item.from_dict(self._without_bad_fields(path, line, data))
         known = self.items.get(item.item_id)
         if known is None:
             self.items[item.item_id] = item
@@ -132,7 +139,38 @@ class Catalogue:
         else:
             first = self._lines[item.item_id]
             reason = f"item_id {shown(item.item_id)} is described differently in line {first}"
-            self.problems.add(path, line, "conflicting_item", f"{reason}; expected one row an item")
+            self.problems.add(path, line, "conflicting_item", f"{reason}; expected one row an item", "item_id")
+
+    def _without_bad_fields(self, path: Path, line: int, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The item without a price and without attributes that are none, each of which is recorded."""
+        out = {name: value for name, value in data.items() if name not in ("price", "attributes")}
+        if self._sound(path, line, {"price": data.get("price")}, data.get("price"), set()):
+            out["price"] = data.get("price")
+        given = data.get("attributes")
+        names: set[str] = set()
+        out["attributes"] = {
+            name: value
+            for name, value in (given.items() if isinstance(given, Mapping) else ())
+            if self._sound(path, line, {"attributes": {name: value}}, value, names)
+        }
+        return out
+
+    def _sound(self, path: Path, line: int, part: dict[str, Any], value: object, names: set[str]) -> bool:
+        """Whether an item may have this field; `names` gathers the attributes that were, in their final spelling."""
+        try:
+            item = Item.from_dict({"item_id": "any", **part})
+            for name in item.attributes:
+                if name in names:  # "size" and "size " are sound, but not both
+                    raise InvalidItem(f"attributes.{name}", "is given twice")
+        except InvalidItem as error:
+            self.problems.add(path, line, INVALID_FIELD, f"{error.field} {shown(value)} {error.reason}", error.field)
+            return False
+        names.update(item.attributes)
+        return True
+
+
+def _costs_itself(error: InvalidItem) -> bool:
+    return error.field in ("price", "attributes") or error.field.startswith("attributes.")
 
 
 @dataclass
@@ -150,4 +188,6 @@ class RawData:
     catalogue: Catalogue
     keep_unseen: bool = True
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    columns: list[TableUse] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from training.datasets.problems import DatasetError, ProblemLog, shown
 
 _BOM = b"\xef\xbb\xbf"
+NOT_UTF8 = "the line is not UTF-8; save the file as UTF-8"
 
 
 def base_suffix(path: Path) -> str:
@@ -51,7 +52,7 @@ def read_text_lines(path: Path, problems: ProblemLog) -> Iterator[tuple[int, str
     """Yield (line number, line without line end); blank lines are passed over, bad UTF-8 is a problem."""
     for number, line in read_lines(path):
         if line is None:
-            problems.add(path, number, "encoding", "the line is not UTF-8")
+            problems.add(path, number, "encoding", NOT_UTF8)
         elif line.strip():
             yield number, line.rstrip("\r\n")
 

@@ -59,7 +59,7 @@ def _read(
         read = read_tabular if source.format == "tabular" else read_recbole
         chosen = columns or ColumnMap()
         return read(interactions, items, problems, recognised=recognised, columns=chosen, time_unit=time_unit)
-    if columns is not None and columns.names:
+    if columns is not None and (columns.names or columns.ignored):
         raise DatasetError(f"{interactions}: {source.format} has fixed columns; a column map does not apply")
     if time_unit != "s":
         raise DatasetError(f"{interactions}: {source.format} has a fixed time unit; {time_unit} does not apply")

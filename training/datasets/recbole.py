@@ -13,11 +13,18 @@ from typing import Any
 
 from model.items import AttributeValue
 from training.datasets.collect import Catalogue, RawData
-from training.datasets.columns import INTERACTION_FIELDS, ITEM_FIELDS, ColumnMap, UsedTable, missing_column
+from training.datasets.columns import (
+    INTERACTION_FIELDS,
+    ITEM_FIELDS,
+    ColumnMap,
+    TableUse,
+    UsedTable,
+    check_columns,
+    missing_column,
+)
 from training.datasets.files import read_lines, read_text_lines
-from training.datasets.problems import DatasetError, ProblemLog, listed, shown
-from training.datasets.tables import check_columns
-from training.datasets.tabular import read_interactions
+from training.datasets.problems import INVALID_FIELD, DatasetError, ProblemLog, listed, shown
+from training.datasets.tabular import describe_interactions, read_interactions, warn_of_no_text
 from training.datasets.values import TimeUnit, parse_categories, parse_price
 
 TYPES = ("token", "token_seq", "float", "float_seq")
@@ -96,36 +103,36 @@ def read_recbole(
         item_table = AtomicTable(items, problems)
         tables.append((items, ITEM_FIELDS, item_table.columns))
     columns.refuse_unused(*tables)
-    notes: list[str] = []
-    log = read_interactions(table, found, problems, time_unit=time_unit, notes=notes)
-    catalogue = Catalogue(problems)
-    if item_table is None:
-        notes.append("no .item file: no item has a text")
-    else:
-        _read_items(item_table, columns, catalogue, problems)
+    log = read_interactions(table, found, problems, time_unit=time_unit)
     files = [interactions] if items is None else [interactions, items]
-    return RawData("recbole", recognised, files, log, catalogue, notes=notes)
+    raw = RawData("recbole", recognised, files, log, Catalogue(problems))
+    describe_interactions(raw, table, found, time_unit)
+    if item_table is None:
+        raw.notes.append("no .item file: no item has a text")
+    else:
+        _read_items(item_table, columns, raw, problems)
+    return raw
 
 
-def _read_items(table: AtomicTable, columns: ColumnMap, catalogue: Catalogue, problems: ProblemLog) -> None:
+def _read_items(table: AtomicTable, columns: ColumnMap, raw: RawData, problems: ProblemLog) -> None:
     found = columns.find(ITEM_FIELDS, table.columns)
     if "item_id" not in found:
         raise missing_column(table.path, "item_id", table.columns)
     field_of = {column: name for name, column in found.items()}
+    warn_of_no_text(raw, found)
+    left = [column for column in table.columns if column in columns.ignored]
     for line, record in table.records():
-        try:
-            data = _item(record, field_of, table.types)
-        except _BadCell as error:
-            problems.add(table.path, line, "invalid_item", str(error))
-            continue
-        catalogue.add(table.path, line, data)
+        for column in left:
+            record.pop(column, None)
+        raw.catalogue.add(table.path, line, _item(table, line, record, field_of, problems))
+    attributes = {name: "" for name in table.columns if name not in field_of and name not in left}
+    raw.columns.append(TableUse(table.path.name, found, attributes, left))
 
 
-class _BadCell(ValueError):
-    """A cell of an item that does not fit its type."""
-
-
-def _item(record: Mapping[str, str], field_of: Mapping[str, str], types: Mapping[str, str]) -> dict[str, Any]:
+def _item(
+    table: AtomicTable, line: int, record: Mapping[str, str], field_of: Mapping[str, str], problems: ProblemLog
+) -> dict[str, Any]:
+    """The form of `Item.from_dict` of one row, without cells that do not fit their type, which are recorded."""
     data: dict[str, Any] = {}
     attributes: dict[str, AttributeValue] = {}
     for column, cell in record.items():
@@ -139,9 +146,10 @@ def _item(record: Mapping[str, str], field_of: Mapping[str, str], types: Mapping
             elif name == "categories":
                 data["categories"] = split_categories(cell)
             else:
-                attributes[column] = _typed(cell, types[column])
+                attributes[column] = _typed(cell, table.types[column])
         except ValueError as error:
-            raise _BadCell(f"{name or column} {shown(cell)}: {error}") from None
+            field = name or column
+            problems.add(table.path, line, INVALID_FIELD, f"{field} {shown(cell)}: {error}", field)
     if attributes:
         data["attributes"] = attributes
     return data

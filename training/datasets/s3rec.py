@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from training.datasets.collect import Catalogue, InteractionLog, RawData
-from training.datasets.files import Pairs, parse_json, read_lines, read_text_lines
+from training.datasets.files import NOT_UTF8, Pairs, parse_json, read_lines, read_text_lines
 from training.datasets.problems import DatasetError, ProblemLog, shown
 
 
@@ -50,7 +50,7 @@ def _read_texts(path: Path, problems: ProblemLog) -> list[tuple[str, Any]]:
     parts: list[str] = []
     for number, line in read_lines(path):
         if line is None:
-            raise DatasetError(f"{path}:{number}: the line is not UTF-8")
+            raise DatasetError(f"{path}:{number}: {NOT_UTF8}")
         parts.append(line)
     try:
         # Pairs rather than a dictionary, so that an item that stands twice is seen.

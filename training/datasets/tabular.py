@@ -6,12 +6,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from training.datasets.attribute_types import type_attributes
 from training.datasets.collect import Catalogue, InteractionLog, RawData
-from training.datasets.columns import INTERACTION_FIELDS, ITEM_FIELDS, ColumnMap, UsedTable, missing_column
+from training.datasets.columns import (
+    INTERACTION_FIELDS,
+    ITEM_FIELDS,
+    ColumnMap,
+    TableUse,
+    UsedTable,
+    missing_column,
+)
+from training.datasets.delimited import DelimitedTable
 from training.datasets.files import parse_json
-from training.datasets.problems import ProblemLog, listed, shown
+from training.datasets.problems import INVALID_FIELD, ProblemLog, shown
 from training.datasets.tables import Table, open_table
-from training.datasets.values import TimeUnit, parse_categories, parse_price
+from training.datasets.values import MICROSECONDS, TimeUnit, parse_categories, parse_price
+
+_FIRST_LIKELY_TIME = 365 * 86_400 * MICROSECONDS  # 1971, where seconds that are read as milliseconds end up before
 
 
 def read_tabular(
@@ -38,19 +49,19 @@ def read_tabular(
         item_table = open_table(items, problems)
         tables.append((items, ITEM_FIELDS, item_table.columns))
     columns.refuse_unused(*tables)
-    notes: list[str] = []
-    log = read_interactions(table, found, problems, time_unit=time_unit, notes=notes)
-    catalogue = Catalogue(problems)
-    if item_table is None:
-        notes.append("no items file: no item has a text")
-    else:
-        read_items(item_table, columns, catalogue, problems, notes)
+    log = read_interactions(table, found, problems, time_unit=time_unit)
     files = [interactions] if items is None else [interactions, items]
-    return RawData("tabular", recognised, files, log, catalogue, notes=notes)
+    raw = RawData("tabular", recognised, files, log, Catalogue(problems))
+    describe_interactions(raw, table, found, time_unit)
+    if item_table is None:
+        raw.notes.append("no items file: no item has a text")
+    else:
+        _read_items(item_table, columns, raw, problems)
+    return raw
 
 
 def read_interactions(
-    table: Table, found: Mapping[str, str], problems: ProblemLog, *, time_unit: TimeUnit, notes: list[str]
+    table: Table, found: Mapping[str, str], problems: ProblemLog, *, time_unit: TimeUnit
 ) -> InteractionLog:
     """Read a table of interactions whose fields stand in the columns `found`."""
     if table.columns:
@@ -61,11 +72,6 @@ def read_interactions(
     log = InteractionLog(table.path, problems, timed=timed, weighted=weighted)
     if not table.columns:
         return log
-    ignored = [column for column in table.columns if column not in found.values()]
-    if ignored:
-        notes.append(f"columns of the interactions that are not read: {listed(ignored)}")
-    if not timed:
-        notes.append("the interactions have no timestamp: the order of the file is the order of time")
     fields = [name for name in INTERACTION_FIELDS if name in found]
     names = [found[name] for name in fields]
     time_at = fields.index("timestamp") if timed else -1
@@ -77,27 +83,60 @@ def read_interactions(
     return log
 
 
-def read_items(table: Table, columns: ColumnMap, catalogue: Catalogue, problems: ProblemLog, notes: list[str]) -> None:
-    """Read a table of items into `catalogue`."""
+def describe_interactions(raw: RawData, table: Table, found: Mapping[str, str], time_unit: TimeUnit) -> None:
+    """Add to `raw` what its columns were read as, and what is odd about the times."""
+    raw.columns.append(TableUse.of_interactions(table.path, found, table.columns))
+    if not raw.log.timed:
+        raw.notes.append("the interactions have no timestamp: the order of the file is the order of time")
+    elif time_unit == "ms" and raw.log.times and max(raw.log.times) < _FIRST_LIKELY_TIME:
+        raw.warnings.append(
+            "read as milliseconds, every time lies before 1971: are these seconds? Then leave out --time-unit ms"
+        )
+
+
+def _read_items(table: Table, columns: ColumnMap, raw: RawData, problems: ProblemLog) -> None:
+    """Read a table of items into the catalogue of `raw`."""
     if not table.columns:
-        notes.append("the items file has no rows")
+        raw.notes.append("the items file has no rows")
         return
     found = columns.find(ITEM_FIELDS, table.columns)
     if "item_id" not in found:
         raise missing_column(table.path, "item_id", table.columns)
     field_of = {column: name for name, column in found.items()}
-    if not any(name in found for name in ("title", "brand", "categories", "description", "text")):
-        notes.append("the items have no column title, brand, categories, description or text")
+    warn_of_no_text(raw, found)
+    others = [column for column in table.columns if column not in field_of]
+    # A column without a name is what a table's row numbers are written as.
+    left = [column for column in others if column in columns.ignored or not column.strip()]
+    attributes = [column for column in others if column not in left and column != "attributes"]
     for line, record in table.records():
+        for column in left:
+            record.pop(column, None)
         data = item_fields(table.path, line, record, field_of, problems)
         if data is not None:
-            catalogue.add(table.path, line, data)
+            raw.catalogue.add(table.path, line, data)
+    kinds = dict.fromkeys(attributes, "")
+    if isinstance(table, DelimitedTable):
+        kinds |= type_attributes(raw.catalogue.items, attributes)
+    fields = found | ({"attributes": "attributes"} if "attributes" in others and "attributes" not in left else {})
+    raw.columns.append(TableUse(table.path.name, fields, kinds, [column.strip() or "(no name)" for column in left]))
+
+
+def warn_of_no_text(raw: RawData, found: Mapping[str, str]) -> None:
+    """Warn where no column of the items, of those that were found, makes a text."""
+    if not any(name in found for name in ("title", "brand", "categories", "description", "text")):
+        raw.warnings.append(
+            "the items have no column title, brand, categories, description or text, so the model learns nothing "
+            "of what they are; name the column that holds one, for example --column title=name"
+        )
 
 
 def item_fields(
     path: Path, line: int, record: Mapping[str, Any], field_of: Mapping[str, str], problems: ProblemLog
 ) -> dict[str, Any] | None:
-    """The form of `Item.from_dict` of one row, or None with a problem recorded."""
+    """The form of `Item.from_dict` of one row, or None with a problem recorded.
+
+    A price or a column `attributes` that cannot be read is left out, with a problem recorded as well.
+    """
     data: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
     for column, cell in record.items():
@@ -108,15 +147,16 @@ def item_fields(
             elif column != "attributes":
                 attributes[column] = cell
         except ValueError as error:
-            problems.add(path, line, "invalid_item", f"{name} {shown(cell)}: {error}")
-            return None
+            kind = INVALID_FIELD if name == "price" else "invalid_item"
+            problems.add(path, line, kind, f"{name} {shown(cell)}: {error}", str(name))
+            if kind != INVALID_FIELD:
+                return None
     nested = None if "attributes" in field_of else record.get("attributes")
     if nested is not None:
         try:
             attributes = _merged(attributes, nested)
         except ValueError as error:
-            problems.add(path, line, "invalid_item", f"attributes {shown(nested)}: {error}")
-            return None
+            problems.add(path, line, INVALID_FIELD, f"attributes {shown(nested)}: {error}", "attributes")
     if attributes:
         data["attributes"] = attributes
     return data

@@ -17,7 +17,13 @@ _FIRST_SECOND = -62_135_596_800  # year 1
 _LAST_SECOND = 253_402_300_799  # year 9999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-_PRICE = re.compile(r"(?:[$€£¥₹]|[A-Z]{3})?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d*)?|\.\d+)", re.ASCII)
+# 1,299.00; then 9,99 and 1.299,00, where a comma before two last digits can only be a decimal one; then 12.99.
+_AMOUNT = (
+    r"(?P<points>\d{1,3}(?:,\d{3})+(?:\.\d+)?)"
+    r"|(?P<commas>(?:\d{1,3}(?:\.\d{3})+|\d+),\d{2})"
+    r"|(?P<plain>\d+(?:\.\d*)?|\.\d+)"
+)
+_PRICE = re.compile(rf"(?:[$€£¥₹]|[A-Z]{{3}})?\s*(?:{_AMOUNT})", re.ASCII)
 _PRICE_UNIT_BEHIND = re.compile(r"\s*(?:[$€£¥₹]|[A-Z]{3})$", re.ASCII)
 
 
@@ -54,7 +60,8 @@ def _from_number(number: int | float, unit: TimeUnit) -> int:
         raise ValueError(_expected_time(unit))
     factor = 1 if unit == "s" else 1000
     if not _FIRST_SECOND * factor <= number <= _LAST_SECOND * factor:
-        hint = " (a time in milliseconds needs the time unit ms)" if unit == "s" else ""
+        milliseconds = unit == "s" and _FIRST_SECOND * 1000 <= number <= _LAST_SECOND * 1000
+        hint = " (a time in milliseconds? add --time-unit ms)" if milliseconds else ""
         raise ValueError(f"{_expected_time(unit)} within the years 1 to 9999{hint}")
     if isinstance(number, int):
         return number * (MICROSECONDS // factor)
@@ -78,10 +85,11 @@ def _from_datetime(moment: datetime) -> int:
 
 
 def parse_price(value: object) -> object:
-    """A price as a number: "$12.99", "1,299.00", "12.99 EUR" → float; numbers pass, blank text is None.
+    """A price as a number: "$12.99", "1,299.00", "1.299,00 EUR" → float; numbers pass, blank text is None.
 
-    Raises `ValueError` for text that is not one amount ("$5 - $9", "12,99"). Other types pass unchanged: the
-    item refuses them by name.
+    A comma before exactly two last digits is a decimal comma, one before three parts thousands: "9,99" is 9.99,
+    "1,299" is 1299. Raises `ValueError` for text that is not one amount ("$5 - $9", "9,9"). Other types pass
+    unchanged: the item refuses them by name.
     """
     if isinstance(value, Decimal):
         return float(value)
@@ -92,7 +100,9 @@ def parse_price(value: object) -> object:
         return None
     match = _PRICE.match(text)
     if match and (match.end() == len(text) or _PRICE_UNIT_BEHIND.fullmatch(text, match.end())):
-        return float(match[1].replace(",", ""))
+        if (amount := match["commas"]) is not None:
+            return float(amount.replace(".", "").replace(",", "."))
+        return float((match["points"] or match["plain"]).replace(",", ""))
     raise ValueError("expected one amount such as 12.99 or $1,299.00")
 
 
