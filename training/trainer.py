@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, optim
 
 from model.recommender import SequenceRecommender
-from model.text import SentenceEncoder, TextEncoder, TfidfEncoder
+from model.text import NoText, SentenceEncoder, TextEncoder, TfidfEncoder
 from model.tokenizer import HybridTokenizer
 from training.batches import Batch, Items, TrainingBatches
 from training.checkpoint import (
@@ -280,7 +280,15 @@ def training_popularity(split: Split, n_items: int) -> np.ndarray[Any, np.dtype[
 
 
 def fit_text_encoder(dataset: Dataset, recipe: Recipe, seed: int) -> TextEncoder:
-    """The recipe's frozen text encoder; the TF-IDF one is fitted on the catalogue's texts."""
+    """The recipe's frozen text encoder; the TF-IDF one is fitted on the catalogue's texts. ID tokens alone read none.
+
+    Raises ValueError where texts are read and no item has one.
+    """
+    if recipe.tokens == "id":
+        return NoText()
+    texts = [item.to_text() for item in dataset.items]
+    if not any(texts):
+        raise ValueError("no item has a text: give an items file, or train ID tokens alone with --tokens id")
     if recipe.text_encoder == "tfidf":
-        return TfidfEncoder.fit([item.to_text() for item in dataset.items], dim=recipe.text_dim, seed=seed)
+        return TfidfEncoder.fit(texts, dim=recipe.text_dim, seed=seed)
     return SentenceEncoder(recipe.text_encoder)
