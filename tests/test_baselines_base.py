@@ -66,6 +66,7 @@ def test_ranks_are_those_of_our_own_evaluation(chunk: int) -> None:
     query = torch.randint(-2, 3, (60, 4), generator=generator).float()
     catalogue = torch.randint(-2, 3, (120, 4), generator=generator).float()
     negatives = evaluation_negatives(dataset, cases)
+    assert negatives is not None
     targets = cases.targets.astype(np.int64)
     ranks = baseline_ranks(Given(query @ catalogue.T), cases, negatives, chunk)
     ours = {

@@ -145,7 +145,7 @@ def train(
     trainer = Trainer(dataset, chosen, seed=seed, device=build_device(device))
     run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]
     checkpoint = output / ".training" / f"{run}.safetensors"
-    with progress_display(chosen.monitor) as progress:
+    with progress_display(trainer.recipe.monitor) as progress:
         trainer.fit(checkpoint, progress)
         progress.message("measuring and exporting")
         artifact = export(trainer, output, evaluation_data=evaluation_data)

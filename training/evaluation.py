@@ -23,6 +23,8 @@ from training.metrics import Ranks
 
 SAMPLED_NEGATIVES = 99
 NEGATIVES_SEED = 0
+NOT_SAMPLED = "some user leaves fewer than 99 items untouched, so validation goes by full_ndcg@10, not by sampled_mrr"
+
 CELLS = 2**26
 """Scores, users by items, that are held at once: 256 MiB."""
 
@@ -124,7 +126,9 @@ def join_ranks(parts: Sequence[Ranks]) -> Ranks:
 
 def can_sample(sequences: Sequence[Items], n_items: int, count: int = SAMPLED_NEGATIVES) -> bool:
     """Whether every user leaves at least `count` of `n_items` items untouched, as the sampled protocol needs."""
-    return all(n_items - len(set(sequence.tolist())) >= count for sequence in sequences)
+    # The length first: it is at hand, and enough for all but the longest sequences.
+    most = n_items - count
+    return all(len(sequence) <= most or len(set(sequence.tolist())) <= most for sequence in sequences)
 
 
 def draw_negatives(
@@ -141,7 +145,7 @@ def draw_negatives(
         if n_items - len(touched) < count:
             raise ValueError(
                 f"sampled protocol: user {user} touched {len(touched)} of {n_items} items, "
-                f"fewer than {count} are left to draw"
+                f"fewer than {count} are left to draw; measure by full ranking instead (--protocol full)"
             )
         chosen: dict[int, None] = {}
         while len(chosen) < count:

@@ -54,7 +54,7 @@ class SasRec:
         best = max(trainer.history, key=lambda entry: float(entry["monitored"]))  # the first of equal ones
         return {
             "settings": self.config,
-            "monitor": self.recipe.monitor,
+            "monitor": trainer.recipe.monitor,
             "best": best["monitored"],
             "best_epoch": best["epoch"],
             "epochs": len(trainer.history),
