@@ -1,4 +1,4 @@
-"""The command line: python -m training demo | validate | train | evaluate | inspect | report."""
+"""The command line: python -m training demo | validate | train | evaluate | inspect | report | baselines."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from training.artifact_evaluation import (
     evaluate_artifact,
     groups,
 )
+from training.baselines.command import baselines
 from training.card import model_card
 from training.checkpoint import CheckpointError
 from training.console import progress_display
@@ -38,10 +39,12 @@ from training.options import (
     ItemsOption,
     OnError,
     OnErrorOption,
+    SeedOption,
     ThreadsOption,
     TimeUnitOption,
     build_device,
     build_recipe,
+    check_folder,
     first_error,
     limit_threads,
     read_data,
@@ -59,7 +62,7 @@ ArtifactOption = Annotated[Path, typer.Option("--artifact", help="artifact root,
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", help="folder to write")],
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    seed: SeedOption = 0,
 ) -> None:
     """Write the synthetic demo data set as interactions.csv and items.jsonl."""
     dataset = generate_demo(seed)
@@ -99,7 +102,7 @@ def train(
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="default, paper or demo; for the demo data: demo")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    seed: SeedOption = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
     tokens: Annotated[str | None, typer.Option("--tokens", help="hybrid, id or semantic")] = None,
     metrics: Annotated[
@@ -123,6 +126,7 @@ def train(
     Interrupted, the same command goes on from its last epoch.
     """
     started = time.perf_counter()
+    check_folder(output, "--output")
     limit_threads(threads)
     changes = {
         "epochs": epochs,
@@ -219,6 +223,7 @@ def inspect(artifact: ArtifactOption) -> None:
 
 
 app.command()(report)
+app.command()(baselines)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,10 @@ from training.datasets.demo import generate_demo
 DEMO = "demo"
 
 
+MAX_SEED = 2**32 - 9
+"""scikit-learn takes seeds below 2**32; the level of a codebook is added to ours, and there are eight at most."""
+
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED)]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")]
 
 
@@ -47,6 +52,17 @@ CoreOption = Annotated[
 OnErrorOption = Annotated[
     OnError, typer.Option("--on-error", help="fail: name every bad row and stop; drop: count them and go on")
 ]
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Refuse, before hours of work, a folder that cannot be written to or made; raises typer.BadParameter."""
+    for place in (path, *path.absolute().parents):
+        if place.is_dir():
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise typer.BadParameter(f"{path}: {place} cannot be written to", param_hint=option)
+            return
+        if place.exists() or place.is_symlink():
+            raise typer.BadParameter(f"{path}: {place} is not a folder", param_hint=option)
 
 
 def limit_threads(threads: int | None) -> None:

@@ -13,6 +13,7 @@ import typer
 from training.console import progress_display
 from training.options import (
     DEMO,
+    MAX_SEED,
     ColumnOption,
     CoreOption,
     DataOption,
@@ -24,6 +25,7 @@ from training.options import (
     TimeUnitOption,
     build_device,
     build_recipe,
+    check_folder,
     limit_threads,
     read_data,
 )
@@ -74,6 +76,7 @@ def report(
     from training.report.store import RunStore
 
     require_extra()
+    check_folder(output, "--output")
     limit_threads(threads)
     paper, default = (
         build_recipe(name, {}, settings or []) for name in ("paper", "demo" if data == DEMO else "default")
@@ -109,11 +112,13 @@ def report(
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
-    """Distinct seeds, "0,1,2"; raises typer.BadParameter for anything else."""
+    """Distinct seeds of at most MAX_SEED, "0,1,2"; raises typer.BadParameter for anything else."""
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: expected numbers with commas, as 0,1,2", param_hint="--seeds") from error
     if min(found) < 0 or len(set(found)) < len(found):
         raise typer.BadParameter(f"{text!r}: expected distinct seeds, zero or more", param_hint="--seeds")
+    if max(found) > MAX_SEED:
+        raise typer.BadParameter(f"{text!r}: expected seeds of at most {MAX_SEED}", param_hint="--seeds")
     return found
