@@ -47,7 +47,7 @@ def test_the_figures_are_those_of_the_api(command: Command, data: Path, tmp_path
 @pytest.mark.parametrize("method", ["hgn", "sasrec"])
 def test_epochs_are_capped(command: Command, data: Path, tmp_path: Path, method: str) -> None:
     output, checkpoint = tmp_path / "out.json", tmp_path / "run.safetensors"
-    options = ["--data", data, "--method", method, "--epochs", "2", "--json", output]
+    options: list[str | Path] = ["--data", data, "--method", method, "--epochs", "2", "--json", output]
     done = command("baselines", *options, "--checkpoint", checkpoint)
     assert done.code == 0, done.error
     assert checkpoint.exists()
@@ -59,7 +59,14 @@ def test_data_is_read_as_by_the_other_commands(command: Command, tmp_path: Path)
     """Columns that go by another name, and rows that cannot be used, dropped."""
     rows = [f"{user},{item % 30},{user * 9 + item}" for user in range(20) for item in range(user, user + 6)]
     (tmp_path / "sales.csv").write_text("who,asin,timestamp\n" + "\n".join(rows) + "\n19,1,never\n")
-    options = ["--data", tmp_path / "sales.csv", "--column", "user_id=who", "--column", "item_id=asin"]
+    options: list[str | Path] = [
+        "--data",
+        tmp_path / "sales.csv",
+        "--column",
+        "user_id=who",
+        "--column",
+        "item_id=asin",
+    ]
     found = command("baselines", *options, "--method", "popularity", "--json", tmp_path / "out.json")
     assert found.code == 2
     assert "sales.csv:122:" in found.error
