@@ -13,6 +13,7 @@ from tests.report_support import make_plan
 from tests.test_training_cli import TINY_OPTIONS, Command
 from training.baselines import BASELINES
 from training.baselines.neural import Neural
+from training.config import DEFAULT, DEMO, PAPER
 from training.datasets import Dataset, write_dataset
 from training.datasets.splits import leave_one_out
 from training.evaluation import NOT_SAMPLED
@@ -76,3 +77,29 @@ def test_a_report_leaves_the_sampled_columns_out(tmp_path: Path) -> None:
     again = make_plan(tmp_path, small(), said)
     make_report(again, tmp_path, ["overall"])
     assert not any("training (" in line for line in said)
+
+
+def test_codebooks_are_bounded_by_the_catalogue() -> None:
+    sizes = {DEFAULT.within(items).codebook_size: items for items in (30, 63, 64, 282, 4095, 4096, 10**6)}
+    assert sizes == {8: 63, 16: 64, 64: 282, 512: 4095, 1024: 10**6}
+    # What the published figures were made with stays as it is: Beauty, sports, toys, and the demo.
+    for recipe, items in ((DEFAULT, 11_924), (DEFAULT, 12_101), (PAPER, 11_924), (DEMO, 3_000)):
+        assert recipe.within(items) is recipe
+    id_only = DEFAULT.override({"tokens": "id"})
+    assert id_only.within(50) is id_only
+
+
+def test_train_says_how_many_codewords_it_takes(command: Command, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_dataset(checkerboard(n_items=160, n_users=40), data)
+    options = ("train", "--data", data, "--epochs", "1", "--threads", "1", "--set", "hidden=16", "--set", "text_dim=8")
+    done = command(*options, "--output", tmp_path / "bounded")
+    assert done.code == 0, done.error
+    assert "160 items: 32 codewords a level instead of the recipe's 1,024" in done.error
+    manifest = Artifact.load(tmp_path / "bounded").manifest
+    assert (manifest.recipe["codebook_size"], manifest.tokenizer.codebook_size) == (32, 32)
+    for number, given in enumerate((("--codebook-size", "64"), ("--set", "codebook_size=64"))):
+        done = command(*options, "--output", tmp_path / str(number), *given)
+        assert done.code == 0, done.error
+        assert "codewords a level" not in done.error
+        assert Artifact.load(tmp_path / str(number)).manifest.tokenizer.codebook_size == 64

@@ -42,10 +42,12 @@ from training.options import (
     SeedOption,
     ThreadsOption,
     TimeUnitOption,
+    bound_codebooks,
     build_device,
     build_recipe,
     check_folder,
     first_error,
+    gives_codebook_size,
     limit_threads,
     read_data,
 )
@@ -146,6 +148,7 @@ def train(
     )
     for line in dataset.report.summary_of_losses():
         typer.echo(line, err=True)
+    chosen = bound_codebooks(chosen, dataset, codebook_size is not None or gives_codebook_size(settings or []))
     trainer = Trainer(dataset, chosen, seed=seed, device=build_device(device))
     run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]
     checkpoint = output / ".training" / f"{run}.safetensors"

@@ -136,6 +136,25 @@ def build_recipe(name: str, changes: dict[str, Any], settings: list[str]) -> Rec
         raise typer.BadParameter(first_error(error)) from error
 
 
+def bound_codebooks(recipe: Recipe, dataset: Dataset, given: bool) -> Recipe:
+    """The recipe within the catalogue, with a line to the user where that changes it; as it is where the size of its
+    codebooks was given.
+    """
+    bounded = recipe if given else recipe.within(dataset.n_items)
+    if bounded != recipe:
+        typer.echo(
+            f"{dataset.n_items:,} items: {bounded.codebook_size} codewords a level instead of the recipe's "
+            f"{recipe.codebook_size:,}; --codebook-size or --set codebook_size sets another number",
+            err=True,
+        )
+    return bounded
+
+
+def gives_codebook_size(settings: list[str]) -> bool:
+    """Whether settings, field=value each, name the size of the codebooks."""
+    return any(setting.partition("=")[0] == "codebook_size" for setting in settings)
+
+
 def first_error(error: ValidationError) -> str:
     """The first thing that does not fit, in one line: the field, what was expected, and what was given."""
     first = error.errors()[0]

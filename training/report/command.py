@@ -23,9 +23,11 @@ from training.options import (
     OnErrorOption,
     ThreadsOption,
     TimeUnitOption,
+    bound_codebooks,
     build_device,
     build_recipe,
     check_folder,
+    gives_codebook_size,
     limit_threads,
     read_data,
 )
@@ -82,6 +84,8 @@ def report(
         build_recipe(name, {}, settings or []) for name in ("paper", "demo" if data == DEMO else "default")
     )
     dataset = read_data(data, items, format, column, time_unit, core, on_error)
+    given = gives_codebook_size(settings or [])
+    paper, default = (bound_codebooks(recipe, dataset, given) for recipe in (paper, default))
     baselines, baseline_ranks = load_baselines()
     if unknown := [name for name in method or () if name not in baselines]:
         raise typer.BadParameter(f"{unknown[0]!r}: known are {', '.join(baselines)}", param_hint="--method")
