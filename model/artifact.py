@@ -129,7 +129,12 @@ class Artifact:
         return out
 
     def error_percentile(self, error: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Share in percent of training items with a smaller quantization error, 0 … 100, per entry of `error`."""
+        """Share in percent of training items with a smaller quantization error, 0 … 100, per entry of `error`.
+
+        Without semantic IDs nothing is quantized, and no item errs more than another: 0.
+        """
+        if not self.manifest.tokenizer.has_semantic:
+            return np.zeros(len(error), np.float32)
         percent = np.arange(len(self.error_quantiles), dtype=np.float32)
         return np.interp(error, self.error_quantiles, percent).astype(np.float32)
 

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.chunks import row_chunks
 from model.config import Metric
+
+_CELLS = 2**25  # scores of residuals that are held at once: 128 MiB, 32,768 items at 1,024 codewords
 
 
 class Quantized(NamedTuple):
@@ -52,7 +55,10 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def nearest(self, residual: Tensor) -> Tensor:
         """Codes [n] of the nearest codewords to residual [n, dim]; of equally near ones, one and the same always."""
-        return self.scores(residual).argmax(dim=-1)
+        if residual.shape[0] * self.codewords.shape[0] <= _CELLS:
+            return self.scores(residual).argmax(dim=-1)
+        chunks = row_chunks(len(residual), len(self.codewords), _CELLS)
+        return torch.cat([self.scores(residual[rows]).argmax(dim=-1) for rows in chunks])
 
 
 class ResidualQuantizer(nn.Module):

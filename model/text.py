@@ -182,10 +182,27 @@ class SentenceEncoder:
         return {}
 
 
+class NoText:
+    """The text encoder of a model that reads no text (ID tokens alone): every text gives zeros."""
+
+    kind, dim, fingerprint = "none", 1, "none"
+
+    def encode(self, texts: Sequence[str]) -> Embeddings:
+        return np.zeros((len(texts), self.dim), dtype=np.float32)
+
+    def spec(self) -> dict[str, Any]:
+        return {"kind": self.kind}
+
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+
 def build_text_encoder(spec: Mapping[str, Any], state: Mapping[str, Tensor]) -> TextEncoder:
     """The encoder that `spec()` and `state()` describe; raises ValueError for a kind that is not known."""
     if spec.get("kind") == TfidfEncoder.kind:
         return TfidfEncoder.from_state(state)
     if spec.get("kind") == SentenceEncoder.kind:
         return SentenceEncoder(str(spec["name"]))
-    raise ValueError(f"text encoder: unknown kind {spec.get('kind')!r}, known: tfidf, sentence")
+    if spec.get("kind") == NoText.kind:
+        return NoText()
+    raise ValueError(f"text encoder: unknown kind {spec.get('kind')!r}, known: tfidf, sentence, none")

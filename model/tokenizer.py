@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model.chunks import row_chunks
 from model.config import TokenizerConfig
 from model.quantizer import Quantized, ResidualQuantizer
 
 COLD = -1
 """Item index of an item that training never saw: it has no ID embedding."""
+
+_CELLS = 2**24  # cosines of cold items with trained ones that are held at once: 64 MiB
 
 
 class Tokens(NamedTuple):
@@ -115,7 +118,9 @@ class HybridTokenizer(nn.Module):
             return item_index
         if not cold.any() or not len(trained.items):
             return item_index
-        nearest = (F.normalize(semantic[cold], dim=-1) @ trained.directions.T).argmax(dim=-1)
+        directions = F.normalize(semantic[cold], dim=-1)
+        chunks = row_chunks(len(directions), len(trained.items), _CELLS)
+        nearest = torch.cat([(directions[rows] @ trained.directions.T).argmax(dim=-1) for rows in chunks])
         out = item_index.clone()
         out[cold] = trained.items[nearest]
         return out

@@ -66,6 +66,7 @@ def test_ranks_are_those_of_our_own_evaluation(chunk: int) -> None:
     query = torch.randint(-2, 3, (60, 4), generator=generator).float()
     catalogue = torch.randint(-2, 3, (120, 4), generator=generator).float()
     negatives = evaluation_negatives(dataset, cases)
+    assert negatives is not None
     targets = cases.targets.astype(np.int64)
     ranks = baseline_ranks(Given(query @ catalogue.T), cases, negatives, chunk)
     ours = {
@@ -82,8 +83,10 @@ def test_the_negatives_are_drawn_for_whole_sequences() -> None:
     dataset = checkerboard(n_users=20)
     split = leave_one_out(dataset)
     expected = draw_negatives(dataset.sequences, dataset.n_items, NEGATIVES_SEED)
-    assert np.array_equal(evaluation_negatives(dataset, split.valid), expected)
-    assert np.array_equal(evaluation_negatives(dataset, split.test), expected)
+    for cases in (split.valid, split.test):
+        found = evaluation_negatives(dataset, cases)
+        assert found is not None
+        assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.items import Item
+from model.text import NoText
 from tests.baseline_support import cases_of, dataset_of
 from tests.conftest import checkerboard
 from training.baselines import baseline_ranks, evaluation_negatives
 from training.baselines.history import weighted_histories
 from training.baselines.item_knn import ItemKnn, ItemKnnSettings, co_occurrences, cosine, nearest
 from training.baselines.popularity import Popularity
-from training.baselines.sasrec import NoText
 from training.baselines.text_nn import TextNearestNeighbour
 from training.datasets import load_dataset
 from training.datasets.splits import leave_one_out

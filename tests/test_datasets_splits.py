@@ -88,6 +88,22 @@ def test_the_cold_holdout_leaves_no_trace_in_training(tmp_path: Path) -> None:
     assert hold.train.fingerprint() != dataset.fingerprint()
 
 
+def test_no_warm_target_is_trained_on(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    rows = ["".join(random.choice(list("abcdefghijklmnop"), size=3 + n % 3, replace=False)) for n in range(60)]
+    hold = cold_holdout(make(tmp_path, rows), fraction=0.3, seed=1)
+    held = {item.item_id for item in hold.held_out}
+    trained = dict(zip(hold.train.user_ids, leave_one_out(hold.train).train, strict=True))
+    assert leave_one_out(hold.train).training_only_users > 10  # users left with fewer than three items
+    for case in hold.warm_cases:
+        place = sum(item not in held for item in case.history)  # the target's, in what is left of the sequence
+        assert len(trained[case.user_id]) < place
+    warm = {case.user_id for case in hold.warm_cases}
+    for user, row in enumerate(rows):
+        left = [item for item in row if item not in held]
+        assert (f"u{user}" in warm) == (row[-1] not in held and len(left) > 2)
+
+
 def test_the_cold_holdout_follows_its_seed(tmp_path: Path) -> None:
     dataset = many(tmp_path)
     drawn = [[item.item_id for item in cold_holdout(dataset, 0.2, seed).held_out] for seed in (1, 1, 2)]

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.text import SentenceEncoder, TfidfEncoder, build_text_encoder
+from model.text import NoText, SentenceEncoder, TfidfEncoder, build_text_encoder
 
 CATALOGUE = [
     "red kettle for the kitchen",
@@ -157,7 +157,7 @@ def test_parts_that_do_not_fit_are_refused(tfidf: TfidfEncoder, change: dict[str
 
 @pytest.mark.parametrize("spec", [{}, {"kind": "pickle"}, {"kind": None}])
 def test_an_unknown_kind_is_refused(spec: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"unknown kind .* known: tfidf, sentence"):
+    with pytest.raises(ValueError, match=r"unknown kind .* known: tfidf, sentence, none"):
         build_text_encoder(spec, {})
 
 
@@ -198,3 +198,10 @@ def test_a_sentence_encoder_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     again = build_text_encoder(encoder.spec(), encoder.state())
     assert again.fingerprint == encoder.fingerprint != SentenceEncoder("another").fingerprint
     assert np.array_equal(again.encode(["lamp"]), out[2:])
+
+
+def test_the_encoder_that_reads_no_text() -> None:
+    encoder = build_text_encoder(NoText().spec(), NoText().state())
+    assert encoder.encode(["red kettle", ""]).tolist() == [[0.0], [0.0]]
+    assert encoder.encode([]).shape == (0, encoder.dim)
+    assert encoder.fingerprint == NoText().fingerprint

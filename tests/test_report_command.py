@@ -68,6 +68,7 @@ def test_a_part_alone_and_then_another(command: Command, data: Path, tmp_path: P
         (("--seeds", "0,x"), "'0,x': expected numbers with commas"),
         (("--seeds", "1,1"), "'1,1': expected distinct seeds"),
         (("--seeds=-1",), "'-1': expected distinct seeds"),
+        (("--seeds", "4294967296"), "'4294967296': expected seeds of at most 4294967287"),
         (("--part", "tables"), "'tables' is not one of"),
         (("--method", "bert"), "'bert': known are popularity, text-nn"),
         (("--set", "width=3"), "'width=3': expected field=value"),

@@ -208,7 +208,7 @@ def test_options_reach_the_recipe(command: Command, data: Path, tmp_path: Path) 
         (("--device", "banana"), "'banana': expected cpu or cuda"),
         (("--device", "meta"), "'meta': expected cpu or cuda"),
         (("--device", "cuda:99"), "'cuda:99': this machine, or this build of torch, has no such GPU"),
-        (("--seed", str(2**70)), "seed"),
+        (("--seed", str(2**32)), "'--seed': Input should be less than or equal to 4294967287"),
         (("--set", "learning_rate=1e30"), "no longer finite; try a lower learning rate"),
         (("--nonsense",), "No such option"),
     ],
@@ -221,6 +221,18 @@ def test_a_bad_option_is_said_in_a_line(
     assert message in " ".join(re.sub("[│╭╮╰╯─]", " ", outcome.error).split())
     assert "Traceback" not in outcome.error
     assert not (tmp_path / "out" / "current").exists()
+
+
+def test_an_output_that_cannot_be_made_is_refused_before_anything_is_read(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for output, place in (("file", "file"), ("file/sub/folder", "file"), ("link", "link")):
+        for name in ("train", "report"):
+            outcome = command(name, "--data", tmp_path / "absent", "--output", tmp_path / output)
+            assert outcome.code == 2
+            said = " ".join(re.sub("[│╭╮╰╯─]", " ", outcome.error).split())
+            assert f"{tmp_path / output}: {tmp_path / place} is not a folder" in said
+    assert (tmp_path / "file").read_text() == "x"
 
 
 def test_what_is_not_there_is_named(command: Command, tmp_path: Path, tiny_root: Path) -> None:

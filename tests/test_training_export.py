@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -134,8 +136,23 @@ def test_groups_part_the_users_by_the_popularity_of_their_target(artifact: Artif
     popular = [artifact.items.popularity[targets[mask]] for mask in parts.values()]
     assert all(low.max() < high.min() for low, high in pairwise(popular))
     for name, values in zip(parts, popular, strict=True):
-        low, high = (int(word) for word in name.removeprefix("popularity ").split(" to "))
-        assert low <= values.min() <= values.max() <= high
+        ends = [int(word) for word in name.removeprefix("popularity ").split(" to ")]
+        assert ends == sorted({values.min(), values.max()})
+
+
+def test_groups_are_called_by_what_they_hold() -> None:
+    """Quartiles of these lie between popularities: 1.75, 2.5, 4."""
+    popularity = np.array([0, 1, 1, 2, 2, 3, 4, 4, 9])
+    stand_in = cast(Artifact, SimpleNamespace(items=SimpleNamespace(popularity=popularity)))
+    parts = groups(stand_in, [np.array([5, item], dtype=np.int32) for item in range(9)])
+    found = {name: popularity[mask].tolist() for name, mask in parts.items()}
+    assert found == {
+        "cold (never in training)": [0],
+        "popularity 1": [1, 1],
+        "popularity 2": [2, 2],
+        "popularity 3": [3],
+        "popularity 4 to 9": [4, 4, 9],
+    }
 
 
 def test_the_card_is_made_from_the_manifest(artifact: Artifact) -> None:

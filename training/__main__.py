@@ -1,4 +1,4 @@
-"""The command line: python -m training demo | validate | train | evaluate | inspect | report."""
+"""The command line: python -m training demo | validate | train | evaluate | inspect | report | baselines."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from training.artifact_evaluation import (
     evaluate_artifact,
     groups,
 )
+from training.baselines.command import baselines
 from training.card import model_card
 from training.checkpoint import CheckpointError
 from training.console import progress_display
@@ -39,11 +40,15 @@ from training.options import (
     ItemsOption,
     OnError,
     OnErrorOption,
+    SeedOption,
     ThreadsOption,
     TimeUnitOption,
+    bound_codebooks,
     build_device,
     build_recipe,
+    check_folder,
     first_error,
+    gives_codebook_size,
     limit_threads,
     read_data,
 )
@@ -60,7 +65,7 @@ ArtifactOption = Annotated[Path, typer.Option("--artifact", help="artifact root,
 @app.command()
 def demo(
     output: Annotated[Path, typer.Option("--output", help="folder to write")],
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    seed: SeedOption = 0,
 ) -> None:
     """Write the synthetic demo data set as interactions.csv and items.jsonl."""
     dataset = generate_demo(seed)
@@ -107,7 +112,7 @@ def train(
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="default, paper or demo; for the demo data: demo")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    seed: SeedOption = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
     tokens: Annotated[str | None, typer.Option("--tokens", help="hybrid, id or semantic")] = None,
     metrics: Annotated[
@@ -131,6 +136,7 @@ def train(
     Interrupted, the same command goes on from its last epoch.
     """
     started = time.perf_counter()
+    check_folder(output, "--output")
     limit_threads(threads)
     changes = {
         "epochs": epochs,
@@ -151,10 +157,11 @@ def train(
     warnings = [f"WARNING: {warning}" for warning in dataset.report.warnings]
     for line in (*warnings, *dataset.report.summary_of_losses()):
         typer.echo(line, err=True)
+    chosen = bound_codebooks(chosen, dataset, codebook_size is not None or gives_codebook_size(settings or []))
     trainer = Trainer(dataset, chosen, seed=seed, device=build_device(device))
     run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]
     checkpoint = output / ".training" / f"{run}.safetensors"
-    with progress_display(chosen.monitor) as progress:
+    with progress_display(trainer.recipe.monitor) as progress:
         trainer.fit(checkpoint, progress)
         progress.message("measuring and exporting")
         artifact = export(trainer, output, evaluation_data=evaluation_data)
@@ -228,6 +235,7 @@ def inspect(artifact: ArtifactOption) -> None:
 
 
 app.command()(report)
+app.command()(baselines)
 
 
 def main() -> None:

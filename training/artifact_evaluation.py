@@ -64,5 +64,8 @@ def groups(artifact: Artifact, sequences: list[Items]) -> dict[str, NDArray[np.b
     edges = np.quantile(warm, [0, 0.25, 0.5, 0.75, 1]) if len(warm) else np.zeros(5)
     for low, high, last in zip(edges[:-1], edges[1:], (False, False, False, True), strict=True):
         inside = (popularity >= max(low, 1)) & ((popularity <= high) if last else (popularity < high))
-        out[f"popularity {int(low)} to {int(high) if last else int(np.ceil(high)) - 1}"] = inside
+        if inside.any():
+            # By what the group holds: quantiles may lie between two popularities.
+            least, greatest = popularity[inside].min(), popularity[inside].max()
+            out[f"popularity {least} to {greatest}" if least < greatest else f"popularity {least}"] = inside
     return {name: mask for name, mask in out.items() if mask.any()}

@@ -13,6 +13,11 @@ from pydantic import Field, model_validator
 
 from model.config import ColdPolicy, FrozenConfig, Metric, RecommenderConfig, TokenizerConfig, TokenType
 
+# With fewer items to a codeword the first level holds one item each and leaves nothing to the others: every item is
+# then its own code, and every new one unlike them all (docs/training.md has the figures).
+ITEMS_OF_A_CODEWORD = 4
+LEAST_CODEWORDS = 8
+
 
 class Recipe(FrozenConfig):
     name: str
@@ -119,6 +124,15 @@ class Recipe(FrozenConfig):
             max_length=self.max_length,
             dropout=self.dropout,
         )
+
+    def within(self, n_items: int) -> Recipe:
+        """The recipe with no more codewords than a catalogue of `n_items` can teach: the largest power of two that
+        leaves ITEMS_OF_A_CODEWORD items to each, LEAST_CODEWORDS at least.
+        """
+        most = max(LEAST_CODEWORDS, 1 << max(1, n_items // ITEMS_OF_A_CODEWORD).bit_length() - 1)
+        if self.tokens == "id" or self.codebook_size <= most:
+            return self
+        return self.override({"codebook_size": most})
 
     def override(self, changes: Mapping[str, Any]) -> Recipe:
         """The recipe with some fields changed, checked anew; pydantic's error names a field that does not fit."""

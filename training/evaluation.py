@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.chunks import row_chunks
 from model.neighbours import Neighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
@@ -22,6 +23,10 @@ from training.metrics import Ranks
 
 SAMPLED_NEGATIVES = 99
 NEGATIVES_SEED = 0
+NOT_SAMPLED = "some user leaves fewer than 99 items untouched, so validation goes by full_ndcg@10, not by sampled_mrr"
+
+CELLS = 2**26
+"""Scores, users by items, that are held at once: 256 MiB."""
 
 Boosts: TypeAlias = Callable[[slice], Tensor]
 """What neighbours add to the scores of some users, [users, items]."""
@@ -60,10 +65,12 @@ def full_ranks(
     boosts: Boosts | None = None,
     chunk: int = 512,
 ) -> Ranks:
-    """Place of each target among all items, the user's history masked. query [users, D], catalogue [items, D]."""
+    """Place of each target among all items, the user's history masked. query [users, D], catalogue [items, D].
+
+    chunk: users whose scores are held at once, fewer where the catalogue is large.
+    """
     parts = []
-    for start in range(0, len(query), chunk):
-        part = slice(start, start + chunk)
+    for part in row_chunks(len(query), len(catalogue), CELLS, chunk):
         scores = query[part] @ catalogue.T
         if boosts is not None:
             scores += boosts(part).to(scores.device)
@@ -83,8 +90,9 @@ def sampled_ranks(
     """Place of each target among itself and its negatives [users, 99]."""
     parts = []
     candidates = torch.from_numpy(np.concatenate([targets[:, None], negatives], axis=1)).to(query.device)
-    for start in range(0, len(query), chunk):
-        part = slice(start, start + chunk)
+    # Boosts are of whole rows of the catalogue.
+    columns = len(catalogue) if boosts is not None else candidates.shape[1]
+    for part in row_chunks(len(query), columns, CELLS, chunk):
         scores = torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)
         if boosts is not None:
             scores += boosts(part).to(scores.device).gather(1, candidates[part])
@@ -118,7 +126,9 @@ def join_ranks(parts: Sequence[Ranks]) -> Ranks:
 
 def can_sample(sequences: Sequence[Items], n_items: int, count: int = SAMPLED_NEGATIVES) -> bool:
     """Whether every user leaves at least `count` of `n_items` items untouched, as the sampled protocol needs."""
-    return all(n_items - len(set(sequence.tolist())) >= count for sequence in sequences)
+    # The length first: it is at hand, and enough for all but the longest sequences.
+    most = n_items - count
+    return all(len(sequence) <= most or len(set(sequence.tolist())) <= most for sequence in sequences)
 
 
 def draw_negatives(
@@ -135,7 +145,7 @@ def draw_negatives(
         if n_items - len(touched) < count:
             raise ValueError(
                 f"sampled protocol: user {user} touched {len(touched)} of {n_items} items, "
-                f"fewer than {count} are left to draw"
+                f"fewer than {count} are left to draw; measure by full ranking instead (--protocol full)"
             )
         chosen: dict[int, None] = {}
         while len(chosen) < count:

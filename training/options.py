@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,10 @@ from training.datasets.demo import generate_demo
 DEMO = "demo"
 
 
+MAX_SEED = 2**32 - 9
+"""scikit-learn takes seeds below 2**32; the level of a codebook is added to ours, and there are eight at most."""
+
+SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED)]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")]
 
 
@@ -48,6 +53,17 @@ CoreOption = Annotated[
 OnErrorOption = Annotated[
     OnError, typer.Option("--on-error", help="fail: name every bad row and stop; drop: count them and go on")
 ]
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Refuse, before hours of work, a folder that cannot be written to or made; raises typer.BadParameter."""
+    for place in (path, *path.absolute().parents):
+        if place.is_dir():
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise typer.BadParameter(f"{path}: {place} cannot be written to", param_hint=option)
+            return
+        if place.exists() or place.is_symlink():
+            raise typer.BadParameter(f"{path}: {place} is not a folder", param_hint=option)
 
 
 def limit_threads(threads: int | None) -> None:
@@ -119,6 +135,25 @@ def build_recipe(name: str, changes: dict[str, Any], settings: list[str]) -> Rec
         return RECIPES[name].override(merged)
     except ValidationError as error:
         raise typer.BadParameter(first_error(error)) from error
+
+
+def bound_codebooks(recipe: Recipe, dataset: Dataset, given: bool) -> Recipe:
+    """The recipe within the catalogue, with a line to the user where that changes it; as it is where the size of its
+    codebooks was given.
+    """
+    bounded = recipe if given else recipe.within(dataset.n_items)
+    if bounded != recipe:
+        typer.echo(
+            f"{dataset.n_items:,} items: {bounded.codebook_size} codewords a level instead of the recipe's "
+            f"{recipe.codebook_size:,}; --codebook-size or --set codebook_size sets another number",
+            err=True,
+        )
+    return bounded
+
+
+def gives_codebook_size(settings: list[str]) -> bool:
+    """Whether settings, field=value each, name the size of the codebooks."""
+    return any(setting.partition("=")[0] == "codebook_size" for setting in settings)
 
 
 def first_error(error: ValidationError) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, optim
 
 from model.recommender import SequenceRecommender
-from model.text import SentenceEncoder, TextEncoder, TfidfEncoder
+from model.text import NoText, SentenceEncoder, TextEncoder, TfidfEncoder
 from model.tokenizer import HybridTokenizer
 from training.batches import Batch, Items, TrainingBatches
 from training.checkpoint import (
@@ -31,7 +31,16 @@ from training.codebooks import initialise_codebooks, replace_dead_codewords, sca
 from training.config import Recipe
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split, leave_one_out
-from training.evaluation import NEGATIVES_SEED, boosts_of, draw_negatives, full_ranks, queries, sampled_ranks
+from training.evaluation import (
+    NEGATIVES_SEED,
+    NOT_SAMPLED,
+    boosts_of,
+    can_sample,
+    draw_negatives,
+    full_ranks,
+    queries,
+    sampled_ranks,
+)
 from training.metrics import Ranks, ndcg, reciprocal_rank
 from training.neighbours import count_neighbours
 from training.objective import JointModel, Losses
@@ -67,7 +76,8 @@ class Trainer:
     """Trains one recipe on one data set.
 
     After `fit`, `model` holds the best weights and `codes` of the whole catalogue. Deterministic on a CPU: the same
-    data, recipe, seed and number of threads give the same weights.
+    data, recipe, seed and number of threads give the same weights. `recipe` is the one that was given, but for a
+    monitor that this data set cannot be measured by.
     """
 
     def __init__(
@@ -82,6 +92,10 @@ class Trainer:
         self.dataset, self.recipe, self.seed = dataset, recipe, seed
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.split: Split = leave_one_out(dataset)
+        self._notice: str | None = None
+        if recipe.monitor == "sampled_mrr" and not can_sample(self.evaluated_sequences, dataset.n_items):
+            self.recipe = recipe = recipe.override({"monitor": "full_ndcg@10"})
+            self._notice = NOT_SAMPLED
         if not len(self.split.valid):
             raise ValueError("data: no user has three interactions, so nothing can be held out to validate on")
         weights = dataset.weights
@@ -125,6 +139,8 @@ class Trainer:
         to another run.
         """
         progress = progress or Progress()
+        if self._notice is not None:
+            progress.message(self._notice)
         best, best_epoch, first = -1.0, -1, 0
         best_weights: dict[str, Tensor] = {}
         if checkpoint is not None and checkpoint.exists():
@@ -280,7 +296,15 @@ def training_popularity(split: Split, n_items: int) -> np.ndarray[Any, np.dtype[
 
 
 def fit_text_encoder(dataset: Dataset, recipe: Recipe, seed: int) -> TextEncoder:
-    """The recipe's frozen text encoder; the TF-IDF one is fitted on the catalogue's texts."""
+    """The recipe's frozen text encoder; the TF-IDF one is fitted on the catalogue's texts. ID tokens alone read none.
+
+    Raises ValueError where texts are read and no item has one.
+    """
+    if recipe.tokens == "id":
+        return NoText()
+    texts = [item.to_text() for item in dataset.items]
+    if not any(texts):
+        raise ValueError("no item has a text: give an items file, or train ID tokens alone with --tokens id")
     if recipe.text_encoder == "tfidf":
-        return TfidfEncoder.fit([item.to_text() for item in dataset.items], dim=recipe.text_dim, seed=seed)
+        return TfidfEncoder.fit(texts, dim=recipe.text_dim, seed=seed)
     return SentenceEncoder(recipe.text_encoder)

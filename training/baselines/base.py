@@ -13,7 +13,15 @@ from torch import Tensor
 
 from training.datasets.base import Dataset
 from training.datasets.splits import EvaluationCases, Split
-from training.evaluation import NEGATIVES_SEED, candidate_ranks, catalogue_ranks, draw_negatives, join_ranks
+from training.evaluation import (
+    NEGATIVES_SEED,
+    NOT_SAMPLED,
+    can_sample,
+    candidate_ranks,
+    catalogue_ranks,
+    draw_negatives,
+    join_ranks,
+)
 from training.metrics import Ranks, ndcg, reciprocal_rank
 from training.trainer import Progress
 
@@ -74,10 +82,31 @@ def baseline_ranks(
     return ranks if negatives is None else ranks | {"sampled": join_ranks(sampled)}
 
 
-def evaluation_negatives(dataset: Dataset, cases: EvaluationCases) -> NDArray[np.int64]:
-    """The negatives [cases, 99] that every method is measured with, drawn for the users' whole sequences."""
+def evaluation_negatives(dataset: Dataset, cases: EvaluationCases) -> NDArray[np.int64] | None:
+    """The negatives [cases, 99] that every method is measured with, drawn for the users' whole sequences.
+
+    None where some user leaves too few items untouched.
+    """
     sequences = [dataset.sequences[user] for user in cases.users]
+    if not can_sample(sequences, dataset.n_items):
+        return None
     return draw_negatives(sequences, dataset.n_items, NEGATIVES_SEED)
+
+
+def choose_by(
+    monitor: Monitor, dataset: Dataset, cases: EvaluationCases, progress: Progress
+) -> tuple[Monitor, NDArray[np.int64] | None]:
+    """The monitor to choose by on these cases, and its negatives, None for the full ranking.
+
+    A sampled monitor gives way to the full one, with a message, where negatives cannot be drawn.
+    """
+    if monitor != "sampled_mrr":
+        return monitor, None
+    negatives = evaluation_negatives(dataset, cases)
+    if negatives is None:
+        progress.message(NOT_SAMPLED)
+        return "full_ndcg@10", None
+    return monitor, negatives
 
 
 def monitored(ranks: Ranks, monitor: Monitor) -> float:
@@ -100,8 +129,8 @@ def choose(
     """
     figures: list[float] = []
     if len(candidates) > 1:
+        monitor, negatives = choose_by(monitor, dataset, split.valid, progress)
         protocol = monitor.partition("_")[0]
-        negatives = evaluation_negatives(dataset, split.valid) if protocol == "sampled" else None
         for settings in candidates:
             apply(settings)
             figures.append(monitored(baseline_ranks(baseline, split.valid, negatives)[protocol], monitor))

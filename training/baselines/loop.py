@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, optim
 
-from training.baselines.base import evaluation_negatives, monitored
+from training.baselines.base import choose_by, monitored
 from training.checkpoint import (
     CheckpointError,
     flatten,
@@ -41,14 +41,20 @@ class Loop:
     """Trains the model of a baseline. best: the monitored figure of best_epoch. curve: an entry an epoch."""
 
     def __init__(
-        self, baseline: Neural[Any, Any], batches: Batches[Any], dataset: Dataset, split: Split, seed: int
+        self,
+        baseline: Neural[Any, Any],
+        batches: Batches[Any],
+        dataset: Dataset,
+        split: Split,
+        seed: int,
+        progress: Progress,
     ) -> None:
         self.baseline, self.batches, self.seed, self.valid = baseline, batches, seed, split.valid
         settings = baseline.settings
         self.optimizer = optim.Adam(
             baseline.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
-        self.negatives = evaluation_negatives(dataset, split.valid) if settings.monitor == "sampled_mrr" else None
+        self.monitor, self.negatives = choose_by(settings.monitor, dataset, split.valid, progress)
         trained = hashlib.sha256(b"".join(b"%d " % len(row) + row.tobytes() for row in split.train)).hexdigest()
         self.key = {
             "method": baseline.name,
@@ -114,7 +120,7 @@ class Loop:
             ranks = full_ranks(query, catalogue, targets, self.valid.histories)
         else:
             ranks = sampled_ranks(query, catalogue, targets, self.negatives)
-        return monitored(ranks, self.baseline.settings.monitor)
+        return monitored(ranks, self.monitor)
 
     def _save(self, path: Path) -> None:
         tensors = {

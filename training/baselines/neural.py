@@ -104,11 +104,11 @@ class Neural(ABC, Generic[B, S]):
         torch.manual_seed(seed)
         model, batches = self.build(dataset, split)
         self.model = model.to(self.device)
-        loop = Loop(self, batches, dataset, split, seed)
+        loop = Loop(self, batches, dataset, split, seed, progress)
         loop.run(checkpoint, progress)
         return {
             "settings": self.config,
-            "monitor": self.settings.monitor,
+            "monitor": loop.monitor,
             "best": loop.best,
             "best_epoch": loop.best_epoch,
             "epochs": len(loop.curve),

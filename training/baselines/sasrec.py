@@ -11,13 +11,11 @@ Published, binary cross-entropy: sampled-99 HIT@10 / NDCG@10 Beauty .4696 / .315
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from training.config import PAPER, Recipe
@@ -47,7 +45,7 @@ class SasRec:
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:
         """Raises ValueError when `split` is not the leave-one-out split, which is what the trainer trains on."""
-        trainer = Trainer(dataset, self.recipe, seed=seed, device=self._device, text_encoder=NoText())
+        trainer = Trainer(dataset, self.recipe, seed=seed, device=self._device)
         theirs = trainer.split.train
         if len(theirs) != len(split.train) or not all(map(np.array_equal, theirs, split.train)):
             raise ValueError(f"{self.name}: the split is not the leave-one-out split of {dataset.name}")
@@ -56,7 +54,7 @@ class SasRec:
         best = max(trainer.history, key=lambda entry: float(entry["monitored"]))  # the first of equal ones
         return {
             "settings": self.config,
-            "monitor": self.recipe.monitor,
+            "monitor": trainer.recipe.monitor,
             "best": best["monitored"],
             "best_epoch": best["epoch"],
             "epochs": len(trainer.history),
@@ -66,18 +64,3 @@ class SasRec:
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
         return queries(self._recommender, self._catalogue, cases.histories[rows]) @ self._catalogue.T
-
-
-class NoText:
-    """The text encoder of a model that reads no text: spares the fitting of one."""
-
-    kind, dim, fingerprint = "none", 1, "none"
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return np.zeros((len(texts), 1), dtype=np.float32)
-
-    def spec(self) -> dict[str, Any]:
-        return {"kind": self.kind}
-
-    def state(self) -> dict[str, Tensor]:
-        return {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.items import Item
 from training.datasets.base import Dataset, IntArray
@@ -76,9 +77,10 @@ class ColdCase:
 class ColdHoldout:
     """`train` knows nothing of `held_out`: not in its catalogue, not in any sequence.
 
-    `cases` are the users whose test target is held out, `warm_cases` all other users with three interactions
-    or more, with the same targets as without a hold-out. `valid_cases` are those whose validation target is held out:
-    what to choose by. Users left with no interaction are not in `train`.
+    `cases` are the users whose test target is held out, `warm_cases` the other users whom the hold-out leaves three
+    interactions or more, with the same targets as without it: of users left with fewer, `train` is trained on whole,
+    the target included. `valid_cases` are those whose validation target is held out: what to choose by. Users left
+    with no interaction are not in `train`.
     """
 
     train: Dataset
@@ -104,7 +106,10 @@ def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> Col
     is_held_out = np.zeros(dataset.n_items, dtype=bool)
     is_held_out[chosen] = True
 
-    cold, warm = _by_target(dataset, split.test, is_held_out)
+    left = np.array([int((~is_held_out[row]).sum()) for row in dataset.sequences])
+    still_evaluated = _only(split.test, left[split.test.users] >= MIN_EVALUATED_LENGTH)
+    cold, _ = _by_target(dataset, split.test, is_held_out)
+    _, warm = _by_target(dataset, still_evaluated, is_held_out)
     return ColdHoldout(
         train=_without(dataset, is_held_out),
         held_out=[dataset.items[index] for index in chosen.tolist()],
@@ -114,8 +119,14 @@ def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> Col
     )
 
 
+def _only(cases: EvaluationCases, kept: NDArray[np.bool_]) -> EvaluationCases:
+    """The cases that `kept` [cases] names."""
+    rows = np.flatnonzero(kept)
+    return EvaluationCases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
+
+
 def _by_target(
-    dataset: Dataset, cases: EvaluationCases, is_held_out: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    dataset: Dataset, cases: EvaluationCases, is_held_out: NDArray[np.bool_]
 ) -> tuple[list[ColdCase], list[ColdCase]]:
     """Cases whose target is held out, and the others, by identifiers."""
     ids = [item.item_id for item in dataset.items]
@@ -127,7 +138,7 @@ def _by_target(
     return cold, warm
 
 
-def _without(dataset: Dataset, removed: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Dataset:
+def _without(dataset: Dataset, removed: NDArray[np.bool_]) -> Dataset:
     new_index = np.where(removed, -1, np.cumsum(~removed) - 1).astype(np.int32)
     masks = [~removed[row] for row in dataset.sequences]
     users = [user for user, mask in enumerate(masks) if mask.any()]

@@ -13,6 +13,7 @@ import typer
 from training.console import progress_display
 from training.options import (
     DEMO,
+    MAX_SEED,
     ColumnOption,
     CoreOption,
     DataOption,
@@ -22,8 +23,11 @@ from training.options import (
     OnErrorOption,
     ThreadsOption,
     TimeUnitOption,
+    bound_codebooks,
     build_device,
     build_recipe,
+    check_folder,
+    gives_codebook_size,
     limit_threads,
     read_data,
 )
@@ -74,11 +78,14 @@ def report(
     from training.report.store import RunStore
 
     require_extra()
+    check_folder(output, "--output")
     limit_threads(threads)
     paper, default = (
         build_recipe(name, {}, settings or []) for name in ("paper", "demo" if data == DEMO else "default")
     )
     dataset = read_data(data, items, format, column, time_unit, core, on_error)
+    given = gives_codebook_size(settings or [])
+    paper, default = (bound_codebooks(recipe, dataset, given) for recipe in (paper, default))
     baselines, baseline_ranks = load_baselines()
     if unknown := [name for name in method or () if name not in baselines]:
         raise typer.BadParameter(f"{unknown[0]!r}: known are {', '.join(baselines)}", param_hint="--method")
@@ -109,11 +116,13 @@ def report(
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
-    """Distinct seeds, "0,1,2"; raises typer.BadParameter for anything else."""
+    """Distinct seeds of at most MAX_SEED, "0,1,2"; raises typer.BadParameter for anything else."""
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: expected numbers with commas, as 0,1,2", param_hint="--seeds") from error
     if min(found) < 0 or len(set(found)) < len(found):
         raise typer.BadParameter(f"{text!r}: expected distinct seeds, zero or more", param_hint="--seeds")
+    if max(found) > MAX_SEED:
+        raise typer.BadParameter(f"{text!r}: expected seeds of at most {MAX_SEED}", param_hint="--seeds")
     return found

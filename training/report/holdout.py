@@ -215,7 +215,9 @@ class _View:
 
 
 def _ranks(rank: RankBaseline, scores: Scores, cases: EvaluationCases, start: int, stop: int) -> Ranks:
-    """Places of the targets among the items start … stop − 1."""
+    """Places of the targets among the items start … stop − 1; none of no cases."""
+    if not len(cases):
+        return Ranks(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     seen = [history[(history >= start) & (history < stop)] - start for history in cases.histories]
     inside = EvaluationCases(cases.users, seen, cases.targets - start)
     found: Mapping[str, Ranks] = rank(_View(scores, cases, slice(start, stop)), inside, None)

@@ -85,8 +85,12 @@ class Workbench:
         )
 
     def capped(self, recipe: Recipe) -> Recipe:
-        """The recipe as it is trained: under a name that is the same for equal settings, epochs capped."""
+        """The recipe as it is trained: under a name that is the same for equal settings, epochs capped, and by a
+        monitor that the data set can be measured by.
+        """
         changes: dict[str, Any] = {"name": OURS}
+        if self.negatives is None:
+            changes["monitor"] = "full_ndcg@10"
         if self.max_epochs is not None:
             changes["epochs"] = min(recipe.epochs, self.max_epochs)
             changes["warmup_epochs"] = min(recipe.warmup_epochs, self.max_epochs)

@@ -79,17 +79,18 @@ def _curves(plan: Plan, recipe: Recipe, run: RunResult) -> Figure:
     epochs = [entry["epoch"] + 1 for entry in run.curve]
     parts = [name for name in ("recommendation", "commitment", "codebook", "reconstruction") if run.curve[0].get(name)]
     losses = [Series(name, epochs, [entry[name] for entry in run.curve]) for name in ("total", *parts)]
-    validation = [Series(recipe.monitor, epochs, [entry["monitored"] for entry in run.curve])]
+    monitor = str(run.settings["monitor"])
+    validation = [Series(monitor, epochs, [entry["monitored"] for entry in run.curve])]
     return draw_lines(
         plan.figures,
         f"curve-{recipe.name}.png",
         f"Learning curves, {recipe.name}",
         [
             Panel("training", "epoch", "mean loss of a step", losses),
-            Panel("validation", "epoch", recipe.monitor, validation),
+            Panel("validation", "epoch", monitor, validation),
         ],
         foot=plan.foot(recipe.name),
-        alt=f"Losses and {recipe.monitor} over {len(epochs)} epochs.",
+        alt=f"Losses and {monitor} over {len(epochs)} epochs.",
     )
 
 

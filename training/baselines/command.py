@@ -1,45 +1,63 @@
-"""One baseline from the command line: python -m training.baselines --data … --method … --json out.json."""
+"""The command `python -m training baselines`: one method trained and measured, its figures as JSON."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from training.baselines import BASELINES, baseline_ranks, evaluation_negatives
-from training.baselines.neural import Neural
-from training.baselines.sasrec import SasRec
-from training.datasets import load_dataset
 from training.datasets.splits import leave_one_out
 from training.metrics import summary
-from training.options import ThreadsOption, limit_threads
+from training.options import (
+    ColumnOption,
+    CoreOption,
+    DataOption,
+    FormatOption,
+    ItemsOption,
+    OnError,
+    OnErrorOption,
+    SeedOption,
+    ThreadsOption,
+    TimeUnitOption,
+    limit_threads,
+    read_data,
+)
+from training.report.methods import cap_epochs
 from training.trainer import EpochReport, Progress
 
 
-def run(
-    data: Annotated[Path, typer.Option("--data", help="folder of a data set")],
+def baselines(
+    data: DataOption,
     method: Annotated[str, typer.Option("--method", help=", ".join(BASELINES))],
     output: Annotated[Path, typer.Option("--json", help="file to write")],
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    items: ItemsOption = None,
+    format: FormatOption = "auto",
+    column: ColumnOption = None,
+    time_unit: TimeUnitOption = "s",
+    core: CoreOption = 0,
+    on_error: OnErrorOption = OnError.fail,
+    seed: SeedOption = 0,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
     checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="file to go on from after a stop")] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train one baseline and measure it on validation and test."""
+    """Train one method to compare with, and measure it on validation and test."""
     if method not in BASELINES:
         raise typer.BadParameter(f"{method!r}: known methods are {', '.join(BASELINES)}", param_hint="--method")
+    if output.is_dir() or not output.parent.is_dir():
+        raise typer.BadParameter(f"{output}: expected a file in a folder that is there", param_hint="--json")
     limit_threads(threads)
-    dataset = load_dataset(data)
+    dataset = read_data(data, items, format, column, time_unit, core, on_error)
     split = leave_one_out(dataset)
+    if not len(split.test):
+        raise typer.BadParameter("no user has three interactions, so nothing can be measured", param_hint="--data")
     baseline = BASELINES[method]()
-    if epochs and isinstance(baseline, Neural):
-        baseline.settings = replace(baseline.settings, epochs=epochs)
-    elif epochs and isinstance(baseline, SasRec):
-        baseline.recipe = baseline.recipe.override({"epochs": epochs})
+    if epochs:
+        cap_epochs(baseline, epochs)
     started = time.perf_counter()
 
     def epoch_done(report: EpochReport) -> None:
@@ -58,7 +76,3 @@ def run(
     output.write_text(json.dumps(result, indent=1), encoding="utf-8")
     for protocol, figures in result["figures"]["test"].items():
         typer.echo(f"{method} test {protocol:8s} HIT@10 {figures['hit@10']:.4f}  NDCG@10 {figures['ndcg@10']:.4f}")
-
-
-if __name__ == "__main__":
-    typer.run(run)
