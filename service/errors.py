@@ -86,6 +86,6 @@ class RegistryRefused(RegistryError):
 
 
 def shorten(text: str, limit: int = 80) -> str:
-    """`text` for a message: at most `limit` characters, lone surrogates shown as U+FFFD."""
+    """`text` for a message: at most `limit` characters, a lone surrogate shown as a question mark."""
     safe = text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
     return safe if len(safe) <= limit else f"{safe[:limit]}…"
