@@ -17,6 +17,7 @@ from model.chunks import row_chunks
 from model.config import Metric
 
 _CELLS = 2**25  # scores of residuals that are held at once: 128 MiB, 32,768 items at 1,024 codewords
+_ROUNDING = 1e-5  # of a latent's length: a residual that is shorter is nothing but what single precision lost
 
 
 class Quantized(NamedTuple):
@@ -107,6 +108,18 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def encode(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes [n, levels] and quantization errors [n] of latents [n, dim], without gradients."""
-        quantized = self(latent)
-        return quantized.codes, quantized.error
+        """Codes [n, levels] and quantization errors [n] of latents [n, dim], without gradients.
+
+        As `forward`, but that a residual which is nothing but rounding counts as zero. Where a codeword is an item's
+        very latent (`training.codebooks` makes such), a cosine level would find a direction in that rounding, another
+        one for each number of texts that are tokenized together.
+        """
+        least = _ROUNDING * latent.norm(dim=-1, keepdim=True)
+        residual = latent
+        codes: list[Tensor] = []
+        for index in range(self.levels):
+            book = self.level(index)
+            code = book.nearest(torch.where(residual.norm(dim=-1, keepdim=True) > least, residual, 0.0))
+            residual = residual - F.embedding(code, book.codewords)
+            codes.append(code)
+        return torch.stack(codes, dim=-1), residual.square().sum(-1)

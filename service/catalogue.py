@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from model.items import clean_text
 from model.neighbours import Neighbours
 from model.words import Bags
 from service.boosts import Boosts, Place
@@ -98,9 +99,9 @@ class Moment:
         flags = np.ones(self.view.n, np.bool_)
         for name, values in filters.items():
             found = np.zeros(self.view.n, np.bool_)
-            postings = self._generation.postings.get(name, {})
+            postings = self._generation.postings.get(clean_text(name), {})
             for value in values:
-                rows = np.array(postings.get(key_of(value), ()), np.int64)
+                rows = np.array(postings.get(_kept(value), ()), np.int64)
                 found[rows[rows < self.view.n]] = True
             flags &= found
         return pack(flags)
@@ -110,8 +111,8 @@ class Moment:
         return [name for name, values in filters.items() if not self._has(name, values)]
 
     def _has(self, name: str, values: Sequence[FilterValue]) -> bool:
-        postings = self._generation.postings.get(name, {})
-        wanted = (postings.get(key_of(value), ()) for value in values)  # first: mostly some item has one of them
+        postings = self._generation.postings.get(clean_text(name), {})
+        wanted = (postings.get(_kept(value), ()) for value in values)  # first: mostly some item has one of them
         every = (rows for found in (wanted, list(postings.values())) for rows in found)  # a writer may add to postings
         return any(row < self.view.n and self.is_served(row) for rows in every for row in rows)
 
@@ -192,6 +193,11 @@ class Moment:
     @cached_property
     def _semantic_norms(self) -> Floats:
         return _lengths(self.view.vectors[: self.view.n, : self.view.split])
+
+
+def _kept(value: FilterValue) -> tuple[bool, FilterValue]:
+    """The key of a filter's value in the form in which an item's attributes are kept: what registered it finds it."""
+    return key_of(clean_text(value) if isinstance(value, str) else value)
 
 
 def _lengths(vectors: Floats) -> Floats:

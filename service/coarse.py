@@ -32,8 +32,8 @@ class BadIndex(ValueError):
 class Coarse:
     """An index of the first n rows; immutable once built.
 
-    error: the largest distance of a row to what the index holds of it; zero for an approximate kind, which is taken at
-    its word. scale [D]: what a dimension of the index is worth.
+    error: the largest distance of a row to what the index holds of it; None for an approximate kind, which is taken at
+    its word as long as it finds as many as it is asked for. scale [D]: what a dimension of the index is worth.
     """
 
     def __init__(
@@ -41,20 +41,25 @@ class Coarse:
         n: int,
         index: faiss.Index,
         params: Callable[[faiss.IDSelector | None], faiss.SearchParameters],
-        error: float = 0.0,
+        error: float | None = None,
         scale: Floats | None = None,
     ) -> None:
         self.n = n
-        self.error = error
+        self.error = error or 0.0
+        self.approximate = error is None
         self._index = index
         self._params = params
         self._scale = scale
 
     def search(self, queries: Floats, fetch: int, mask: Mask | None) -> tuple[Rows, Doubles]:
-        """Rows [b, min(fetch, n)], −1 filling up, and what the scores of the others lie below, [b]."""
+        """Rows [b, min(fetch, n)], −1 filling up, and what the scores of the others lie below, [b]: +inf where an
+        approximate kind has come to its end before, and says nothing of them.
+        """
         scaled = queries if self._scale is None else queries * self._scale
         selector = None if mask is None else faiss.IDSelectorBitmap(self.n, faiss.swig_ptr(mask))
         scores, rows = self._index.search(scaled, min(fetch, self.n), params=self._params(selector))
+        if self.approximate:
+            return rows, np.where(rows[:, -1] < 0, np.inf, scores[:, -1].astype(np.float64))
         if fetch >= self.n:
             return rows, np.full(len(queries), -np.inf)
         return rows, scores[:, -1] + self.error * lengths(queries)

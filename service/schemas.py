@@ -64,8 +64,8 @@ class RecommendRequest(Strict):
         default_factory=dict,
         max_length=10_000,
         description="Attribute → values: an item must match one of the values of every attribute named. A list "
-        "attribute matches with any of its entries. Comparison is exact; an attribute that no item has matches none "
-        "and is listed in the answer.",
+        "attribute matches with any of its entries. Comparison is exact, of texts as items have them: in NFC, runs of "
+        "blanks as one; an attribute that no item has matches none and is listed in the answer.",
     )
     diversity: float = Field(
         0.0,

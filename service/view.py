@@ -52,7 +52,8 @@ class View:
 
         queries: [b, D] float32. allow: only rows in this mask. exclude: by query, rows never to be returned. boosts:
         what is added to the scores of some rows after the queries' histories, nothing negative.
-        Exact for the kind "flat" and wherever `allow` is given. Fewer than k rows: filled up with row −1, score −inf.
+        Exact for the kind "flat", wherever `allow` is given, and where another kind finds fewer than k. Fewer rows than
+        that: filled up with row −1, score −inf.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         mask = self.live if allow is None else self.live & allow
@@ -64,8 +65,8 @@ class View:
         if not k or not available:
             return rows, scores
         coarse = self.coarse if allow is None else None
+        within = None if full else mask
         if coarse is None:
-            within = None if full else mask
             together = max(1, _CELLS // self.n)
             for start in range(0, len(queries), together):
                 part = slice(start, start + together)
@@ -80,19 +81,18 @@ class View:
             found, rest = self._fetch(queries[pending], fetch, mask, available, coarse)
             unsettled: list[int] = []
             for position, query in enumerate(pending):
+                raised = None if boosts is None else boosts.history(query)
                 best, exact = self._best(
-                    queries[query],
-                    found[position],
-                    rest[position],
-                    None if boosts is None else boosts.history(query),
-                    k,
-                    None if full else mask,
-                    frozenset(banned[query]),
+                    queries[query], found[position], rest[position], raised, k, within, frozenset(banned[query])
                 )
+                if coarse.approximate and len(best) < k:
+                    one = slice(query, query + 1)
+                    rows[one], scores[one] = self._best_of_all(queries[one], k, within, banned[one], raised)
+                    continue
                 rows[query, : len(best)] = best
                 scores[query, : len(best)] = exact
                 cut = float(exact[-1]) if len(best) == k else -math.inf
-                if fetch < available and not rest[position] < cut:
+                if fetch < available and cut <= rest[position] < math.inf:
                     unsettled.append(query)
             pending = unsettled
             fetch = min(available, 4 * fetch)
@@ -194,11 +194,11 @@ class View:
     ) -> tuple[Rows, Doubles]:
         """The k best rows and their scores, of those that were found by dot product and those with a boost.
 
-        rest: what the dot products of rows that were not found lie below.
+        rest: what the dot products of rows that were not found lie below; −inf where all were found.
         """
         rows = np.array([row for row in found.tolist() if row >= 0 and row not in banned], np.int64)
         totals = self._totals(query, rows, boosts)
-        if boosts is not None:
+        if boosts is not None and rest > -math.inf:
             # A row that was not found needs a boost that takes it from below `rest` to the k-th of those that were.
             cut = float(np.partition(totals, -k)[-k]) if len(totals) >= k else -math.inf
             raised = boosts.cells[boosts.total >= cut - rest]

@@ -173,3 +173,19 @@ def test_encode_is_the_forward_pass_without_gradients() -> None:
     assert codes.dtype == torch.int64
     near(error, [0.01, 1.81])
     assert not error.requires_grad
+
+
+def test_a_text_has_the_same_codes_whatever_it_is_tokenized_with() -> None:
+    """A latent that is a codeword leaves no residual, or what rounding leaves of it, which points nowhere."""
+    generator = torch.Generator().manual_seed(4)
+    levels = torch.randn(3, 64, 8, generator=generator) * torch.tensor([1.0, 0.3, 0.1])[:, None, None]
+    made = quantizer(("cosine", levels[0].tolist()), ("cosine", levels[1].tolist()), ("euclidean", levels[2].tolist()))
+    latent = levels[0]
+    together, _ = made.encode(latent)
+    for off in (3e-7, -3e-7):
+        rounded = latent * (1 + off * torch.randn(latent.shape, generator=generator))
+        assert torch.equal(made.encode(rounded)[0], together)
+    assert (together[:, 0] == torch.arange(64)).all()
+    # What is more than rounding is quantized as ever.
+    further = latent + 1e-3 * torch.randn(latent.shape, generator=generator)
+    assert torch.equal(made.encode(further)[0], made(further).codes)

@@ -142,6 +142,19 @@ def test_filters_match_any_value_of_every_attribute(start: Starter) -> None:
     assert len(matching(stock=[1])) == 80
 
 
+def test_a_filter_finds_an_item_by_the_very_text_that_it_was_registered_with(start: Starter) -> None:
+    """Texts of items are cleaned when they come: composed (NFC), and runs of blanks as one."""
+    engine = start()
+    name, brand, tag = "Gro\u0308\u00dfe", "Lanco\u0302me", " extra  large"
+    content = {"item_id": "cream", "title": "a cream", "brand": brand, "attributes": {name: [tag, "small"]}}
+    engine.add(Item.from_dict(content))
+    for asked in ({"brand": [brand]}, {"brand": ["Lanc\u00f4me"]}, {name: [tag]}, {f"{name} ": ["x", "extra large"]}):
+        answer = ask(engine, filter=asked)
+        assert ids(answer) == ["cream"]
+        assert answer.unknown_filter == []
+    assert ask(engine, filter={f"{name}\u0308": [tag]}).unknown_filter == [f"{name}\u0308"]
+
+
 def test_diversity_spreads_the_answer(start: Starter) -> None:
     engine = start()
     plain = ask(engine, "item-1", k=10)

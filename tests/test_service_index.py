@@ -207,6 +207,29 @@ def test_approximate_kinds_find_rows_added_since_and_forget_removed_ones(kind: I
     assert n - 1 in rows
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_approximate_kinds_that_come_to_their_end_give_as_many_as_are_asked_for(kind: IndexKind) -> None:
+    n = 1500
+    vectors, queries = vectors_of(n, 16), vectors_of(3, 16, seed=5)
+    view = ItemIndex(vectors, np.arange(n), split=8, kind=kind, probes=1).view
+    for k in (300, n - 1, n, n + 7):
+        rows, _ = view.search(queries, k, exclude=[{7}] * 3)
+        assert [len(set(found[found >= 0].tolist()) - {7}) for found in rows] == [min(k, n - 1)] * 3
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivfpq"])
+def test_what_neighbours_raise_is_found_where_an_approximate_kind_comes_to_its_end(kind: IndexKind) -> None:
+    n, k = 1500, 20
+    vectors, query = vectors_of(n, 16), vectors_of(1, 16, seed=6)
+    view = ItemIndex(vectors, np.arange(n), split=8, kind=kind, probes=1).view
+    raised = np.array(best(vectors, query[0], n)[-5:])  # those that a search by inner product comes upon last
+    boosts = Boosts(n, raised, np.full(5, 100.0), np.zeros(5))
+    for banned in (0, 400):
+        exclude = [set(best(vectors, query[0], banned))]
+        rows, _ = view.search(query, k, exclude=exclude, boosts=boosts)
+        assert set(rows[0, :5].tolist()) == set(raised.tolist())
+
+
 def test_too_few_items_for_product_quantization_are_refused() -> None:
     with pytest.raises(BadIndex, match="at least 1024 items, the artifact has 100"):
         build(vectors_of(100), "ivfpq")
