@@ -29,6 +29,12 @@ export function fill(parent, children) {
   }
 }
 
+/** What is wrong with the first field of a form that is not filled in as it has to be; undefined where all are. */
+export function oddity(form) {
+  const odd = [...form.elements].find((input) => !input.checkValidity());
+  return odd && new Error(`${odd.labels[0].textContent.trim()}: ${odd.validationMessage}`);
+}
+
 /** Terms and their values in place of all that a `dl` holds; those without a value are left out. */
 export function list(id, pairs) {
   const shown = pairs.filter(([, value]) => value !== undefined && value !== null);

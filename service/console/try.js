@@ -1,7 +1,7 @@
 // Try it: a history by clicking, recommendations at once.
 
 import { ask, latest } from "./api.js";
-import { byId, coldBadge, detailOf, element, fill, nameOf } from "./dom.js";
+import { byId, coldBadge, detailOf, element, fill, nameOf, oddity } from "./dom.js";
 import { startFinder } from "./finder.js";
 import { bar, scaleOf, shared } from "./reasons.js";
 
@@ -103,10 +103,10 @@ function showControls() {
 }
 
 async function recommend() {
-  const odd = [...byId("controls").elements].find((input) => !input.checkValidity());
+  const odd = oddity(byId("controls"));
   if (odd) {
     recommending(async () => undefined); // what still waits would be shown beside the problem
-    show(new Error(`${odd.labels[0].textContent.trim()}: ${odd.validationMessage}`));
+    show(odd);
     return;
   }
   const body = request();
