@@ -21,6 +21,7 @@ export function startNew() {
   startFinder("edit", (item) => edit(item.item_id).catch(showProblem));
   form.addEventListener("input", () => {
     byId("saved").textContent = "";
+    offer(undefined); // what was offered is not what is typed now: another id may be that of an item that is there
     clearTimeout(state.timer);
     state.timer = setTimeout(preview, QUIET);
   });

@@ -77,6 +77,17 @@ def test_an_item_is_edited_and_deleted(page: Page, client: Client) -> None:
     expect(page.locator("#preview")).to_be_hidden()
 
 
+def test_an_item_that_is_there_is_not_replaced_unseen(page: Page, client: Client) -> None:
+    before = client.get("/items/item-3").json()
+    page.get_by_role("link", name="New item").click()
+    form(page, title="a lamp")
+    expect(page.locator("#save")).to_be_enabled()
+    form(page, item_id="item-3")
+    page.press("#item [name=item_id]", "Enter")  # before anybody could have said whose id this is
+    expect(page.locator("#save")).to_have_text("Replace")
+    assert client.get("/items/item-3").json() == before
+
+
 def test_what_cannot_be_registered_is_said_and_what_was_typed_stays(page: Page) -> None:
     page.get_by_role("link", name="New item").click()
     form(page, title="a lamp", brand="a" * 100_000)
