@@ -46,9 +46,9 @@ export function nameOf(item) {
   return item.attributes?.title || item.item_id;
 }
 
-/** The line under a name: brand and the last of the categories. */
+/** The line under a name: brand and the last of the categories, which an attribute of that name stands in place of. */
 export function detailOf(item) {
-  const categories = item.attributes?.categories ?? [];
+  const categories = [item.attributes?.categories ?? []].flat();
   return [item.attributes?.brand, categories.at(-1)].filter(Boolean).join(" · ");
 }
 

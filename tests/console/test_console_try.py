@@ -61,6 +61,17 @@ def test_controls_change_the_request(page: Page, client: Client) -> None:
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.parametrize("categories", [5, True, "fixtures", ["fixtures"], []])
+def test_attributes_may_be_named_as_fields_are(page: Page, client: Client, categories: Any) -> None:
+    body = {"title": "zzz thing", "categories": ["hidden"], "attributes": {"brand": 7, "categories": categories}}
+    assert client.put("/items/odd", body).status in (200, 201)
+    page.fill("#search", "zzz")
+    expect(page.locator("#search-found .name")).to_have_text(["zzz thing"])
+    last = "fixtures" if isinstance(categories, list) and categories else categories
+    expect(page.locator("#search-found .quiet")).to_have_text(f"7 · {str(last).lower()}" if last else "7")
+    client.delete("/items/odd")
+
+
 def test_what_is_excluded_goes_and_comes_back(page: Page, client: Client) -> None:
     before = recommended(page)
     page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
