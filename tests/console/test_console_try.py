@@ -72,6 +72,21 @@ def test_attributes_may_be_named_as_fields_are(page: Page, client: Client, categ
     client.delete("/items/odd")
 
 
+def test_a_title_of_one_long_word_fits_a_narrow_screen(page: Page, client: Client) -> None:
+    for at in range(2):
+        assert client.put(f"/items/long-{at}", {"title": "W" * 600, "brand": "W" * 600}).status == 201
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.fill("#search", "www")
+    page.locator("#search-found button").first.click()
+    page.fill("[name=brand]", "W" * 600)
+    settled(page, client)
+    page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
+    expect(page.locator("#excluded button")).to_have_count(1)
+    check_access(page)
+    for at in range(2):
+        client.delete(f"/items/long-{at}")
+
+
 def test_what_is_excluded_goes_and_comes_back(page: Page, client: Client) -> None:
     before = recommended(page)
     page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
