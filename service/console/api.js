@@ -46,8 +46,10 @@ function askForKey(reason) {
     dialog.addEventListener(
       "close",
       () => {
-        sessionStorage.setItem(KEY, byId("key-value").value.trim());
-        byId("key-value").value = "";
+        // The dialog can be left without a key, or with what no header can hold: then it is asked for again.
+        const given = byId("key-value");
+        sessionStorage.setItem(KEY, given.checkValidity() ? given.value.trim() : "");
+        given.value = "";
         asking = undefined;
         resolve();
       },

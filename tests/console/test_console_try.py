@@ -180,7 +180,15 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Pat
             page.fill("#key-value", wrong)
             page.click("#key-use")
             expect(page.locator("#key-problem")).to_be_visible()
-        page.fill("#key-value", key)
+        for impossible in ("kindred_\u2014", f"\u200b{key}", "x" * 70_000):  # no header can hold them
+            page.fill("#key-value", impossible)
+            page.click("#key-use")
+            expect(page.locator("#key-value")).to_have_value(impossible)
+            for _ in range(2):  # the second one closes the dialog, whatever the page wants
+                page.keyboard.press("Escape")
+            expect(page.locator("#key-value")).to_have_value("")
+            expect(page.locator("#key")).to_be_visible()
+        page.fill("#key-value", f" {key} ")
         page.keyboard.press("Enter")
         expect(page.locator("#key")).to_be_hidden()
         expect(page.locator("#recommended li")).to_have_count(10)
