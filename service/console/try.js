@@ -102,7 +102,8 @@ function showControls() {
   for (const name of ["diversity", "cold_share"]) elements[`${name}-value`].value = elements[name].value;
 }
 
-async function recommend() {
+/** Show what is recommended to the history as it is. */
+export async function recommend() {
   const odd = oddity(byId("controls"));
   if (odd) {
     recommending(async () => undefined); // what still waits would be shown beside the problem
@@ -126,6 +127,8 @@ async function recommend() {
     ].filter(Boolean).join("; ");
   } catch (error) {
     show(error);
+    byId("status").textContent = ""; // what was recommended before is no answer to this request
+    fill(byId("recommended"), []);
   }
 }
 
