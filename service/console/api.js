@@ -43,6 +43,11 @@ async function answered(url, request) {
   }
 }
 
+/** Whether requests go out with a key. */
+export function hasKey() {
+  return Boolean(sessionStorage.getItem(KEY));
+}
+
 let asking;
 
 /** Let the user give a key; those who ask at the same time wait for the same one. */

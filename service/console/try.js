@@ -1,6 +1,6 @@
 // Try it: a history by clicking, recommendations at once.
 
-import { ask, latest } from "./api.js";
+import { ask, hasKey, latest } from "./api.js";
 import { byId, coldBadge, detailOf, element, fill, nameOf, oddity } from "./dom.js";
 import { startFinder } from "./finder.js";
 import { bar, scaleOf, shared } from "./reasons.js";
@@ -115,6 +115,7 @@ export async function recommend() {
   try {
     const answer = await recommending((signal) => ask("POST", "recommend", { body, signal }));
     if (!answer) return;
+    showCurl(body); // with a key, where one was asked for meanwhile
     byId("problem").hidden = true;
     const scale = scaleOf(answer.items);
     fill(byId("recommended"), answer.items.map((item) => recommendedItem(item, scale)));
@@ -179,7 +180,8 @@ function showCurl(body) {
   // A single quote ends the quoted part, stands escaped, and begins it again.
   const quoted = JSON.stringify(body).replaceAll("'", String.raw`'\''`);
   const url = new URL("recommend", document.baseURI);
-  byId("curl").textContent = `curl -sS ${url} -H 'Content-Type: application/json' -d '${quoted}'`;
+  const key = hasKey() ? ' -H "Authorization: Bearer $KEY"' : ""; // the key itself is not for the screen
+  byId("curl").textContent = `curl -sS ${url} -H 'Content-Type: application/json'${key} -d '${quoted}'`;
   byId("copied").textContent = "";
 }
 

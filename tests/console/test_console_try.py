@@ -193,6 +193,8 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Pat
         expect(page.locator("#key")).to_be_hidden()
         expect(page.locator("#recommended li")).to_have_count(10)
         expect(page.locator("#model")).to_contain_text("61 items")
+        command = page.locator("#curl").text_content() or ""
+        assert '-H "Authorization: Bearer $KEY"' in command
         page.reload()
         expect(page.locator("#recommended li")).to_have_count(10)
         page.get_by_role("link", name="Health").click()
