@@ -31,8 +31,9 @@ RUN groupadd --gid 10001 kindred \
  && install -d -o kindred -g kindred /var/lib/kindred/artifacts /var/lib/kindred/registry
 VOLUME ["/var/lib/kindred/artifacts", "/var/lib/kindred/registry"]
 EXPOSE 8000
+# Past any proxy that the container's environment names: Docker and podman pass on those of the machine.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=600s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['KINDRED_PORT'] + '/readyz', timeout=4)"]
+  CMD ["python", "-c", "import os, urllib.request as web; web.build_opener(web.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['KINDRED_PORT'] + '/readyz', timeout=4)"]
 WORKDIR /app
 USER kindred
 ENTRYPOINT ["sh", "/app/scripts/entrypoint.sh"]

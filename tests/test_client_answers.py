@@ -77,7 +77,9 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen(key: str) -> None:
     assert key == "" or key not in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "kindred", "ftp://kindred.test", "http://", ""])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "kindred", "ftp://kindred.test", "http://", "", "http://kindred.test:port", "http://[::1"]
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     for kind in (Client, AsyncClient):
         with pytest.raises(ValueError, match="must look like http"):
@@ -88,6 +90,10 @@ def test_an_address_that_holds_a_password_is_refused_unseen() -> None:
     with pytest.raises(ValueError, match="must hold no user or password") as raised:
         Client("http://user:hidden@kindred.test")
     assert "hidden" not in str(raised.value)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        Client("http://user:hidden/word@kindred.test")
+    assert "hidden" not in str(raised.value)
+    assert raised.value.__suppress_context__  # httpx quotes it
 
 
 def test_a_request_id_that_no_header_can_hold_is_refused() -> None:

@@ -65,7 +65,7 @@ def test_its_own_service_is_welcomed_wherever_it_listens(root: Path, tmp_path: P
         service = subprocess.Popen(
             WELCOMED,
             cwd=REPOSITORY,
-            env=environment(root, tmp_path, 0),
+            env=environment(root, tmp_path, 0) | {"http_proxy": "http://127.0.0.1:9", "no_proxy": ""},  # not asked
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

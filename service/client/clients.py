@@ -38,7 +38,10 @@ class _Configured:
     """What the clients are configured with."""
 
     def __init__(self, url: str, key: str | None, timeouts: Timeouts, retry: Retry, clock: Clock) -> None:
-        self._url = httpx.URL(url)
+        try:
+            self._url = httpx.URL(url)
+        except httpx.InvalidURL:  # no ValueError; what it quotes may be a part of a password
+            raise ValueError("the service's address must look like http://127.0.0.1:8000, and cannot be read") from None
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise ValueError(f"the service's address must look like http://127.0.0.1:8000, got {self._url!r}")
         if self._url.userinfo:  # httpx would log it, and send it in place of the key

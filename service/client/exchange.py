@@ -105,6 +105,8 @@ class Exchange(Generic[T]):
         if isinstance(error, LOST) or (isinstance(error, KindredError) and error.status in LOST_STATUS):
             self._lost = True
             return self._call.idempotent
+        if isinstance(error, KindredError) and error.type == "/problems/registry-unavailable":
+            self._lost = True  # its connection can have broken in the middle of the commit
         return isinstance(error, UNSENT) or (isinstance(error, KindredError) and error.status in REFUSED_STATUS)
 
     def failed(self, error: httpx.RequestError) -> NoReturn:

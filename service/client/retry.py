@@ -17,9 +17,9 @@ UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # The service may have acted, the answer is gone.
 LOST = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
 
-# The service answers 503 before it does anything (not-ready), or when nothing was written (registry-unavailable);
-# 429 comes before both. A 502 is a proxy that lost the service in the middle of it. Neither a 504 nor a read
-# that timed out is tried again: a service that is too slow would get the same work several times over.
+# The service answers 503 before it does anything (not-ready), or when a write failed and may be sent again
+# (registry-unavailable); 429 comes before both. A 502 is a proxy that lost the service in the middle of it. Neither a
+# 504 nor a read that timed out is tried again: a service that is too slow would get the same work several times over.
 REFUSED_STATUS = frozenset({429, 503})
 LOST_STATUS = frozenset({502})
 

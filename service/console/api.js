@@ -22,15 +22,30 @@ export async function ask(method, path, { query, body, signal } = {}) {
     if (key) headers.Authorization = `Bearer ${key}`;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     const sent = body === undefined ? undefined : JSON.stringify(body);
-    const response = await fetch(url, { method, headers, body: sent, signal, credentials: "omit" });
-    const type = response.headers.get("content-type") ?? "";
-    const content = type.includes("json") ? await response.json() : await response.text();
+    const [response, content] = await answered(url, { method, headers, body: sent, signal, credentials: "omit" });
     if (response.ok) return content;
     const problem = new Problem(response.status, content);
     if (response.status !== 401) throw problem;
     // Another request may have asked for a key meanwhile.
     if (sessionStorage.getItem(KEY) === key) await askForKey(key ? problem.message : "");
   }
+}
+
+/** An answer and what it holds. */
+async function answered(url, request) {
+  try {
+    const response = await fetch(url, request);
+    const type = response.headers.get("content-type") ?? "";
+    return [response, type.includes("json") ? await response.json() : await response.text()];
+  } catch (error) {
+    // "Failed to fetch": that nothing came, or not all of it.
+    throw error instanceof TypeError ? new Error("The service does not answer.", { cause: error }) : error;
+  }
+}
+
+/** Whether requests go out with a key. */
+export function hasKey() {
+  return Boolean(sessionStorage.getItem(KEY));
 }
 
 let asking;
@@ -46,8 +61,10 @@ function askForKey(reason) {
     dialog.addEventListener(
       "close",
       () => {
-        sessionStorage.setItem(KEY, byId("key-value").value.trim());
-        byId("key-value").value = "";
+        // The dialog can be left without a key, or with what no header can hold: then it is asked for again.
+        const given = byId("key-value");
+        sessionStorage.setItem(KEY, given.checkValidity() ? given.value.trim() : "");
+        given.value = "";
         asking = undefined;
         resolve();
       },

@@ -29,6 +29,12 @@ export function fill(parent, children) {
   }
 }
 
+/** What is wrong with the first field of a form that is not filled in as it has to be; undefined where all are. */
+export function oddity(form) {
+  const odd = [...form.elements].find((input) => !input.checkValidity());
+  return odd && new Error(`${odd.labels[0].textContent.trim()}: ${odd.validationMessage}`);
+}
+
 /** Terms and their values in place of all that a `dl` holds; those without a value are left out. */
 export function list(id, pairs) {
   const shown = pairs.filter(([, value]) => value !== undefined && value !== null);
@@ -40,9 +46,9 @@ export function nameOf(item) {
   return item.attributes?.title || item.item_id;
 }
 
-/** The line under a name: brand and the last of the categories. */
+/** The line under a name: brand and the last of the categories, which an attribute of that name stands in place of. */
 export function detailOf(item) {
-  const categories = item.attributes?.categories ?? [];
+  const categories = [item.attributes?.categories ?? []].flat();
   return [item.attributes?.brand, categories.at(-1)].filter(Boolean).join(" · ");
 }
 

@@ -11,17 +11,20 @@ const UNUSUAL = 95; // percentile of the training items' quantization error
 const REGISTRIES = { sqlite: "SQLite", postgresql: "PostgreSQL" };
 
 let timer;
+let showing; // who asks now; another, or nobody, once the page is left
 
 /** Show the page's figures from now on, until `stopHealth`. */
 export async function startHealth() {
-  clearTimeout(timer);
+  stopHealth();
+  const own = (showing = {});
   await Promise.all([showServed(), showRunning()]);
-  timer = setTimeout(startHealth, 1000 * SECONDS);
+  if (showing === own) timer = setTimeout(startHealth, 1000 * SECONDS);
 }
 
 /** Ask no more. */
 export function stopHealth() {
   clearTimeout(timer);
+  showing = undefined;
 }
 
 async function showServed() {

@@ -6,14 +6,25 @@ import { byId } from "./dom.js";
 import { startHealth, stopHealth } from "./health.js";
 import { startMap } from "./map.js";
 import { startNew } from "./new.js";
-import { startTry } from "./try.js";
+import { recommend, startTry } from "./try.js";
 
 const PAGES = ["try", "new", "codes", "health"];
+const SECONDS = 5;
 
-async function showModel() {
-  const version = await ask("GET", "version");
-  const items = version.items === undefined ? "not ready" : `${version.items.toLocaleString()} items`;
-  byId("model").textContent = [version.model_version, items].filter(Boolean).join(" · ");
+/** Say what is served, and go on saying so: it goes away, comes back, and another takes its place. `before` is the
+    model of the last look: null before the first one, undefined where none answered. */
+async function showModel(before) {
+  let model;
+  try {
+    const version = await ask("GET", "version");
+    const items = version.items === undefined ? "not ready" : `${version.items.toLocaleString()} items`;
+    model = version.model_version;
+    byId("model").textContent = [model, items].filter(Boolean).join(" · ");
+  } catch (error) {
+    byId("model").textContent = error.message;
+  }
+  if (model !== undefined && before !== null && model !== before) recommend(); // what is shown is another's, or nobody's
+  setTimeout(showModel, 1000 * SECONDS, model);
 }
 
 function showPage() {
@@ -29,9 +40,7 @@ function showPage() {
   else stopHealth();
 }
 
-showModel().catch((error) => {
-  byId("model").textContent = error.message;
-});
+showModel(null);
 startTry();
 startNew();
 startMap();

@@ -2,13 +2,14 @@
 
 import { ask, latest } from "./api.js";
 import { addressOf } from "./codes.js";
-import { byId, coldBadge, detailOf, element, fill, nameOf } from "./dom.js";
+import { byId, coldBadge, detailOf, element, fill, nameOf, oddity } from "./dom.js";
 import { startFinder } from "./finder.js";
 import { standInFor } from "./try.js";
 
 const QUIET = 250; // ms without a keystroke after which a preview is asked for
 const LATEST = 3; // items of an example user that are named
 const FIELDS = ["title", "brand", "description", "price"];
+const TEXTS = ["title", "brand", "categories", "description", "text"]; // one of which an item needs
 const previewing = latest();
 
 // kept: what an item that is edited has and the form has no field for. outcome: what saving would do.
@@ -20,6 +21,7 @@ export function startNew() {
   startFinder("edit", (item) => edit(item.item_id).catch(showProblem));
   form.addEventListener("input", () => {
     byId("saved").textContent = "";
+    offer(undefined); // what was offered is not what is typed now: another id may be that of an item that is there
     clearTimeout(state.timer);
     state.timer = setTimeout(preview, QUIET);
   });
@@ -78,14 +80,16 @@ function typed() {
 async function preview() {
   clearTimeout(state.timer);
   offer(undefined);
-  if (!byId("item").checkValidity()) {
+  const odd = oddity(byId("item"));
+  const item = typed();
+  if (odd || !TEXTS.some((name) => name in item)) {
     previewing(async () => undefined);
     byId("preview").hidden = true;
-    byId("preview-note").hidden = false;
+    byId("preview-note").hidden = Boolean(odd);
     byId("item-problem").hidden = true;
+    if (odd) showProblem(odd);
     return;
   }
-  const item = typed();
   try {
     const found = await previewing((signal) => ask("POST", "items/preview", { body: item, signal }));
     if (found) showPreview(found);

@@ -1,7 +1,7 @@
 // Try it: a history by clicking, recommendations at once.
 
-import { ask, latest } from "./api.js";
-import { byId, coldBadge, detailOf, element, fill, nameOf } from "./dom.js";
+import { ask, hasKey, latest } from "./api.js";
+import { byId, coldBadge, detailOf, element, fill, nameOf, oddity } from "./dom.js";
 import { startFinder } from "./finder.js";
 import { bar, scaleOf, shared } from "./reasons.js";
 
@@ -102,11 +102,12 @@ function showControls() {
   for (const name of ["diversity", "cold_share"]) elements[`${name}-value`].value = elements[name].value;
 }
 
-async function recommend() {
-  const odd = [...byId("controls").elements].find((input) => !input.checkValidity());
+/** Show what is recommended to the history as it is. */
+export async function recommend() {
+  const odd = oddity(byId("controls"));
   if (odd) {
     recommending(async () => undefined); // what still waits would be shown beside the problem
-    show(new Error(`${odd.labels[0].textContent.trim()}: ${odd.validationMessage}`));
+    show(odd);
     return;
   }
   const body = request();
@@ -114,6 +115,7 @@ async function recommend() {
   try {
     const answer = await recommending((signal) => ask("POST", "recommend", { body, signal }));
     if (!answer) return;
+    showCurl(body); // with a key, where one was asked for meanwhile
     byId("problem").hidden = true;
     const scale = scaleOf(answer.items);
     fill(byId("recommended"), answer.items.map((item) => recommendedItem(item, scale)));
@@ -126,6 +128,8 @@ async function recommend() {
     ].filter(Boolean).join("; ");
   } catch (error) {
     show(error);
+    byId("status").textContent = ""; // what was recommended before is no answer to this request
+    fill(byId("recommended"), []);
   }
 }
 
@@ -176,7 +180,8 @@ function showCurl(body) {
   // A single quote ends the quoted part, stands escaped, and begins it again.
   const quoted = JSON.stringify(body).replaceAll("'", String.raw`'\''`);
   const url = new URL("recommend", document.baseURI);
-  byId("curl").textContent = `curl -sS ${url} -H 'Content-Type: application/json' -d '${quoted}'`;
+  const key = hasKey() ? ' -H "Authorization: Bearer $KEY"' : ""; // the key itself is not for the screen
+  byId("curl").textContent = `curl -sS ${url} -H 'Content-Type: application/json'${key} -d '${quoted}'`;
   byId("copied").textContent = "";
 }
 

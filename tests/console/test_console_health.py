@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from model.artifact import set_current
 from model.manifest import DatasetEntry
@@ -56,6 +56,21 @@ def test_health_is_asked_for_anew(page: Page, client: Client) -> None:
     client.post("/items", {"item_id": "one-more", "title": "a lamp"})
     expect(page.locator("#served")).to_contain_text(f"{before + 1}", timeout=20_000)
     client.delete("/items/one-more")
+
+
+def test_health_is_not_asked_for_once_it_is_left(page: Page) -> None:
+    held: list[Route] = []
+    page.route("**/metrics", lambda route: held.append(route))
+    page.clock.install()
+    with page.expect_request("**/metrics"):
+        page.get_by_role("link", name="Health").click()
+    page.get_by_role("link", name="Try it").click()  # while the answer is still to come
+    held.pop().continue_()
+    expect(page.locator("#running dt")).to_have_count(10)
+    page.clock.run_for(20_000)
+    page.evaluate("fetch('livez').then((answer) => answer.text())")
+    assert held == []
+    page.unroute_all()
 
 
 def test_health_shows_the_card_and_who_serves_since_when(browser: Browser, tmp_path: Path) -> None:

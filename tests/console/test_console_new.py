@@ -77,6 +77,17 @@ def test_an_item_is_edited_and_deleted(page: Page, client: Client) -> None:
     expect(page.locator("#preview")).to_be_hidden()
 
 
+def test_an_item_that_is_there_is_not_replaced_unseen(page: Page, client: Client) -> None:
+    before = client.get("/items/item-3").json()
+    page.get_by_role("link", name="New item").click()
+    form(page, title="a lamp")
+    expect(page.locator("#save")).to_be_enabled()
+    form(page, item_id="item-3")
+    page.press("#item [name=item_id]", "Enter")  # before anybody could have said whose id this is
+    expect(page.locator("#save")).to_have_text("Replace")
+    assert client.get("/items/item-3").json() == before
+
+
 def test_what_cannot_be_registered_is_said_and_what_was_typed_stays(page: Page) -> None:
     page.get_by_role("link", name="New item").click()
     form(page, title="a lamp", brand="a" * 100_000)
@@ -86,6 +97,40 @@ def test_what_cannot_be_registered_is_said_and_what_was_typed_stays(page: Page) 
     form(page, brand="Alba")
     expect(page.locator("#item-problem")).to_be_hidden()
     expect(page.locator("#save")).to_be_enabled()
+
+
+@pytest.mark.parametrize(
+    "content", [{"text": "a zinc gizmo"}, {"brand": "Zinc"}, {"categories": ["zinc"]}, {"description": "a zinc gizmo"}]
+)
+def test_an_item_without_a_title_is_edited_and_deleted(page: Page, client: Client, content: dict[str, Any]) -> None:
+    assert client.put("/items/untitled", content).status == 201
+    page.get_by_role("link", name="New item").click()
+    page.get_by_text("Edit one that is there").click()
+    page.fill("#edit", "untitled")
+    page.locator("#edit-found button").click()
+    expect(page.locator("#save")).to_have_text("Saved")
+    form(page, price="3")
+    expect(page.locator("#save")).to_have_text("Replace")
+    save(page)
+    (now,) = client.get("/items?item_id=untitled&content=true").json()["items"]
+    assert now["content"] == {**content, "price": 3}
+    page.click("#delete")
+    page.click("#delete")
+    expect(page.locator("#saved")).to_contain_text("Deleted")
+
+
+def test_a_field_that_does_not_fit_is_named(page: Page) -> None:
+    page.get_by_role("link", name="New item").click()
+    for name, value, label in (("price", "-1", "Price: "), ("item_id", "", "Id: ")):
+        form(page, title="a lamp")
+        expect(page.locator("#save")).to_be_enabled()
+        form(page, **{name: value})
+        expect(page.locator("#item-problem")).to_contain_text(label)
+        expect(page.locator("#preview-note")).to_be_hidden()
+        expect(page.locator("#save")).to_be_disabled()
+        page.click("#fresh")
+        expect(page.locator("#item-problem")).to_be_hidden()
+        expect(page.locator("#preview-note")).to_be_visible()
 
 
 @pytest.mark.parametrize("text", NASTY)

@@ -61,6 +61,32 @@ def test_controls_change_the_request(page: Page, client: Client) -> None:
     expect(page.locator("#problem")).to_be_hidden()
 
 
+@pytest.mark.parametrize("categories", [5, True, "fixtures", ["fixtures"], []])
+def test_attributes_may_be_named_as_fields_are(page: Page, client: Client, categories: Any) -> None:
+    body = {"title": "zzz thing", "categories": ["hidden"], "attributes": {"brand": 7, "categories": categories}}
+    assert client.put("/items/odd", body).status in (200, 201)
+    page.fill("#search", "zzz")
+    expect(page.locator("#search-found .name")).to_have_text(["zzz thing"])
+    last = "fixtures" if isinstance(categories, list) and categories else categories
+    expect(page.locator("#search-found .quiet")).to_have_text(f"7 · {str(last).lower()}" if last else "7")
+    client.delete("/items/odd")
+
+
+def test_a_title_of_one_long_word_fits_a_narrow_screen(page: Page, client: Client) -> None:
+    for at in range(2):
+        assert client.put(f"/items/long-{at}", {"title": "W" * 600, "brand": "W" * 600}).status == 201
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.fill("#search", "www")
+    page.locator("#search-found button").first.click()
+    page.fill("[name=brand]", "W" * 600)
+    settled(page, client)
+    page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
+    expect(page.locator("#excluded button")).to_have_count(1)
+    check_access(page)
+    for at in range(2):
+        client.delete(f"/items/long-{at}")
+
+
 def test_what_is_excluded_goes_and_comes_back(page: Page, client: Client) -> None:
     before = recommended(page)
     page.locator("#recommended").get_by_role("button", name="Exclude").first.click()
@@ -154,11 +180,21 @@ def test_a_key_is_asked_for_and_kept_for_the_tab(browser: Browser, tmp_path: Pat
             page.fill("#key-value", wrong)
             page.click("#key-use")
             expect(page.locator("#key-problem")).to_be_visible()
-        page.fill("#key-value", key)
+        for impossible in ("kindred_\u2014", f"\u200b{key}", "x" * 70_000):  # no header can hold them
+            page.fill("#key-value", impossible)
+            page.click("#key-use")
+            expect(page.locator("#key-value")).to_have_value(impossible)
+            for _ in range(2):  # the second one closes the dialog, whatever the page wants
+                page.keyboard.press("Escape")
+            expect(page.locator("#key-value")).to_have_value("")
+            expect(page.locator("#key")).to_be_visible()
+        page.fill("#key-value", f" {key} ")
         page.keyboard.press("Enter")
         expect(page.locator("#key")).to_be_hidden()
         expect(page.locator("#recommended li")).to_have_count(10)
         expect(page.locator("#model")).to_contain_text("61 items")
+        command = page.locator("#curl").text_content() or ""
+        assert '-H "Authorization: Bearer $KEY"' in command
         page.reload()
         expect(page.locator("#recommended li")).to_have_count(10)
         page.get_by_role("link", name="Health").click()
