@@ -42,11 +42,11 @@ from model.neighbours import Joining, Neighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
 from model.single import SingleQuery
-from model.store import ArtifactError, read_version, resolve_current, set_current, write_version
+from model.store import ArtifactError, current_name, read_version, resolve_current, set_current, write_version
 from model.text import TextEncoder, build_text_encoder
 from model.tokenizer import COLD, HybridTokenizer, TrainedItems
 
-__all__ = ["Artifact", "ArtifactError", "NewItems", "resolve_current", "set_current"]
+__all__ = ["Artifact", "ArtifactError", "NewItems", "current_name", "resolve_current", "set_current"]
 
 _ERROR_QUANTILES = "error_quantiles"
 

@@ -48,17 +48,23 @@ def resolve_current(path: Path) -> Path:
     """The version folder that `path` means: itself when it holds a manifest, else what its `current` names."""
     if (path / MANIFEST).is_file():
         return path
-    try:
-        version = (path / CURRENT).read_text(encoding="utf-8").strip()
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path}: no artifact here: neither {MANIFEST} nor {CURRENT} exists") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path / CURRENT}: cannot be read: {error}") from error
-    if not is_version(version):
-        raise ArtifactError(f"{path / CURRENT}: {version!r} is not the name of a version")
+    version = current_name(path)
     if not (path / version / MANIFEST).is_file():
         raise ArtifactError(f"{path / CURRENT}: names {version!r}, which does not exist in {path}")
     return path / version
+
+
+def current_name(root: Path) -> str:
+    """The version that `current` of a root names, whether it is there or not. Raises ArtifactError for no name."""
+    try:
+        version = (root / CURRENT).read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{root}: no artifact here: neither {MANIFEST} nor {CURRENT} exists") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{root / CURRENT}: cannot be read: {error}") from error
+    if not is_version(version):
+        raise ArtifactError(f"{root / CURRENT}: {version!r} is not the name of a version")
+    return version
 
 
 def write_version(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Path:

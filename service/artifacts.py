@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.artifact import Artifact, ArtifactError, resolve_current, set_current
+from model.artifact import Artifact, ArtifactError, current_name, set_current
 from model.manifest import MANIFEST, is_version
 from service.named import is_pinned
 
@@ -64,17 +64,24 @@ def use(root: Path, name: str) -> None:
     if name not in known:
         raise ArtifactError(f"{root}: holds no version {name!r}, only {', '.join(known) or 'none at all'}")
     Artifact.load(root / name).check_golden()
-    set_current(root, name)
+    try:
+        set_current(root, name)
+    except OSError as error:
+        raise ArtifactError(f"{root}: `current` cannot be written: {error.strerror}") from None
 
 
 def before_current(root: Path) -> str:
-    """The version that was made before the current one. Raises ArtifactError where there is none."""
-    current = resolve_current(root).name
-    names = [version.name for version in versions(root)]
-    place = names.index(current)
-    if not place:
+    """The version that was made before the current one. Raises ArtifactError where there is none.
+
+    The current one may be damaged or gone: names begin with the time of making, so its own says where it stood.
+    """
+    found = versions(root)
+    current = current_name(root)
+    known = next((version for version in found if version.name == current and version.created), None)
+    older = [each.name for each in found if (each < known if known else each.created and each.name < current)]
+    if not older:
         raise ArtifactError(f"{root}: no version is older than {current!r}, which is in use")
-    return names[place - 1]
+    return older[-1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _current(root: Path) -> str | None:
     try:
-        return resolve_current(root).name
+        return current_name(root)
     except ArtifactError:
         return None  # what `use` mends
 

@@ -74,6 +74,8 @@ def restore(source: Path, registry: Path, timeout: float) -> Held:
     """
     if not source.is_file():
         raise BadBackup(f"there is no file {source}")
+    if registry.exists() and registry.samefile(source):
+        raise BadBackup(f"{source} is the registry itself")  # the copying would wait for its own lock
     _held(source)
     try:
         database = Database(f"sqlite:///{source.resolve()}", timeout)
@@ -83,7 +85,10 @@ def restore(source: Path, registry: Path, timeout: float) -> Held:
             database.close()
     except ServiceError as error:
         raise BadBackup(f"{source}: {error}") from error
-    registry.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        registry.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadBackup(f"the folder of {registry} cannot be made: {error.strerror}") from error
     return _copy(source, registry, timeout)
 
 

@@ -120,6 +120,14 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("bodies_max")
+    @classmethod
+    def _room_for_one(cls, value: int, info: ValidationInfo) -> int:
+        body_max = info.data.get("body_max")
+        if body_max is not None and value < body_max:
+            raise ValueError(f"is less than KINDRED_BODY_MAX, {body_max}: a body of that size would always be refused")
+        return value
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

@@ -107,6 +107,28 @@ def test_use_mends_a_root_whose_current_is_gone(root: Path, capsys: pytest.Captu
     assert current(root) == "a"
 
 
+@pytest.mark.parametrize("lost", ["content", "manifest", "folder"])
+def test_the_way_back_is_open_from_a_version_that_is_damaged_or_gone(
+    root: Path, lost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if lost == "content":
+        (root / "b" / "manifest.json").write_text("{")
+    elif lost == "manifest":
+        (root / "b" / "manifest.json").unlink()
+    else:
+        shutil.rmtree(root / "b")
+    assert run(root, "rollback") == 0
+    assert "(before: b)" in capsys.readouterr().out
+    assert current(root) == "a"
+
+
+def test_a_root_that_cannot_be_written_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "current").unlink()
+    (root / "current").mkdir()  # no file takes its place, for root neither
+    assert run(root, "use", "a") == 2
+    assert "`current` cannot be written: Is a directory" in capsys.readouterr().err
+
+
 def test_a_running_service_goes_back_with_what_was_registered(root: Path, tmp_path: Path) -> None:
     with serving(make_settings(root, tmp_path, watch=0.02)) as client:
         assert version(client) == "b"

@@ -125,6 +125,17 @@ def test_what_cannot_be_copied_is_said_and_changes_nothing(tmp_path: Path, capsy
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_restore_that_cannot_be_is_said_and_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Registry(f"sqlite:///{tmp_path}/registry.db", 5.0, True).close()
+    (tmp_path / "link.db").symlink_to("registry.db")
+    for name in ("registry.db", "link.db"):
+        assert run(tmp_path, str(tmp_path / name), "--restore") == 1
+        assert f"{name} is the registry itself" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert run(tmp_path / "file", str(tmp_path / "registry.db"), "--restore") == 1
+    assert "the folder of" in capsys.readouterr().err
+
+
 def test_a_copy_of_a_newer_release_is_not_restored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Registry(f"sqlite:///{tmp_path}/registry.db", 5.0, True).close()
     assert run(tmp_path, str(tmp_path / "copy.db")) == 0

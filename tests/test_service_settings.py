@@ -129,6 +129,15 @@ def test_an_empty_path_of_keys_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         Settings(host="0.0.0.0")
 
 
+def test_large_bodies_together_have_room_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KINDRED_BODY_MAX", str(64 * 2**20))
+    with pytest.raises(ValidationError, match="less than KINDRED_BODY_MAX, 67108864") as caught:
+        Settings()
+    assert [error["loc"] for error in caught.value.errors()] == [("bodies_max",)]
+    monkeypatch.setenv("KINDRED_BODIES_MAX", str(64 * 2**20))
+    assert Settings().bodies_max == 64 * 2**20
+
+
 def test_origins_are_a_list_between_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings().cors_origins == ()
     monkeypatch.setenv("KINDRED_CORS_ORIGINS", "https://shop.example, http://localhost:3000,")
