@@ -112,8 +112,8 @@ class Metrics:
         )
         self._writes = Counter(
             "kindred_item_writes",
-            "Items written, by outcome: created, unchanged, replaced, deleted, refused; replayed: requests that were "
-            "answered again under their idempotency key, whatever they wrote the first time",
+            "Items written, by outcome: created, unchanged, replaced, deleted; refused: entries of a batch; replayed: "
+            "requests that were answered again under their idempotency key, whatever they wrote the first time",
             ("outcome",),
             registry=self.registry,
         )

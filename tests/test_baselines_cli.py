@@ -97,6 +97,15 @@ def test_what_a_user_can_put_right_is_said_in_a_line(
     assert "Traceback" not in done.error
 
 
+def test_figures_that_could_not_be_written_are_not_computed(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    done = command("baselines", "--data", "nowhere", "--method", "popularity", "--json", tmp_path / "out.json")
+    assert done.code == 2
+    assert "cannot be written to" in " ".join(done.error.replace("│", " ").split())
+
+
 def test_users_too_short_to_measure_are_named(command: Command, tmp_path: Path) -> None:
     (tmp_path / "interactions.csv").write_text("user_id,item_id\nu,a\nu,b\n")
     done = command("baselines", "--data", tmp_path, "--method", "item-knn", "--json", tmp_path / "out.json")

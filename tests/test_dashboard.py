@@ -76,6 +76,21 @@ def test_the_dashboard_can_be_provisioned_as_it_is() -> None:
             assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
 
 
+def test_refused_previews_page_nobody() -> None:
+    """A preview writes nothing, so one that is refused for load says nothing of the registry."""
+    (expression,) = (rule["expr"] for rule in RULES if rule["alert"] == "KindredWritesRefused")
+    tests = re.findall(r'(\w+)(=~|!=)"([^"]*)"', expression)
+    counted = [
+        route
+        for route in ("/items", "/items/batch", "/items/{item_id:text}", "/items/preview")
+        if all(
+            bool(re.fullmatch(value, {"method": "POST", "route": route, "status": "503"}[label])) == (sign == "=~")
+            for label, sign, value in tests
+        )
+    ]
+    assert counted == ["/items", "/items/batch", "/items/{item_id:text}"]
+
+
 def test_every_alert_is_in_the_runbook() -> None:
     runbook = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Runbook")[2]
     assert len({rule["alert"] for rule in RULES}) == len(RULES)

@@ -269,3 +269,17 @@ def test_a_pair_of_files_of_any_name(tmp_path: Path) -> None:
     assert load_dataset(bought).items[0].title is None
     write(tmp_path, "items.csv", "item_id,title\na,Pear\n")
     assert load_dataset(bought).items[0].title == "Pear"
+
+
+def test_items_of_another_name_go_with_the_interactions_of_a_folder(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    write(shop, "interactions.csv", "user_id,item_id\nu,a\n")
+    goods = write(tmp_path, "goods.jsonl", '{"item_id": "a", "title": "Apple"}\n')
+    dataset = load_dataset((shop, goods))
+    assert (dataset.name, dataset.items[0].title) == ("shop", "Apple")
+    pears = write(shop, "items.csv", "item_id,title\na,Pear\n")
+    write(shop, "items.jsonl", "")
+    assert load_dataset((shop, pears)).items[0].title == "Pear"
+    with pytest.raises(DatasetError, match=r"that goes with .*goods\.jsonl; name the file"):
+        load_dataset((tmp_path, goods))

@@ -14,8 +14,10 @@ from sqlalchemy import make_url
 from model.items import Item
 from service import backup
 from service.registry import Registry
-from tests.postgres_support import PASSWORD, Server, find_binaries
+from tests.postgres_support import Server, find_binaries
 from tests.service_support import Client, make_settings, serving, until
+
+REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def run(folder: Path, *arguments: str) -> int:
@@ -157,14 +159,17 @@ def test_postgresql_is_left_to_its_own_tools(capsys: pytest.CaptureFixture[str])
 def test_a_dump_of_postgresql_made_under_load_can_be_restored(root: Path, tmp_path: Path, postgres: Server) -> None:
     binaries = find_binaries()
     assert binaries is not None
-    url = postgres.own_database()
+    url, restored = postgres.own_database(), postgres.url("restored")
+    runbook = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Runbook")[2]
 
-    def tool(name: str, database: str, *arguments: str) -> None:
-        parsed = make_url(database)
-        place = ["-h", "127.0.0.1", "-p", str(parsed.port), "-U", parsed.username or "", "-d", parsed.database or ""]
+    def as_written(beginning: str) -> None:
+        (line,) = (line for line in runbook.splitlines() if line.startswith(beginning))
+        plain = {name: make_url(at).set(drivername="postgresql") for name, at in (("URL", url), ("RESTORED", restored))}
         subprocess.run(
-            [str(binaries / name), *place, *arguments],
-            env=os.environ | {"PGPASSWORD": PASSWORD},
+            ["sh", "-c", line],
+            cwd=tmp_path,
+            env={"PATH": f"{binaries}:{os.environ['PATH']}"}
+            | {name: at.render_as_string(hide_password=False) for name, at in plain.items()},
             check=True,
             capture_output=True,
             timeout=60,
@@ -176,12 +181,12 @@ def test_a_dump_of_postgresql_made_under_load_can_be_restored(root: Path, tmp_pa
         try:
             until(lambda: len(writer.acknowledged) >= 20)
             before = len(writer.acknowledged)
-            tool("pg_dump", url, "--format=custom", f"--file={tmp_path}/registry.dump")
+            as_written("pg_dump")
         finally:
             writer.end()
         assert writer.refused == []
-    restored = postgres.own_database()
-    tool("pg_restore", restored, "--exit-on-error", "--single-transaction", "--no-owner", f"{tmp_path}/registry.dump")
-    with serving(make_settings(root, tmp_path, database_url=restored)) as client:
+    as_written("createdb")
+    address = restored.render_as_string(hide_password=False)
+    with serving(make_settings(root, tmp_path, database_url=address)) as client:
         for item_id in writer.acknowledged[:before]:
             assert client.get(f"/items/{item_id}").status == 200

@@ -67,6 +67,16 @@ def test_demo_writes_a_data_set_that_can_be_read(command: Command, tmp_path: Pat
     demo = generate_demo()
     assert load_dataset(tmp_path / "demo").fingerprint() == demo.fingerprint()
     assert f"{demo.n_users:,} users, {demo.n_items:,} items" in outcome.out
+    assert command("demo", "--output", tmp_path / "demo").code == 0
+
+
+@pytest.mark.parametrize("name", ["README.md", "items.jsonl", "interactions.csv"])
+def test_demo_writes_over_no_file_of_others(command: Command, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    outcome = command("demo", "--output", tmp_path)
+    assert outcome.code == 2
+    assert f"holds {name}; expected another folder" in " ".join(re.sub("[│╭╮╰╯─]", " ", outcome.error).split())
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
 
 
 def test_validate_counts_and_names_problems_with_file_and_line(command: Command, data: Path, tmp_path: Path) -> None:

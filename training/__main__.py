@@ -67,10 +67,16 @@ def demo(
     output: Annotated[Path, typer.Option("--output", help="folder to write")],
     seed: SeedOption = 0,
 ) -> None:
-    """Write the synthetic demo data set as interactions.csv and items.jsonl."""
+    """Write the synthetic demo data set as interactions.csv and items.jsonl. Files of others are left as they are."""
+    check_folder(output, "--output")
+    readme = output / "README.md"
+    ours = readme.is_file() and readme.read_bytes() == DEMO_README.encode()
+    names = ("interactions.csv", "items.jsonl", readme.name)
+    if not ours and (there := [name for name in names if (output / name).exists()]):
+        raise typer.BadParameter(f"{output}: holds {', '.join(there)}; expected another folder", param_hint="--output")
     dataset = generate_demo(seed)
     write_dataset(dataset, output)
-    (output / "README.md").write_text(DEMO_README, encoding="utf-8")
+    readme.write_bytes(DEMO_README.encode())
     typer.echo(f"{output}: {dataset.n_users:,} users, {dataset.n_items:,} items, {dataset.n_interactions:,} purchases")
 
 

@@ -39,7 +39,7 @@ DataOption = Annotated[
     ),
 ]
 ItemsOption = Annotated[
-    Path | None, typer.Option("--items", help="file of the items, where --data names the file of the interactions")
+    Path | None, typer.Option("--items", help="file of the items, where it is not found by its name")
 ]
 FormatOption = Annotated[str, typer.Option("--format", help="auto, tabular, recbole, amazon2014, amazon2023 or s3rec")]
 ColumnOption = Annotated[

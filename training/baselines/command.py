@@ -23,6 +23,7 @@ from training.options import (
     SeedOption,
     ThreadsOption,
     TimeUnitOption,
+    check_folder,
     limit_threads,
     read_data,
 )
@@ -50,6 +51,7 @@ def baselines(
         raise typer.BadParameter(f"{method!r}: known methods are {', '.join(BASELINES)}", param_hint="--method")
     if output.is_dir() or not output.parent.is_dir():
         raise typer.BadParameter(f"{output}: expected a file in a folder that is there", param_hint="--json")
+    check_folder(output.parent, "--json")
     limit_threads(threads)
     dataset = read_data(data, items, format, column, time_unit, core, on_error)
     split = leave_one_out(dataset)

@@ -40,7 +40,7 @@ class Source:
 
 
 def detect(path: DataPath, format: str = "auto") -> Source:
-    """Find the files of a data set at `path`: a folder, a file of interactions, or a pair of files.
+    """Find the files of a data set at `path`: a folder, a file of interactions, or one of them with a file of items.
 
     Raises `DatasetError` when nothing is recognised (with what was looked for), when more than one data set
     is, or when the path does not exist.
@@ -48,12 +48,14 @@ def detect(path: DataPath, format: str = "auto") -> Source:
     if format != "auto" and format not in FORMATS:
         raise DatasetError(f"format {format!r}: expected auto, {', '.join(FORMATS)}")
     wanted = [name for name in FORMATS if format in ("auto", name)]
-    if isinstance(path, tuple):
-        return _from_pair(_existing(Path(path[0])), _existing(Path(path[1])), wanted)
-    place = _existing(Path(path))
-    found = _in_folder(place, wanted) if place.is_dir() else _from_file(place, wanted)
+    place = _existing(Path(path[0] if isinstance(path, tuple) else path))
+    items = _existing(Path(path[1])) if isinstance(path, tuple) else None
+    if items is not None and not place.is_dir():
+        return _from_pair(place, items, wanted)
+    found = _in_folder(place, wanted, items) if place.is_dir() else _from_file(place, wanted)
     if not found:
-        raise DatasetError(f"{place}: no data set was recognised{_contents(place)}. {_looked_for(wanted)}")
+        beside = f" that goes with {items}; name the file of interactions" if items else ""
+        raise DatasetError(f"{place}: no data set was recognised{_contents(place)}{beside}. {_looked_for(wanted)}")
     if len(found) > 1:
         choices = "\n".join(f"  {source.describe()}" for source in found)
         raise DatasetError(
@@ -75,14 +77,23 @@ def _contents(place: Path) -> str:
     return f" among {listed(names)}" if names else ": the folder is empty"
 
 
-def _in_folder(folder: Path, wanted: list[Format]) -> list[Source]:
+def _in_folder(folder: Path, wanted: list[Format], items: Path | None) -> list[Source]:
+    """The data sets of a folder; with `items`, those whose interactions go with that file."""
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file())
     sources: list[Source] = []
     for name in wanted:
         for candidate in names:
-            if (source := _FINDERS[name](folder / candidate)) is not None:
+            path = folder / candidate
+            source = _FINDERS[name](path) if items is None else _with_items(name, path, items)
+            if source is not None:
                 sources.append(source)
     return sources
+
+
+def _with_items(name: Format, path: Path, items: Path) -> Source | None:
+    # Not by the finder of tabular files, which refuses a folder of several items files: one of them is named here.
+    found = _is_interactions(path) if name == "tabular" else _FINDERS[name](path) is not None
+    return Source(name, path, items) if found and _PAIRS[name](path, items) else None
 
 
 def _from_file(path: Path, wanted: list[Format]) -> list[Source]:
@@ -109,6 +120,10 @@ def _is_table(path: Path) -> bool:
     return base_suffix(path) in TABLE_SUFFIXES
 
 
+def _is_interactions(path: Path) -> bool:
+    return _is_table(path) and _stem(path) == "interactions"
+
+
 def _one_items_file(folder: Path) -> Path | None:
     found = sorted(p for p in folder.iterdir() if p.is_file() and _is_table(p) and _stem(p) == "items")
     if len(found) > 1:
@@ -121,9 +136,7 @@ def _stem(path: Path) -> str:
 
 
 def _tabular(path: Path) -> Source | None:
-    if not _is_table(path) or _stem(path) != "interactions":
-        return None
-    return Source("tabular", path, _one_items_file(path.parent))
+    return Source("tabular", path, _one_items_file(path.parent)) if _is_interactions(path) else None
 
 
 def _recbole(path: Path) -> Source | None:

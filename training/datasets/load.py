@@ -28,7 +28,7 @@ def load_dataset(
     on_error: OnError = "fail",
     name: str | None = None,
 ) -> Dataset:
-    """Read a data set: a folder, the file of its interactions, or a pair (interactions, items).
+    """Read a data set: a folder, the file of its interactions, or a pair of one of them and the file of items.
 
     `columns` and `time_unit` hold for tabular and RecBole files, whose columns are free. `core` = k keeps the
     k-core (every user and item with k interactions or more), 0 leaves the interactions as they are, because
