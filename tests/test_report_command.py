@@ -77,10 +77,10 @@ def test_a_part_alone_and_then_another(command: Command, data: Path, tmp_path: P
         (("--device", "tpu"), "'tpu': expected cpu or cuda"),
     ],
 )
-def test_bad_options_are_refused_in_a_line(
-    command: Command, data: Path, tmp_path: Path, options: tuple[str, ...], expected: str
+def test_bad_options_are_refused_in_a_line_before_data_is_read(
+    command: Command, tmp_path: Path, options: tuple[str, ...], expected: str
 ) -> None:
-    done = command("report", "--data", data, "--output", tmp_path / "out", *options)
+    done = command("report", "--data", tmp_path / "nowhere", "--output", tmp_path / "out", *options)
     assert done.code == 2
     assert expected in " ".join(done.error.replace("│", " ").split())
     assert "Traceback" not in done.error

@@ -79,6 +79,11 @@ def report(
 
     require_extra()
     check_folder(output, "--output")
+    chosen_seeds = read_seeds(seeds)
+    baselines, baseline_ranks = load_baselines()
+    if unknown := [name for name in method or () if name not in baselines]:
+        raise typer.BadParameter(f"{unknown[0]!r}: known are {', '.join(baselines)}", param_hint="--method")
+    chosen_device = build_device(device)
     limit_threads(threads)
     paper, default = (
         build_recipe(name, {}, settings or []) for name in ("paper", "demo" if data == DEMO else "default")
@@ -86,9 +91,6 @@ def report(
     dataset = read_data(data, items, format, column, time_unit, core, on_error)
     given = gives_codebook_size(settings or [])
     paper, default = (bound_codebooks(recipe, dataset, given) for recipe in (paper, default))
-    baselines, baseline_ranks = load_baselines()
-    if unknown := [name for name in method or () if name not in baselines]:
-        raise typer.BadParameter(f"{unknown[0]!r}: known are {', '.join(baselines)}", param_hint="--method")
     bench = Workbench(
         dataset=dataset,
         store=RunStore(output / "runs"),
@@ -98,7 +100,7 @@ def report(
         display=progress_display,
         say=lambda text: typer.echo(text, err=True),
         max_epochs=epochs,
-        device=build_device(device),
+        device=chosen_device,
     )
     if not len(bench.split.test):
         raise typer.BadParameter("no user has three interactions, so nothing can be measured", param_hint="--data")
@@ -108,7 +110,7 @@ def report(
         figures=output / "figures",
         paper=paper,
         default=default,
-        seeds=read_seeds(seeds),
+        seeds=chosen_seeds,
         methods=tuple(method or baselines),
     )
     made = make_report(plan, output, [entry.value for entry in part or Part])
