@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 from pydantic import ValidationError
 
+from service.heaps import share_heaps
 from service.listening import CannotListen, listen
 from service.settings import Settings, complain, misspelt
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(settings: Settings, sockets: list[socket.socket], announce: int | None) -> int:
     # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
+    share_heaps()
 
     from service import logs
     from service.app import create_app
