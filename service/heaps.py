@@ -19,5 +19,5 @@ def share_heaps(environment: Mapping[str, str] = os.environ) -> bool:
     """
     if "MALLOC_ARENA_MAX" in environment:
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.pythonapi, "mallopt", None)  # of this process: no library is loaded
     return mallopt is not None and bool(mallopt(_M_ARENA_MAX, _ARENAS))
