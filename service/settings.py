@@ -33,6 +33,7 @@ NO_SETTINGS = frozenset(
     }
 )
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 class Settings(BaseSettings):
@@ -104,6 +105,16 @@ class Settings(BaseSettings):
         description="a new item is flagged when its quantization error lies at or above this percentile of training",
     )
 
+    @field_validator("port", mode="before")
+    @classmethod
+    def _no_link(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith("tcp://"):
+            raise ValueError(
+                "Kubernetes sets this for a service called kindred; set enableServiceLinks to false in the pod, or "
+                "give the service another name"
+            )
+        return value
+
     @field_validator("keys", mode="before")
     @classmethod
     def _no_empty_path(cls, value: object) -> object:
@@ -140,6 +151,9 @@ class Settings(BaseSettings):
             # As browsers send it: they are compared as strings.
             if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.\-:\[\]]+", origin):
                 raise ValueError(f"{origin!r} is no origin, such as https://shop.example or http://localhost:3000")
+            scheme, _, rest = origin.partition("://")
+            if origin != "*" and rest.endswith(DEFAULT_PORTS[scheme]):
+                raise ValueError(f"{origin!r}: browsers leave out the port where it is the one of {scheme}")
         return value
 
     @property

@@ -22,7 +22,7 @@ from training.baselines.gru4rec import Gru4Rec, Gru4RecSettings
 from training.baselines.hgn import Hgn, HgnSettings
 from training.baselines.neural import Neural
 from training.baselines.sasrec import BCE, SOFTMAX, SasRec
-from training.checkpoint import CheckpointError
+from training.checkpoint import CheckpointError, held
 from training.datasets.splits import Split, leave_one_out
 from training.metrics import summary
 from training.trainer import EpochReport, Progress
@@ -178,6 +178,8 @@ def test_a_run_killed_after_the_second_epoch_ends_as_one_that_was_not(name: str,
     assert (notes["best"], notes["best_epoch"]) == (resumed_notes["best"], resumed_notes["best_epoch"])
     with pytest.raises(CheckpointError, match="belongs to a run with"):
         make(name, 4).fit(dataset, split, 1, Progress(), path)
+    with held(path), pytest.raises(CheckpointError, match="another process is training"):
+        make(name, 4).fit(dataset, split, 0, Progress(), path)
 
 
 @pytest.mark.parametrize("monitor", ["sampled_mrr", "full_ndcg@10"])

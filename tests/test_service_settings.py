@@ -152,3 +152,22 @@ def test_what_no_browser_sends_is_no_origin(monkeypatch: pytest.MonkeyPatch, ori
     with pytest.raises(ValidationError, match="is no origin") as caught:
         Settings()
     assert [error["loc"] for error in caught.value.errors()] == [("cors_origins",)]
+
+
+@pytest.mark.parametrize("origin", ["https://a.example:443", "http://a.example:80", "http://[::1]:80"])
+def test_an_origin_with_the_port_of_its_scheme_would_never_match(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("KINDRED_CORS_ORIGINS", origin)
+    with pytest.raises(ValidationError, match="browsers leave out the port"):
+        Settings()
+    others = ("https://a.example:80", "http://a.example:443", "https://a.example:8443", "http://[::80]")
+    monkeypatch.setenv("KINDRED_CORS_ORIGINS", ",".join(others))
+    assert Settings().cors_origins == others
+
+
+def test_the_port_that_kubernetes_makes_of_a_service_called_kindred_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KINDRED_PORT", "tcp://10.0.0.17:8000")
+    with pytest.raises(ValidationError, match="enableServiceLinks") as caught:
+        Settings()
+    assert [error["loc"] for error in caught.value.errors()] == [("port",)]

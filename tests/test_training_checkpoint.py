@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn, optim
 
+from tests.conftest import REPOSITORY
 from training.checkpoint import (
     CheckpointError,
     flatten,
+    held,
     load_checkpoint,
     optimizer_tensors,
     part,
@@ -119,3 +124,38 @@ def test_a_snapshot_is_a_copy() -> None:
     with torch.no_grad():
         module.weight.add_(1.0)
     assert torch.equal(before["weight"] + 1.0, module.weight.detach())
+
+
+HOLD = """
+import pathlib, sys, training.checkpoint
+with training.checkpoint.held(pathlib.Path(sys.argv[1])):
+    print(1, flush=True)
+    input()
+"""
+
+
+@pytest.mark.parametrize("end", ["exits", "is killed"])
+def test_a_run_is_trained_by_one_process_at_a_time(end: str, tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "run.safetensors"
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=REPOSITORY) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"1\n"
+        with (
+            pytest.raises(CheckpointError, match=r"run\.safetensors: another process is training this run"),
+            held(path),
+        ):
+            pytest.fail("held twice")
+        with held(path.with_name("other.safetensors")), held(None):
+            pass
+        if end == "is killed":
+            other.send_signal(signal.SIGKILL)
+        else:
+            other.communicate(b"\n")
+    with held(path):
+        pass
+    with pytest.raises(KeyError), held(path):  # nor is it held after a failure
+        raise KeyError
+    with held(path):
+        pass
+    assert list(path.parent.iterdir()) == []

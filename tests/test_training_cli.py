@@ -242,6 +242,10 @@ def test_an_output_that_cannot_be_made_is_refused_before_anything_is_read(comman
             assert outcome.code == 2
             said = " ".join(re.sub("[│╭╮╰╯─]", " ", outcome.error).split())
             assert f"{tmp_path / output}: {tmp_path / place} is not a folder" in said
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / ".training").write_text("x")
+    outcome = command("train", "--data", tmp_path / "absent", "--output", tmp_path / "root")
+    assert (outcome.code, outcome.error.count("is not a folder")) == (2, 1)
     assert (tmp_path / "file").read_text() == "x"
 
 

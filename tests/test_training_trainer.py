@@ -14,7 +14,7 @@ from torch import Tensor
 from model.items import Item
 from model.packing import Run
 from tests.conftest import TINY, checkerboard
-from training.checkpoint import CheckpointError, load_checkpoint
+from training.checkpoint import CheckpointError, held, load_checkpoint
 from training.config import Recipe
 from training.datasets import Dataset
 from training.datasets.base import DatasetReport
@@ -135,6 +135,12 @@ def test_a_checkpoint_of_another_run_is_refused(
     with pytest.raises(CheckpointError, match=f"{path}: belongs to a run with other data, recipe or seed"):
         make(small(dataset), SMALL.override(changes), seed).fit(path)
     assert path.read_bytes() == before
+
+
+def test_a_checkpoint_that_another_process_trains_into_is_refused(tmp_path: Path) -> None:
+    with held(tmp_path / "run"), pytest.raises(CheckpointError, match="another process is training"):
+        make().fit(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ from training.options import (
 from training.report.command import report
 from training.trainer import Trainer
 
+_UNFINISHED = ".training"  # in the artifact root: checkpoints of trainings that have not ended
+
 app = typer.Typer(
     help="Train, evaluate and inspect Kindred models.", no_args_is_help=True, pretty_exceptions_enable=False
 )
@@ -143,6 +145,7 @@ def train(
     """
     started = time.perf_counter()
     check_folder(output, "--output")
+    check_folder(output / _UNFINISHED, "--output")
     limit_threads(threads)
     changes = {
         "epochs": epochs,
@@ -166,12 +169,12 @@ def train(
     chosen = bound_codebooks(chosen, dataset, codebook_size is not None or gives_codebook_size(settings or []))
     trainer = Trainer(dataset, chosen, seed=seed, device=build_device(device))
     run = hashlib.sha256(json.dumps(trainer.key, sort_keys=True).encode()).hexdigest()[:16]
-    checkpoint = output / ".training" / f"{run}.safetensors"
+    checkpoint = output / _UNFINISHED / f"{run}.safetensors"
     with progress_display(trainer.recipe.monitor) as progress:
         trainer.fit(checkpoint, progress)
         progress.message("measuring and exporting")
         artifact = export(trainer, output, evaluation_data=evaluation_data)
-    checkpoint.unlink()
+    checkpoint.unlink(missing_ok=True)  # the same command, run at once again, may have exported it as well
     # The kernel counts in KiB, macOS in bytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     for name, values in artifact.manifest.metrics.items():

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor, nn, optim
 
@@ -51,6 +53,29 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); delete it to train from the start") from error
     return tensors, state
+
+
+@contextmanager
+def held(path: Path | None) -> Iterator[None]:
+    """Keep other processes from training the same run into the checkpoint `path`; None holds nothing.
+
+    Raises CheckpointError at once where another one does. A process that dies holds it no more.
+    """
+    if path is None:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{path}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CheckpointError(f"{path}: another process is training this run; wait for it, or stop it") from error
+    try:
+        yield
+    finally:
+        # While it is held: nobody else can then hold the file that is gone.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def flatten(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

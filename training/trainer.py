@@ -20,6 +20,7 @@ from training.batches import Batch, Items, TrainingBatches
 from training.checkpoint import (
     CheckpointError,
     flatten,
+    held,
     load_checkpoint,
     optimizer_tensors,
     part,
@@ -136,9 +137,12 @@ class Trainer:
         then restore the best weights.
 
         checkpoint: written after every epoch, and gone on from when it exists. Raises CheckpointError when it belongs
-        to another run.
+        to another run, or when another process trains into it.
         """
-        progress = progress or Progress()
+        with held(checkpoint):
+            self._fit(checkpoint, progress or Progress())
+
+    def _fit(self, checkpoint: Path | None, progress: Progress) -> None:
         if self._notice is not None:
             progress.message(self._notice)
         best, best_epoch, first = -1.0, -1, 0

@@ -19,6 +19,7 @@ from training.baselines.base import choose_by, monitored
 from training.checkpoint import (
     CheckpointError,
     flatten,
+    held,
     load_checkpoint,
     optimizer_tensors,
     part,
@@ -68,7 +69,14 @@ class Loop:
         self._best_weights: dict[str, Tensor] = {}
 
     def run(self, checkpoint: Path | None, progress: Progress) -> None:
-        """Train until `patience` epochs in a row brought nothing better; the model then holds the best weights."""
+        """Train until `patience` epochs in a row brought nothing better; the model then holds the best weights.
+
+        Raises CheckpointError when the checkpoint belongs to another run, or when another process trains into it.
+        """
+        with held(checkpoint):
+            self._run(checkpoint, progress)
+
+    def _run(self, checkpoint: Path | None, progress: Progress) -> None:
         settings = self.baseline.settings
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
