@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     index_ef_search: int = Field(512, ge=1, le=65536, description="hnsw: candidates kept while searching")
     index_probes: int = Field(64, ge=1, le=65536, description="ivfpq: cells visited of each search")
 
-    k_max: int = Field(500, ge=1, le=10_000, description="most items one recommendation may ask for")
+    # Not below the default of `k`: a request that does not say is never one too many.
+    k_max: int = Field(500, ge=10, le=10_000, description="most items one recommendation may ask for")
     history_max: int = Field(1000, ge=1, le=100_000, description="most entries of a history, and of `exclude`")
     filter_max: int = Field(100, ge=1, le=10_000, description="most values in a filter, over all its attributes")
     batch_max: int = Field(256, ge=1, le=10_000, description="most entries of one batch")

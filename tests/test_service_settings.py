@@ -47,7 +47,7 @@ def test_the_environment_is_read_when_asked(monkeypatch: pytest.MonkeyPatch) -> 
     ("name", "value"),
     [
         ("port", "70000"),
-        ("k_max", "0"),
+        ("k_max", "9"),
         ("index", "annoy"),
         ("body_max", "10"),
         ("unusual_percentile", "101"),
