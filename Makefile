@@ -59,7 +59,7 @@ pictures: $(STAMP) demo ## the pictures of the console in docs/, taken by its te
 	@sh scripts/install-chromium.sh
 	KINDRED_DEMO='$(abspath $(KINDRED_ARTIFACTS))' KINDRED_PICTURES=docs $(BIN)/python -m pytest tests/console/test_console_real.py -k demo
 
-fuzz: $(STAMP) ## 10,000 damaged artifacts, 50,000 requests made up by Schemathesis on each database: hours
+fuzz: $(STAMP) ## 10,000 damaged artifacts, 50,000 requests made up by Schemathesis on each database: an hour
 	@sh scripts/install-postgres.sh
 	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/test_artifact_damage.py
 	KINDRED_FUZZ_CASES=50000 $(BIN)/python -m pytest -s tests/test_service_fuzz.py tests/test_service_nasty.py

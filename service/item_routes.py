@@ -148,13 +148,13 @@ async def list_items(
     content: ContentQuery = False,
 ) -> Response:
     """List items in a stable order: the catalogue's, then the registered ones by their first registration."""
-    engine = runtime.ready()
+    engine, after = runtime.ready(), _after(cursor)
     if item_id is not None:
         try:
             return answer(Page([engine.get(item_id, content)], None))
         except UnknownItem:
             return answer(Page([], None))
-    return answer(await runtime.heavy(partial(engine.page, _after(cursor), limit, source, content)))
+    return answer(await runtime.heavy(partial(engine.page, after, limit, source, content)))
 
 
 def _after(cursor: str | None) -> int:

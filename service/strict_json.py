@@ -1,20 +1,22 @@
-"""Reading requests: bodies of strict JSON, one error for each way a body can be wrong, and ids in paths.
+"""Reading requests: bodies of strict JSON, one error for each way a body can be wrong, ids in paths, and queries.
 
 Stricter than `json.loads` where leniency hides mistakes: a name given twice in one object is refused (the
 last one would win silently), so are NaN and Infinity (no JSON), numbers that overflow to infinity, and bodies
-that are not declared as JSON. An id in a path has to be UTF-8: a server repairs what is not, and two ids become one.
+that are not declared as JSON. An id in a path or a query has to be UTF-8: a server repairs what is not, and two ids
+become one. A parameter of a query is given once, for the same reason as a name in an object.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
@@ -117,18 +119,47 @@ def check_path(scope: Scope) -> None:
         raise InvalidItem("item_id", reason) from None
 
 
+def check_query(scope: Scope, names: Collection[str]) -> None:
+    """Raises RequestValidationError where one of these parameters is given twice (the last one would win), or is not
+    UTF-8.
+    """
+    seen: set[str] = set()
+    for pair in scope.get("query_string", b"").decode("latin-1").split("&"):
+        name, _, value = pair.partition("=")
+        name = unquote_plus(name)
+        if name not in names:
+            continue
+        if name in seen:
+            raise _bad_parameter(name, "is given twice")
+        seen.add(name)
+        try:
+            unquote_plus(value, errors="strict")
+        except UnicodeDecodeError as error:
+            reason = f"is not UTF-8: byte 0x{error.object[error.start]:02X} ({error.reason})"
+            raise _bad_parameter(name, reason) from None
+
+
+def _bad_parameter(name: str, reason: str) -> RequestValidationError:
+    return RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": reason, "input": None}])
+
+
 class StrictRoute(APIRoute):
-    """A route that takes bodies as declared, strict JSON only, and ids in its path that are UTF-8."""
+    """A route that takes bodies as declared, strict JSON only, ids in its path that are UTF-8, and each parameter of
+    its query once.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         names_item, takes_body = "item_id" in self.param_convertors, self.body_field is not None
-        if not (names_item or takes_body):
+        parameters = frozenset(field.alias for field in self.dependant.query_params)
+        if not (names_item or takes_body or parameters):
             return handler
 
         async def strict(request: Request) -> Response:
             if names_item:
                 check_path(request.scope)
+            if parameters and request.scope.get("query_string"):
+                check_query(request.scope, parameters)
             if not takes_body:
                 return await handler(request)
             if not is_json(request):

@@ -172,6 +172,7 @@ def test_batches_have_a_size(client: Client, count: int) -> None:
         ("cursor=" + "9" * 33, "cursor"),
         ("cursor=" + "9" * 30, "cursor"),
         ("cursor=%D9%A1", "cursor"),
+        ("cursor=x&item_id=item-1", "cursor"),
         ("source=nowhere", "source"),
     ],
 )
@@ -179,6 +180,29 @@ def test_bad_pages_are_refused(client: Client, query: str, field: str) -> None:
     reply = client.get(f"/items?{query}")
     assert reply.status == 422
     assert reply.json()["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/items?limit=2&limit=3", "limit"),
+        ("/items?cursor=1&source=all&cursor=1", "cursor"),
+        ("/items?item_id=a&%69tem_id=item-1", "item_id"),
+        ("/items?content=true&content=", "content"),
+        ("/items/export?source=all&source=registered", "source"),
+        ("/items/item-1?content=true&content=false", "content"),
+        ("/items/item-1/similar?k=1&k=2", "k"),
+        ("/examples?count=1&count=2", "count"),
+    ],
+)
+def test_a_parameter_is_given_once(client: Client, path: str, field: str) -> None:
+    reply = client.get(path)
+    assert refused(reply, 422, "invalid-request", field)["detail"] == f"{field}: is given twice"
+
+
+def test_parameters_that_mean_nothing_here_are_passed_over(client: Client) -> None:
+    for query in ("?utm=1&utm=2", "?", "?&&", "?=&=", "?limit=1&utm=%ff&utm", "?limit=1&LIMIT=x"):
+        assert client.get("/items" + query).status == 200
 
 
 @pytest.mark.parametrize("k", ["0", "101", "x", "1e3", "9" * 400])

@@ -105,6 +105,8 @@ def test_ids_that_are_not_utf_8(client: Client, document: Any, escaped: str) -> 
     ):
         reply = declared(document, method, template, client(method, asked, body))
         assert "is not UTF-8" in refused(reply, 422, "invalid-item", "item_id")["detail"]
+    listed = declared(document, "GET", "/items", client.get(f"/items?item_id={escaped}"))
+    assert "is not UTF-8" in refused(listed, 422, "invalid-request", "item_id")["detail"]
     assert client.get("/items?source=registered").json() == {"items": []}
 
 
