@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import overload, service_latency, sizing, throughput
+from benchmarks import body_memory, overload, service_latency, sizing, throughput
 from tests.service_support import make_artifact
 
 
@@ -72,3 +72,18 @@ def test_overload_is_refused_as_promised_and_gone_afterwards(
     assert figures["normal_afterwards"]
     assert figures["refused_5x"] > 0
     assert figures["accepted_5x"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux counts the peak")
+def test_bodies_that_are_too_large_take_bounded_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_artifact(tmp_path / "a")
+    assert body_memory.main(["--artifacts", str(tmp_path / "a"), "--connections", "1,4"]) == 0
+    cases = json.loads(capsys.readouterr().out.splitlines()[-1])["cases"]
+    assert [(case["body"], case["connections"], case["answers"]) for case in cases] == [
+        ("declared", 1, {"413": 1}),
+        ("declared", 4, {"413": 4}),
+        ("in chunks", 1, {"413": 1}),
+        ("in chunks", 4, {"413": 4}),
+    ]
+    assert all(0 <= case["mib"] <= case["allowed_mib"] for case in cases)
