@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.api import Api
-from benchmarks.service_process import running_service
+from benchmarks.service_process import memory_mib, running_service
 
 BODY_MAX = 8 * 2**20
 BODIES_MAX = 64 * 2**20
 _DECLARED = 100 * 2**20
 _BLOCK = b" " * 2**16
 _BLOCKS = 304  # 19 MiB
-# What a start leaves free in its heap would take a body in unseen. Above this size glibc asks the kernel each time, and
-# where it is set does not raise it by itself.
+# What a start leaves free in its heap takes bodies in unseen. Above this size glibc asks the kernel instead, but for
+# what can grow where it lies; where it is set glibc does not raise it by itself.
 _NO_REUSE = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 _REFUSALS = {413, 503}  # 503: the large bodies together are too many, before one of them is too large
 
@@ -70,9 +70,9 @@ def _case(artifacts: Path, chunked: bool, connections: int) -> dict[str, Any]:
         with closing(Api(port)) as api:
             api("POST", "/recommend", {"history": []})
         Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak becomes what is resident now
-        before = _mib(process.pid, "VmHWM")
+        before = memory_mib("VmHWM", process.pid)
         statuses = asyncio.run(_send(port, chunked, connections))
-        peak = _mib(process.pid, "VmHWM")
+        peak = memory_mib("VmHWM", process.pid)
     if not statuses.keys() <= _REFUSALS:
         raise RuntimeError(f"bodies that are too large were answered {dict(statuses)}")
     return {
@@ -82,11 +82,6 @@ def _case(artifacts: Path, chunked: bool, connections: int) -> dict[str, Any]:
         "allowed_mib": 2 * (BODY_MAX if connections == 1 else BODIES_MAX) // 2**20,
         "answers": {str(status): count for status, count in sorted(statuses.items())},
     }
-
-
-def _mib(pid: int, field: str) -> float:
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    return int(fields[field].split()[0]) / 1024
 
 
 async def _send(port: int, chunked: bool, connections: int) -> Counter[int]:

@@ -37,6 +37,7 @@ import faiss
 import numpy as np
 
 from benchmarks.embeddings import catalogue_of, more_of, queries_of
+from benchmarks.service_process import memory_mib
 from model.artifact import Artifact
 from service.index import ItemIndex
 from service.scan import Floats, Rows
@@ -143,28 +144,22 @@ def measure(case: Case) -> dict[str, float]:
     """The figures of a case; memory is what this process takes for it, so it should do nothing else."""
     faiss.omp_set_num_threads(case.threads)
     queries = np.load(case.queries)
-    before = _memory("VmRSS")
+    before = memory_mib("VmRSS")
     vectors = np.load(case.embeddings)
     began, spent = time.perf_counter(), time.process_time()
     index = ItemIndex(vectors, np.arange(len(vectors)), case.split, case.kind, case.ef_search, case.probes)
     built, spent = time.perf_counter() - began, time.process_time() - spent
-    peak = _memory("VmHWM") - before
+    peak = memory_mib("VmHWM") - before
     del vectors
     gc.collect()
     figures = {"build_s": built, "build_processor_s": spent}
-    figures |= {"memory_mib": _memory("VmRSS") - before, "peak_mib": peak}
+    figures |= {"memory_mib": memory_mib("VmRSS") - before, "peak_mib": peak}
     _searches(index, queries[:50])  # warms up
     figures |= _searches(index, queries).percentiles()
     figures["recall"] = _recall(index, queries[:_RECALL_QUERIES])
     figures |= _write_beside_searches(index, queries, case.seconds)
     figures |= _searches(index, queries).percentiles("after_")
     return {name: round(value, 3) for name, value in figures.items()}
-
-
-def _memory(field: str) -> float:
-    """MiB of this process (Linux): VmRSS, resident now; VmHWM, the most that ever was."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    return int(fields[field].split()[0]) / 1024
 
 
 @dataclass

@@ -80,5 +80,11 @@ def running(arguments: Sequence[str], log: Path, environment: Mapping[str, str])
             process.stdout.close()
 
 
+def memory_mib(field: str, pid: int | str = "self") -> float:
+    """MiB of a process (Linux): VmRSS, resident now; VmHWM, the most that ever was."""
+    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
+    return int(fields[field].split()[0]) / 1024
+
+
 def _end_of(log: Path) -> str:
     return log.read_text(encoding="utf-8", errors="replace")[-2000:]

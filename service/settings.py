@@ -149,11 +149,13 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
+            if origin == "*":
+                continue
             # As browsers send it: they are compared as strings.
-            if origin != "*" and not re.fullmatch(r"https?://[a-z0-9.\-:\[\]]+", origin):
+            if not re.fullmatch(r"https?://[a-z0-9.\-:\[\]]+", origin):
                 raise ValueError(f"{origin!r} is no origin, such as https://shop.example or http://localhost:3000")
             scheme, _, rest = origin.partition("://")
-            if origin != "*" and rest.endswith(DEFAULT_PORTS[scheme]):
+            if rest.endswith(DEFAULT_PORTS[scheme]):
                 raise ValueError(f"{origin!r}: browsers leave out the port where it is the one of {scheme}")
         return value
 
