@@ -3,7 +3,7 @@
 Stricter than `json.loads` where leniency hides mistakes: a name given twice in one object is refused (the
 last one would win silently), so are NaN and Infinity (no JSON), numbers that overflow to infinity, and bodies
 that are not declared as JSON. An id in a path or a query has to be UTF-8: a server repairs what is not, and two ids
-become one. A parameter of a query is given once, for the same reason as a name in an object.
+become one. A parameter of a query that is no list is given once, for the same reason as a name in an object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Collection, Coroutine
-from typing import Any
+from typing import Any, get_origin
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from fastapi import Request, Response
@@ -119,19 +119,20 @@ def check_path(scope: Scope) -> None:
         raise InvalidItem("item_id", reason) from None
 
 
-def check_query(scope: Scope, names: Collection[str]) -> None:
-    """Raises RequestValidationError where one of these parameters is given twice (the last one would win), or is not
-    UTF-8.
+def check_query(scope: Scope, single: Collection[str], lists: Collection[str] = ()) -> None:
+    """Raises RequestValidationError where one of these parameters is not UTF-8, or a `single` one is given twice (the
+    last one would win).
     """
     seen: set[str] = set()
     for pair in scope.get("query_string", b"").decode("latin-1").split("&"):
         name, _, value = pair.partition("=")
         name = unquote_plus(name)
-        if name not in names:
+        if name in single:
+            if name in seen:
+                raise _bad_parameter(name, "is given twice")
+            seen.add(name)
+        elif name not in lists:
             continue
-        if name in seen:
-            raise _bad_parameter(name, "is given twice")
-        seen.add(name)
         try:
             unquote_plus(value, errors="strict")
         except UnicodeDecodeError as error:
@@ -145,13 +146,15 @@ def _bad_parameter(name: str, reason: str) -> RequestValidationError:
 
 class StrictRoute(APIRoute):
     """A route that takes bodies as declared, strict JSON only, ids in its path that are UTF-8, and each parameter of
-    its query once.
+    its query once, where it is no list.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
         names_item, takes_body = "item_id" in self.param_convertors, self.body_field is not None
-        parameters = frozenset(field.alias for field in self.dependant.query_params)
+        parameters = self.dependant.query_params
+        lists = frozenset(field.alias for field in parameters if get_origin(field.field_info.annotation) is list)
+        single = frozenset(field.alias for field in parameters) - lists
         if not (names_item or takes_body or parameters):
             return handler
 
@@ -159,7 +162,7 @@ class StrictRoute(APIRoute):
             if names_item:
                 check_path(request.scope)
             if parameters and request.scope.get("query_string"):
-                check_query(request.scope, parameters)
+                check_query(request.scope, single, lists)
             if not takes_body:
                 return await handler(request)
             if not is_json(request):

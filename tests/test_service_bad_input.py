@@ -200,6 +200,15 @@ def test_a_parameter_is_given_once(client: Client, path: str, field: str) -> Non
     assert refused(reply, 422, "invalid-request", field)["detail"] == f"{field}: is given twice"
 
 
+def test_a_parameter_that_is_a_list_is_given_often(client: Client) -> None:
+    codes = client.get("/items/item-1").json()["semantic_id"]
+    below = client.get("/codes?" + "&".join(f"prefix={code}" for code in codes))
+    assert (below.status, below.json()["prefix"]) == (200, codes)
+    assert "item-1" in [item["item_id"] for item in below.json()["found"]]
+    for code, field in (("%ff", "prefix"), ("-1", "prefix.1"), ("x", "prefix.1")):
+        assert refused(client.get(f"/codes?prefix=1&prefix={code}"), 422, "invalid-request", field)
+
+
 def test_parameters_that_mean_nothing_here_are_passed_over(client: Client) -> None:
     for query in ("?utm=1&utm=2", "?", "?&&", "?=&=", "?limit=1&utm=%ff&utm", "?limit=1&LIMIT=x"):
         assert client.get("/items" + query).status == 200
