@@ -9,7 +9,7 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 WORKDIR /app
 # The sources come later: a change in them does not install the packages again.
 COPY pyproject.toml ./
-COPY requirements/run.lock requirements/
+COPY requirements/run.lock requirements/torch.lock requirements/
 COPY scripts/install.sh scripts/
 RUN touch README.md && PIP_NO_CACHE_DIR=1 sh scripts/install.sh /opt/venv run
 COPY . .

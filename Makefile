@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 KINDRED_ARTIFACTS ?= artifacts
 # One environment per content of these files: a second `make test` installs nothing.
-stamp = .venv/setup-$(shell cat pyproject.toml scripts/install.sh requirements/$(1).lock | cksum | cut -d ' ' -f 1)-$(1)-$(notdir $(TORCH_INDEX:/=))
+stamp = .venv/setup-$(shell cat pyproject.toml scripts/install.sh requirements/torch.lock requirements/$(1).lock | cksum | cut -d ' ' -f 1)-$(1)-$(notdir $(TORCH_INDEX:/=))
 STAMP := $(call stamp,$(LOCK))
 # To serve takes half the packages that to test takes; where the whole environment is there, it serves too.
 RUN_STAMP := $(or $(wildcard $(STAMP)),$(call stamp,$(patsubst dev,run,$(LOCK))))
@@ -90,9 +90,9 @@ format: $(STAMP) ## format and sort imports
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# torch comes from its own index (scripts/install.sh), so it stands in no lock; what its CPU build needs does.
+# torch comes from its own index: requirements/torch.lock is written by hand. What its CPU build needs is locked here.
 # Any environment with torch will do: the present one lacks what pyproject.toml has just been given.
-lock: $(if $(wildcard $(BIN)/python),,$(STAMP)) ## new requirements/*.lock after a change of pyproject.toml
+lock: $(if $(wildcard $(BIN)/python),,$(STAMP)) ## new requirements/*.lock (but torch.lock) after a change of pyproject.toml
 	@test '$(notdir $(TORCH_INDEX:/=))' = cpu || { echo 'make lock needs the CPU build of torch (make clean first)'; exit 1; }
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	@set -e; in=$$(mktemp -d); trap 'rm -rf "$$in"' EXIT; echo torch >"$$in/excluded"; \
@@ -106,7 +106,7 @@ lock: $(if $(wildcard $(BIN)/python),,$(STAMP)) ## new requirements/*.lock after
 	compile run --extra postgres --extra training -c requirements/dev.lock; \
 	compile sentence --all-extras -c requirements/dev.lock
 
-# An environment of their own: what these two need is no part of what they look at. torch stands in no lock.
+# An environment of their own: what these two need is no part of what they look at. torch by the name of its release.
 AUDIT := .venv/tools/audit-2.10.1-7.5.0
 $(AUDIT):
 	$(PYTHON) -m venv .venv/tools

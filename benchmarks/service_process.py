@@ -24,10 +24,10 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running_service(artifacts: Path, folder: Path, **settings: str) -> Iterator[Running]:
-    """The service, once it is ready; ended when the block ends. Its registry and its log lie in `folder`; `settings`
-    are more `KINDRED_*` variables by their full names, and those of this process hold where neither says otherwise.
-    Raises RuntimeError when it does not become ready.
+def running_service(artifacts: Path, folder: Path, module: str = "service", **settings: str) -> Iterator[Running]:
+    """The service, once it is ready; ended when the block ends. Its registry and its log lie in `folder`; `module` is
+    what runs in its place; `settings` are more variables of its environment, and those of this process hold where
+    neither says otherwise. Raises RuntimeError when it does not become ready.
     """
     given = {
         "KINDRED_ARTIFACTS": str(artifacts.resolve()),
@@ -37,7 +37,7 @@ def running_service(artifacts: Path, folder: Path, **settings: str) -> Iterator[
         "KINDRED_KEYS": "",
     }
     log = folder / "service.log"
-    with running(["-m", "service"], log, given | settings) as service:
+    with running(["-m", module], log, given | settings) as service:
         end = time.monotonic() + _PATIENCE
         with closing(Api(service.port)) as api:
             while (answer := api.ask("GET", "/readyz"))[0] != 200:

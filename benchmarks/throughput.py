@@ -2,9 +2,10 @@
 
     python -m benchmarks.throughput --artifacts <root> [--seconds 4] [--rounds 3] [--json <file>]
 
-The bare endpoint validates the same request and gives an answer of the same size. Slices of both alternate, so that
-the moods of the machine meet both. Beside requests a second: what the server took of the processor for a request,
-which does not count what other work takes of the machine meanwhile.
+The bare endpoint validates the same request and gives an answer of the same size. Beside both, as `http`, the service
+with one answer for everybody: what it would do if computing took nothing. Slices of all alternate, so that the moods of
+the machine meet all. Beside requests a second: what the server took of the processor for a request, which does not
+count what other work takes of the machine meanwhile.
 """
 
 from __future__ import annotations
@@ -41,12 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         service = stack.enter_context(running_service(options.artifacts, folder))
         with closing(Api(service.port)) as api:
             _, answer = api.ask("POST", "/recommend", bodies[0])
-        bare = stack.enter_context(bare_endpoint(answer, folder))
+        (folder / "http").mkdir()
+        servers = {
+            "": service,
+            "http_": stack.enter_context(
+                running_service(options.artifacts, folder / "http", "benchmarks.answering_once", OMP_NUM_THREADS="1")
+            ),
+            "bare_": stack.enter_context(bare_endpoint(answer, folder)),
+        }
         for connections in CONNECTIONS:
-            tallies = {"": Tally(), "bare_": Tally()}
-            spent = {"": 0.0, "bare_": 0.0}
+            tallies = {name: Tally() for name in servers}
+            spent = dict.fromkeys(servers, 0.0)
             for turn in range(options.rounds + 1):
-                for name, server in (("", service), ("bare_", bare)):
+                for name, server in servers.items():
                     before = processor_seconds(server.process.pid)
                     tally = uvloop.run(closed(server.port, cycled(requests), connections, options.seconds))
                     if turn:  # the first warms up

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Make or update a virtual environment: torch, the packages of requirements/LOCK.lock, and this project (editable).
+# Make or update a virtual environment: torch (requirements/torch.lock), the packages of requirements/LOCK.lock, and this
+# project (editable).
 # The Makefile and the Dockerfile both call it, from the repository root.
 #
 #   scripts/install.sh VENV LOCK      LOCK: run (service and training), dev (+ tests and linters), sentence (all)
@@ -21,16 +22,19 @@ version=$(sed -n 's/^ *"torch==\([^"]*\)".*/\1/p' pyproject.toml)
 # Bytecode is compiled at the end, on all cores at once: half the time that pip takes for it on two.
 install() { "$venv/bin/python" -m pip install --disable-pip-version-check --no-compile "$@"; }
 
-# A build is asked for by its full name ("2.13.0+cpu"). PyPI holds no such names, so a CPU build that cannot be had is
-# an error and never turns into the CUDA build with its gigabytes. macOS has one build, on PyPI, without a suffix.
+# A build is asked for by its full name ("2.13.0+cpu") and, but for GPUs, by its hash. PyPI holds no such names, so a CPU
+# build that cannot be had is an error and never turns into the CUDA build with its gigabytes. macOS has one build, on
+# PyPI, without a suffix.
+install_torch() { install --no-deps --require-hashes -r requirements/torch.lock "$@"; }
+
 case "$(uname -s) $build" in
   "Linux cpu")
     # pip's own configuration comes first: with a wheel at hand or a mirror, no other index is asked.
     log=$(mktemp)
     trap 'rm -f "$log"' EXIT
-    if ! install --no-deps "torch==$version+cpu" 2>"$log"; then
+    if ! install_torch 2>"$log"; then
       grep -q "No matching distribution found" "$log" || { cat "$log" >&2; exit 1; }
-      install --no-deps --index-url "$index" "torch==$version+cpu" || {
+      install_torch --index-url "$index" || {
         echo "install.sh: no CPU build of torch $version for this Python, neither where pip looks nor at $index." >&2
         echo "Another place: TORCH_INDEX=<address that ends in /cpu>." >&2
         exit 1
@@ -38,7 +42,7 @@ case "$(uname -s) $build" in
     fi
     ;;
   Linux*) install --extra-index-url "$index" "torch==$version+$build" ;; # with the GPU libraries that it names
-  *) install --no-deps "torch==$version" ;;
+  *) install_torch ;;
 esac
 install --quiet --require-hashes -r "$lock"
 install --quiet --no-deps --no-build-isolation -e .

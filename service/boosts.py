@@ -24,8 +24,10 @@ Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Mask = NDArray[np.uint8]
 
+_KINDS: tuple[NeighbourKind, NeighbourKind] = ("alike", "together")
 _TOGETHER = 1024  # items that join lists at once, to bound memory
 _CELLS = 1_000_000  # up to which a place for each is quicker than sorting those that are hit
+_AGES = 64  # of items of a history, for which decays are kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,18 @@ class Boosts:
         there = self.cells[places] == cells
         return np.where(there, self.semantic[places], 0.0), np.where(there, self.own[places], 0.0)
 
+    def add_to(self, cells: Rows, semantic: Doubles, own: Doubles, kept: NDArray[np.bool_]) -> None:
+        """Add those of `kept` [m] to the two parts for cells [n], ascending: `of` for many boosts and few cells."""
+        if not len(cells):
+            return
+        chosen = np.flatnonzero(kept)
+        mine = self.cells.take(chosen)
+        places = np.minimum(cells.searchsorted(mine), len(cells) - 1)
+        there = np.flatnonzero(cells.take(places) == mine)
+        chosen, places = chosen.take(there), places.take(there)
+        semantic[places] += self.semantic.take(chosen)
+        own[places] += self.own.take(chosen)
+
 
 class Placing:
     """Rows of the artifact's items. Immutable but for `extra`, which only grows: a reader skips rows beyond its view.
@@ -88,6 +102,7 @@ class Placing:
     def __init__(self, neighbours: Neighbours) -> None:
         self._configs = neighbours.configs
         self._lists = _merge(neighbours)
+        self._decays = self._decayed(_AGES)
         self._rows = np.full(neighbours.n_items, -1, np.int64)
         self._retexted: frozenset[int] = frozenset()
         self._extra: dict[int, array[float]] = {}
@@ -124,7 +139,7 @@ class Placing:
         index = np.array([place.index for place in places], np.int64)
         first = (np.arange(len(histories)) * n_rows).repeat(lengths)  # the cell of row 0
         ages = lengths.cumsum().repeat(lengths) - np.arange(len(places)) - 1
-        factors = np.stack([self._factors("alike", ages), self._factors("together", ages)], axis=1)
+        factors = self._factors(ages)
         listed = np.flatnonzero(index != COLD)
         starts, counts = self._lists.extents(index[listed])
         entries = np.arange(int(counts.sum())) + (starts - counts.cumsum() + counts).repeat(counts)
@@ -170,7 +185,7 @@ class Placing:
         for kind, near, counted in kinds:
             weights = np.zeros(len(self._rows) + 1)  # the last for COLD
             weights[near.items] = near.weights
-            evidence = weights[index] * self._factors(kind, ages) * counted
+            evidence = weights[index] * self._factors(ages)[:, _KINDS.index(kind)] * counted
             out.append(self._strength(kind, np.bincount(of, evidence, minlength=len(histories))))
         return out[0], out[1]
 
@@ -223,13 +238,20 @@ class Placing:
         weights = near.weights[kept].astype(np.float64)
         return _gains(len(weights), rows[kept] + cell, weights * alike, weights * together)
 
-    def _factors(self, kind: NeighbourKind, ages: Rows) -> Doubles:
-        """What the evidence of each item of histories is worth, by its age: 0 for the latest."""
-        config = self._configs.get(kind)
-        if config is None or not len(ages):
-            return np.zeros(len(ages))
-        factors: Doubles = decays(config, int(ages.max()) + 1)[::-1].take(ages)
+    def _factors(self, ages: Rows) -> Doubles:
+        """What the evidence of items of histories is worth to each kind, [p, 2], by their age [p], 0 for the latest."""
+        longest = int(ages.max(initial=-1)) + 1
+        decays_ = self._decays if longest <= len(self._decays) else self._decayed(longest)
+        factors: Doubles = decays_.take(ages, axis=0)
         return factors
+
+    def _decayed(self, count: int) -> Doubles:
+        """What evidence of the ages 0 … count − 1 is worth to each kind, [count, 2]; nothing to one without lists."""
+        out = np.zeros((count, len(_KINDS)))
+        for column, kind in enumerate(_KINDS):
+            if (config := self._configs.get(kind)) is not None:
+                out[:, column] = decays(config, count)[::-1]
+        return out
 
     def _strength(self, kind: NeighbourKind, evidence: NDArray[Any]) -> Doubles:
         config = self._configs.get(kind)
@@ -277,7 +299,7 @@ class _Both(NamedTuple):
 def _merge(neighbours: Neighbours) -> _Both:
     n = neighbours.n_items
     keys, weights = {}, {}
-    for kind in ("alike", "together"):
+    for kind in _KINDS:
         lists = neighbours.lists.get(kind)
         owners = np.repeat(np.arange(n), np.diff(lists.offsets)) if lists else np.empty(0, np.int64)
         keys[kind] = owners * n + lists.items if lists else owners

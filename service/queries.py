@@ -1,7 +1,7 @@
 """Histories through the recommender in NumPy, those that wait together as one: what requests of the service need.
 
 For the few short histories of one moment torch spends its time on finding its kernels, not in them. The arithmetic is
-`model.recommender`'s, and a test holds the two together; one history alone is `model.single`'s.
+`model.recommender`'s, and a test holds the two together; one history alone is left to `model.single`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.recommender import Block, SequenceRecommender
-from model.single import Floats, _array, _gelu, _Linear, _linear, _Norm, _norm
+from model.single import Floats, SingleQuery, _array, _gelu, _Linear, _linear, _Norm, _norm
 
 # Histories are padded to the longest of a panel, which is at most this much longer than its shortest.
 _STRETCH = 1.5
@@ -60,6 +60,7 @@ class Queries:
     """Query vectors of histories; weights are copied, so that the recommender may go on changing."""
 
     def __init__(self, recommender: SequenceRecommender) -> None:
+        self._single = SingleQuery(recommender)
         self._positions = _array(recommender.positions)
         self._norm = _norm(recommender.norm)
         self._blocks = [_block(cast(Block, block)) for block in recommender.blocks]
@@ -79,6 +80,8 @@ class Queries:
         return out
 
     def _panel(self, vectors: Floats, histories: Sequence[Sequence[int]]) -> Floats:
+        if len(histories) == 1:
+            return self._single(vectors[histories[0]])
         lengths = np.array([len(history) for history in histories])
         length = int(lengths.max())
         rows = np.zeros((len(histories), length), np.int64)

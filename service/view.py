@@ -156,8 +156,7 @@ class View:
         found = near - of * n
         semantic, own = self._parts(queries[of], found)
         if boosts is not None:
-            more = boosts.only(cells.take(boosts.cells) >= cut.min()).of(near)
-            semantic, own = semantic + more[0], own + more[1]
+            boosts.add_to(near, semantic, own, cells.take(boosts.cells) >= cut.min())
         totals = semantic + own
         order = np.lexsort((self.orders[found], -totals, of))
         of = of[order]

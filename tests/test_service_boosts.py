@@ -195,3 +195,27 @@ def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int, monkeypatch:
             found, _ = index.view.search(query[None], 12, None, [[9]], added)
             np.testing.assert_allclose(totals[found[0]], totals[expected], rtol=1e-9)
             assert set(found[0].tolist()) == set(expected.tolist())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_few_cells_are_given_is_the_same_both_ways(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mine = rng.permutation(200)[:80].astype(np.int64)
+    boosts = Boosts(100, mine, rng.random(80), rng.random(80))
+    kept = rng.random(80) < 0.5
+    for few in (np.sort(rng.permutation(220)[:30]).astype(np.int64), mine[kept][:1], np.empty(0, np.int64)):
+        semantic, own = rng.random(len(few)), rng.random(len(few))
+        more = boosts.only(kept).of(few)
+        expected = semantic + more[0], own + more[1]
+        boosts.add_to(few, semantic, own, kept)
+        assert (semantic.tolist(), own.tolist()) == (expected[0].tolist(), expected[1].tolist())
+
+
+def test_a_history_longer_than_the_decays_that_are_kept_is_boosted_the_same(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = [f"item-{number}" for number in range(12)]
+    expected = added(engine, history)
+    placing = engine.catalogue.moment._placing
+    monkeypatch.setattr(placing, "_decays", placing._decayed(3))
+    assert added(engine, history) == expected

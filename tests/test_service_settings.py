@@ -93,7 +93,7 @@ def test_the_service_says_it_at_its_start(tmp_path: Path) -> None:
         env=os.environ | ends | {"KINDRED_QUEU_MAX": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 2
