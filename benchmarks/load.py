@@ -202,6 +202,13 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def stolen_seconds() -> float:
+    """What the host has kept back of all processors of a virtual machine, for others, since the machine started."""
+    with open("/proc/stat", encoding="ascii") as file:
+        fields = file.readline().split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def cycled(requests: Sequence[bytes]) -> Iterator[bytes]:
     while True:
         yield from requests

@@ -4,7 +4,8 @@
 
 Open loop: requests come at random moments, whatever comes back. Capacity is what 32 connections get that ask again as
 soon as they are answered, measured before and after. Client and server share the machine, so at five times the
-capacity the client's own work is a part of the load.
+capacity the client's own work is a part of the load; and what a host keeps back of a virtual machine's processors
+(`stolen_processors`) can be had by neither.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ import numpy as np
 import uvloop
 
 from benchmarks.histories import histories
-from benchmarks.load import Answer, Tally, closed, cycled, open_loop, post, probing, processor_seconds
+from benchmarks.load import (
+    Answer,
+    Tally,
+    closed,
+    cycled,
+    open_loop,
+    post,
+    probing,
+    processor_seconds,
+    stolen_seconds,
+)
 from benchmarks.service_process import running_service
 
 CONNECTIONS = 32  # that capacity is measured with
@@ -77,7 +88,7 @@ async def _measure(
     figures: dict[str, float] = {}
     failed = 0
     for name, share in LOADS.items():
-        spent = processor_seconds(pid), time.process_time()
+        spent = processor_seconds(pid), time.process_time(), stolen_seconds()
         lasting = seconds if share > 1 else min(seconds, _COMPARED_SECONDS)
         tally, probes = await _load(port, requests, share * before, lasting)
         figures |= {
@@ -90,6 +101,7 @@ async def _measure(
             f"client_late_p99_ms_{name}": round(1000 * float(np.percentile(tally.late, 99)), 2),
             f"service_processor_{name}": round((processor_seconds(pid) - spent[0]) / tally.elapsed, 2),
             f"client_processor_{name}": round((time.process_time() - spent[1]) / tally.elapsed, 2),
+            f"stolen_processors_{name}": round((stolen_seconds() - spent[2]) / tally.elapsed, 2),
         }
         if tally.count(503):
             figures[f"refused_p99_ms_{name}"] = round(tally.milliseconds(99, 503), 2)
