@@ -241,8 +241,8 @@ class Placing:
     def _factors(self, ages: Rows) -> Doubles:
         """What the evidence of items of histories is worth to each kind, [p, 2], by their age [p], 0 for the latest."""
         longest = int(ages.max(initial=-1)) + 1
-        decays_ = self._decays if longest <= len(self._decays) else self._decayed(longest)
-        factors: Doubles = decays_.take(ages, axis=0)
+        worth = self._decays if longest <= len(self._decays) else self._decayed(longest)
+        factors: Doubles = worth.take(ages, axis=0)
         return factors
 
     def _decayed(self, count: int) -> Doubles:

@@ -81,7 +81,7 @@ class Queries:
 
     def _panel(self, vectors: Floats, histories: Sequence[Sequence[int]]) -> Floats:
         if len(histories) == 1:
-            return self._single(vectors[histories[0]])
+            return self._single(vectors[histories[0]])[None]
         lengths = np.array([len(history) for history in histories])
         length = int(lengths.max())
         rows = np.zeros((len(histories), length), np.int64)
