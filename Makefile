@@ -85,6 +85,7 @@ check: $(STAMP) ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/mypy --strict scripts/welcome.py
+	$(BIN)/mypy --strict scripts/audit_latest.py
 
 format: $(STAMP) ## format and sort imports
 	$(BIN)/ruff check --fix .
@@ -115,9 +116,10 @@ $(AUDIT):
 everything = { cat requirements/run.lock; sed -n 's/^ *"\(torch==[^"]*\)".*/\1/p' pyproject.toml; }
 
 # --strict: a package that could not be looked up is an error and not a silence.
-audit: $(AUDIT) ## known vulnerabilities of what the image holds (asks PyPI; AUDIT_SERVICE=osv: osv.dev)
+audit: $(AUDIT) ## known vulnerabilities of what the image holds (asks PyPI; AUDIT_SERVICE=osv: osv.dev; latest: scripts/audit_latest.py)
 	@in=$$(mktemp); trap 'rm -f "$$in"' EXIT; $(everything) | sed 's/ \\$$//; /^ *--hash/d' >"$$in"; \
-	.venv/tools/bin/pip-audit --strict --disable-pip --no-deps -s $(AUDIT_SERVICE) -r "$$in" $(AUDIT_ARGS)
+	if [ '$(AUDIT_SERVICE)' = latest ]; then .venv/tools/bin/python scripts/audit_latest.py "$$in"; else \
+	.venv/tools/bin/pip-audit --strict --disable-pip --no-deps -s $(AUDIT_SERVICE) -r "$$in" $(AUDIT_ARGS); fi
 
 sbom: $(AUDIT) ## sbom.json: what the image holds, as CycloneDX
 	@$(everything) | .venv/tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
