@@ -178,14 +178,13 @@ class Placing:
         places = [each for history in histories for each in history]
         index = np.array([each.index for each in places], np.int64)
         own_text = np.array([each.joining is None for each in places], np.float64)
-        before = place.joining.before if place.index == COLD else NOTHING
+        nears = place.joining.alike, place.joining.before if place.index == COLD else NOTHING
+        counted: tuple[ArrayLike, ArrayLike] = own_text, 1.0
         out = []
-        kinds: tuple[tuple[NeighbourKind, Near, ArrayLike], ...]
-        kinds = ("alike", place.joining.alike, own_text), ("together", before, 1.0)
-        for kind, near, counted in kinds:
+        for kind, near, counts, factors in zip(_KINDS, nears, counted, self._factors(ages).T, strict=True):
             weights = np.zeros(len(self._rows) + 1)  # the last for COLD
             weights[near.items] = near.weights
-            evidence = weights[index] * self._factors(ages)[:, _KINDS.index(kind)] * counted
+            evidence = weights[index] * factors * counts
             out.append(self._strength(kind, np.bincount(of, evidence, minlength=len(histories))))
         return out[0], out[1]
 
