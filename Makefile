@@ -57,18 +57,18 @@ test: $(STAMP) ## the tests
 
 pictures: $(STAMP) demo ## the pictures of the console in docs/, taken by its tests on the demo
 	@sh scripts/install-chromium.sh
-	KINDRED_DEMO='$(abspath $(KINDRED_ARTIFACTS))' KINDRED_PICTURES=docs $(BIN)/python -m pytest tests/console/test_console_real.py -k demo
+	KINDRED_DEMO='$(abspath $(KINDRED_ARTIFACTS))' KINDRED_PICTURES=docs $(BIN)/python -m pytest tests/campaigns/test_console_real.py -k demo
 
 fuzz: $(STAMP) ## 10,000 damaged artifacts, 50,000 requests made up by Schemathesis on each database: an hour
 	@sh scripts/install-postgres.sh
-	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/test_artifact_damage.py
-	KINDRED_FUZZ_CASES=50000 $(BIN)/python -m pytest -s tests/test_service_fuzz.py tests/test_service_nasty.py
+	KINDRED_DAMAGES=10000 $(BIN)/python -m pytest tests/campaigns/fuzz/test_artifact_damage.py
+	KINDRED_FUZZ_CASES=50000 $(BIN)/python -m pytest -s tests/campaigns/fuzz/test_schemathesis.py tests/campaigns/fuzz/test_nasty.py
 
 KILLS ?= 1000
 crash: $(STAMP) ## kills in the middle of writes: 1,000 on SQLite, 250 with PostgreSQL; 50 power cuts; a full disk
 	@sh scripts/install-postgres.sh
-	KINDRED_KILLS='$(KILLS)' $(BIN)/python -m pytest -s -rs tests/test_crash_sqlite.py tests/test_crash_postgres.py \
-		tests/test_power_cut.py tests/test_full_disk.py
+	KINDRED_KILLS='$(KILLS)' $(BIN)/python -m pytest -s -rs tests/campaigns/crash/test_sqlite.py tests/campaigns/crash/test_postgresql.py \
+		tests/campaigns/crash/test_power_cut.py tests/campaigns/crash/test_full_disk.py
 
 sigterm: $(STAMP) demo ## the service stopped under load, TIMES=100 times: no request may be lost
 	$(BIN)/python -m benchmarks.sigterm --artifacts '$(KINDRED_ARTIFACTS)' --times $(TIMES)

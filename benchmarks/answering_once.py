@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from unittest import mock
 
 from service.__main__ import main
-from service.engine import Engine
-from service.recommending import Observe, unobserved
-from service.results import Recommendation
-from service.schemas import RecommendRequest
+from service.contract.requests import RecommendRequest
+from service.contract.results import Recommendation
+from service.engine.engine import Engine
+from service.engine.recommend import Observe, unobserved
 
 
 def serve() -> int:

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI, Response
 
 from benchmarks.service_process import Running, running
-from service.schemas import RecommendRequest
+from service.contract.requests import RecommendRequest
 
 
 @contextmanager

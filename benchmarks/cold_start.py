@@ -17,16 +17,16 @@ from typing import Annotated
 
 import typer
 
-from service.engine import Engine
-from service.schemas import RecommendRequest
+from service.contract.requests import RecommendRequest
+from service.engine.engine import Engine
 from service.settings import Settings
 from training.config import RECIPES
 from training.console import progress_display
 from training.datasets import cold_holdout, load_dataset
-from training.datasets.splits import ColdCase
-from training.export import export
+from training.evaluate.splits import ColdCase
+from training.export.export import export
+from training.fit.trainer import Trainer
 from training.options import limit_threads
-from training.trainer import Trainer
 
 PLACES = 10
 SHARE = 0.1

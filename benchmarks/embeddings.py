@@ -12,9 +12,9 @@ import faiss
 import numpy as np
 
 from model.artifact import Artifact
-from service.queries import Queries
-from service.scan import Floats, Rows
-from training.artifact_evaluation import artifact_sequences
+from model.batched import Queries
+from service.index.scan import Floats, Rows
+from training.evaluate.artifact_evaluation import artifact_sequences
 
 _NEAR = 8
 _CHUNK = 100_000  # rows made at once, to bound memory

@@ -2,7 +2,7 @@
 
     python -m benchmarks.index_kinds --artifacts <root> [--items 100000,1000000] [--kinds flat,hnsw,ivfpq]
 
-What is measured is the service's own index (`service/index.py`) with the settings it has by default, over embeddings
+This measures the service's own index (`service/index/item_index.py`) with its default settings, over embeddings
 that lie as the artifact's do (`benchmarks/embeddings.py`), and query vectors of its users. What neighbours add to
 scores is left out: made-up items have none. Each size and kind runs in a process of its own, one after another:
 
@@ -39,8 +39,8 @@ import numpy as np
 from benchmarks.embeddings import catalogue_of, more_of, queries_of
 from benchmarks.service_process import memory_mib
 from model.artifact import Artifact
-from service.index import ItemIndex
-from service.scan import Floats, Rows
+from service.index.item_index import ItemIndex
+from service.index.scan import Floats, Rows
 from service.settings import IndexKind, Settings
 
 K = 10

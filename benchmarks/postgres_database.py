@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from tests.postgres_support import Server, find_binaries
+from tests.support.postgres import Server, find_binaries
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from benchmarks.api import Api
 from benchmarks.postgres_database import postgres_database
 from benchmarks.service_process import running_service
 from model.items import Item
-from service.registry import Registry
+from service.registry.registry import Registry
 
 LIMIT = 2.0  # seconds, of the 99th percentile
 _PATIENCE = 120.0  # seconds after which a probe is taken for one that is missed

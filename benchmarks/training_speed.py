@@ -21,7 +21,7 @@ import typer
 
 from training.config import RECIPES
 from training.datasets import load_dataset
-from training.trainer import EpochReport, Progress, Trainer
+from training.fit.trainer import EpochReport, Progress, Trainer
 
 
 def main(

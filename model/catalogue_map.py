@@ -1,7 +1,7 @@
 """The map of a catalogue: a place in two dimensions for every item, made at export, and for new items beside them.
 
-Only who is near whom has a meaning. Training makes the map (`training.catalogue_map`); here are its file in an artifact
-and the one rule by which what was not there when it was made finds its place.
+Only who is near whom has a meaning. `training.export.catalogue_map` makes the map; this module
+has its file in an artifact, and the rule that places a new item on it.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ class ResidualQuantizer(nn.Module):
         """Codes [n, levels] and quantization errors [n] of latents [n, dim], without gradients.
 
         As `forward`, but that a residual which is nothing but rounding counts as zero. Where a codeword is an item's
-        very latent (`training.codebooks` makes such), a cosine level would find a direction in that rounding, another
-        one for each number of texts that are tokenized together.
+        very latent (`training.fit.codebooks` makes such), a cosine level would find a direction in that rounding,
+        another one for each number of texts that are tokenized together.
         """
         least = _ROUNDING * latent.norm(dim=-1, keepdim=True)
         residual = latent

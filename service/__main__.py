@@ -1,4 +1,7 @@
-"""python -m service: serve an artifact root. Every option has a `KINDRED_*` variable; the option wins."""
+"""`python -m service` serves an artifact root; `python -m service keys | artifacts | migrate | backup` look after it.
+
+Every option of the service has a `KINDRED_*` variable; the option wins.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,31 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib import import_module
 
 from pydantic import ValidationError
 
 from service.heaps import share_heaps
-from service.listening import CannotListen, listen
+from service.server.sockets import CannotListen, listen
 from service.settings import Settings, complain, misspelt
+
+# Each has a `main` and is imported only when it is asked for: they need other packages than a start does.
+COMMANDS = {
+    "keys": "service.security.keys",
+    "artifacts": "service.lifecycle.versions",
+    "migrate": "service.registry.migrate",
+    "backup": "service.registry.backup",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; requests in flight are finished first. Exit code 1: the port is not to be had.
-    2: a setting is refused.
+    """Run a command, or serve until SIGTERM or SIGINT; requests in flight are finished first.
+
+    Exit codes of the service: 1, the port cannot be had; 2, a setting is refused; 3, it did not start.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in COMMANDS:
+        return int(import_module(COMMANDS[arguments[0]]).main(arguments[1:]))
     given = {name: value for name, value in vars(_parse(arguments)).items() if value is not None}
     only_check, announce = given.pop("check"), given.pop("announce", None)
     try:
@@ -47,9 +63,9 @@ def _serve(settings: Settings, sockets: list[socket.socket], announce: int | Non
     share_heaps()
 
     from service import logs
-    from service.app import create_app
-    from service.keys import BadKeys
-    from service.server import Server, configuration
+    from service.api.app import create_app
+    from service.security.keys import BadKeys
+    from service.server.server import Server, configuration
 
     logs.configure(settings.log_level)
     for said in misspelt(os.environ):
@@ -70,7 +86,7 @@ def _serve(settings: Settings, sockets: list[socket.socket], announce: int | Non
 
 def _check(settings: Settings) -> int:
     """Exit code 0 when the settings and the keys would let the service start."""
-    from service.keys import BadKeys, read_keys
+    from service.security.keys import BadKeys, read_keys
 
     if settings.keys is not None:
         try:
@@ -93,7 +109,11 @@ def _say_open(settings: Settings) -> None:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m service", description="Serve recommendations.")
+    parser = argparse.ArgumentParser(
+        prog="python -m service",
+        description="Serve recommendations.",
+        epilog=f"Commands, each with a --help of its own: python -m service {' | '.join(COMMANDS)}",
+    )
     parser.add_argument("--host", help="address to listen on (KINDRED_HOST, default 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for any (KINDRED_PORT, default 8000)")
     parser.add_argument("--artifacts", help="artifact root, or one version (KINDRED_ARTIFACTS, default ./artifacts)")

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from service.keys import redact
+from service.security.keys import redact
 
 # What every LogRecord has; all else came in through `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}

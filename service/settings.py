@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         if host is not None and "keys" in info.data and keys is None and not value and not is_loopback(host):
             raise ValueError(
                 f"{host} can be reached from other machines and there are no API keys: set KINDRED_KEYS to a file made "
-                "by `python -m service.keys create`, or KINDRED_OPEN=true where something else keeps strangers out"
+                "by `python -m service keys create`, or KINDRED_OPEN=true where something else keeps strangers out"
             )
         return value
 

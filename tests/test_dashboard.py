@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import yaml
 
-from service.feed import Feed
 from service.metrics import Metrics
+from service.registry.feed import Feed
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 DASHBOARD = json.loads((REPOSITORY / "docs" / "grafana.json").read_text(encoding="utf-8"))
 RULES = yaml.safe_load((REPOSITORY / "docs" / "alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
 

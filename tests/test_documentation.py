@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from service.app import create_app
+from service.api.app import create_app
 from service.settings import Settings
-from tests.service_support import make_settings
+from tests.support.paths import REPOSITORY
+from tests.support.service import make_settings
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")])
 _CODE = re.compile(r"```.*?```", re.DOTALL)
 

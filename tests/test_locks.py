@@ -13,7 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.tags import sys_tags
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.support.paths import REPOSITORY
+
 LOCKS = sorted((REPOSITORY / "requirements").glob("*.lock"))
 TORCH = REPOSITORY / "requirements" / "torch.lock"
 

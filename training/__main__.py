@@ -14,23 +14,24 @@ import typer
 from pydantic import ValidationError
 
 from model.artifact import Artifact, ArtifactError
-from training.artifact_evaluation import (
+from training.baselines.command import baselines
+from training.console import progress_display
+from training.datasets import DatasetError, write_dataset
+from training.datasets.demo import DEMO_README, generate_demo
+from training.datasets.problems import examples, problems_to_dict
+from training.evaluate.artifact_evaluation import (
     PROTOCOLS,
     artifact_sequences,
     dataset_sequences,
     evaluate_artifact,
     groups,
 )
-from training.baselines.command import baselines
-from training.card import model_card
-from training.checkpoint import CheckpointError
-from training.console import progress_display
-from training.datasets import DatasetError, write_dataset
-from training.datasets.demo import DEMO_README, generate_demo
-from training.datasets.problems import examples, problems_to_dict
-from training.evaluation import can_sample
-from training.export import export
-from training.metrics import summary
+from training.evaluate.evaluation import can_sample
+from training.evaluate.metrics import summary
+from training.export.card import model_card
+from training.export.export import export
+from training.fit.checkpoint import CheckpointError
+from training.fit.trainer import Trainer
 from training.options import (
     DEMO,
     ColumnOption,
@@ -53,7 +54,6 @@ from training.options import (
     read_data,
 )
 from training.report.command import report
-from training.trainer import Trainer
 
 _UNFINISHED = ".training"  # in the artifact root: checkpoints of trainings that have not ended
 

@@ -4,8 +4,8 @@
         for item in kindred.recommend(["AUD-0149"], k=3).items:
             print(item.item_id, item.score)
 
-Answers are the models of `service.responses`, which the OpenAPI document is made from; a member that only a newer
-service knows is ignored. Whatever goes wrong is a `KindredError`.
+Answers are the models of `service.contract.answers`, which the OpenAPI document is made from; a member that only a
+newer service knows is ignored. Whatever goes wrong is a `KindredError`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ from service.client.errors import (
     UnexpectedAnswer,
 )
 from service.client.retry import Clock, Retry, Timeouts
-from service.model_responses import ModelResponse, VersionResponse
-from service.responses import (
+from service.contract.answers import (
     ItemPublic,
     ItemRegistered,
     Liveness,
@@ -36,6 +35,7 @@ from service.responses import (
     RecommendResponse,
     SimilarResponse,
 )
+from service.contract.operation_answers import ModelResponse, VersionResponse
 
 __all__ = [
     "AsyncClient",

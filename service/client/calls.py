@@ -15,8 +15,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from service.client.errors import KindredError, NotFound, UnexpectedAnswer, of_problem
-from service.model_responses import ModelResponse, VersionResponse
-from service.responses import (
+from service.contract.answers import (
     ItemBatchResponse,
     ItemList,
     ItemPublic,
@@ -28,7 +27,8 @@ from service.responses import (
     RecommendResponse,
     SimilarResponse,
 )
-from service.schemas import AttributeValue, FilterValue, SimilarBy, Source
+from service.contract.operation_answers import ModelResponse, VersionResponse
+from service.contract.requests import AttributeValue, FilterValue, SimilarBy, Source
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)

@@ -22,8 +22,8 @@ from service.client.calls import Call, NewItem
 from service.client.errors import KindredError
 from service.client.exchange import Exchange, Lines
 from service.client.retry import Clock, Retry, Timeouts
-from service.responses import ItemPublic
-from service.schemas import Source
+from service.contract.answers import ItemPublic
+from service.contract.requests import Source
 from service.version import package_version
 
 P = ParamSpec("P")

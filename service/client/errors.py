@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import httpx
 from pydantic import ValidationError
 
+from service.contract.answers import ProblemDetails
 from service.errors import shorten
-from service.responses import ProblemDetails
 
 
 class KindredError(Exception):

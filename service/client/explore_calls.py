@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from service.client.calls import Call, ItemContent, NewItem, _json, _model
-from service.explore_responses import (
+from service.contract.explore_answers import (
     CodesResponse,
     ExamplesResponse,
     MapResponse,

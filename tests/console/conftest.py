@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.console.support import opened
-from tests.service_support import Client, make_artifact, make_settings, serving
+from tests.support.service import Client, make_artifact, make_settings, serving
 
 
 @pytest.fixture(scope="module")  # not for longer: while Playwright runs, this thread can have no other event loop

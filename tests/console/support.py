@@ -11,7 +11,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.service_support import Client
+from tests.support.service import Client
 
 # Each would run, or break out, where a text became markup, an attribute, a style, an address or a part of a script.
 NASTY = [

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from model.artifact import set_current
 from tests.console.support import add, recommended
-from tests.service_support import make_artifact, make_items, make_settings, serving, until
+from tests.support.service import make_artifact, make_items, make_settings, serving, until
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service_support import Client, make_artifact, make_settings, refused, serving
+from tests.support.service import Client, make_artifact, make_settings, refused, serving
 
 FOLDER = Path(__file__).resolve().parents[2] / "service" / "console"
 FILES = sorted(path.name for path in FOLDER.iterdir())

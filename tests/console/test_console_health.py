@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from model.artifact import set_current
 from model.manifest import DatasetEntry
-from tests.card_support import METRICS, TRAINING, make_carded
 from tests.console.support import NASTY, opened
-from tests.service_support import Client, make_settings, serving
+from tests.support.cards import METRICS, TRAINING, make_carded
+from tests.support.service import Client, make_settings, serving
 
 
 def shown(page: Page, id_: str) -> dict[str, str]:

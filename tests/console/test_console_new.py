@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.support import NASTY, check_access, form, history, settled
-from tests.service_support import Client
+from tests.support.service import Client
 
 
 def save(page: Page) -> None:

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from model.items import Item
-from service.keys import create
+from service.security.keys import create
 from tests.console.support import NASTY, add, asked, check_access, history, recommended, settled
-from tests.service_support import Client, make_artifact, make_items, make_settings, serving
+from tests.support.service import Client, make_artifact, make_items, make_settings, serving
 
 
 def test_a_history_is_built_ordered_and_taken_back_and_recommendations_follow(page: Page, client: Client) -> None:

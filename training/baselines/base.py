@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split
-from training.evaluation import (
+from training.evaluate.evaluation import (
     NEGATIVES_SEED,
     NOT_SAMPLED,
     can_sample,
@@ -22,8 +21,9 @@ from training.evaluation import (
     draw_negatives,
     join_ranks,
 )
-from training.metrics import Ranks, ndcg, reciprocal_rank
-from training.trainer import Progress
+from training.evaluate.metrics import Ranks, ndcg, reciprocal_rank
+from training.evaluate.splits import EvaluationCases, Split
+from training.fit.trainer import Progress
 
 Monitor = Literal["sampled_mrr", "full_ndcg@10"]
 

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from training.baselines.neural import Batches, Neural, NeuralSettings, Ranker
 from training.baselines.sampling import by_length
 from training.baselines.windows import with_bias, with_one
-from training.batches import Batch, Items, TrainingBatches
 from training.datasets.base import Dataset
-from training.datasets.splits import Split
+from training.evaluate.splits import Split
+from training.fit.batches import Batch, Items, TrainingBatches
 
 
 @dataclass(frozen=True)

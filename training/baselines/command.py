@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from training.baselines import BASELINES, baseline_ranks, evaluation_negatives
-from training.datasets.splits import leave_one_out
-from training.metrics import summary
+from training.evaluate.metrics import summary
+from training.evaluate.splits import leave_one_out
+from training.fit.trainer import EpochReport, Progress
 from training.options import (
     ColumnOption,
     CoreOption,
@@ -28,7 +29,6 @@ from training.options import (
     read_data,
 )
 from training.report.methods import cap_epochs
-from training.trainer import EpochReport, Progress
 
 
 def baselines(

@@ -21,7 +21,7 @@ from training.baselines.neural import Batches, Neural, NeuralSettings
 from training.baselines.sampling import Negatives, bce
 from training.baselines.windows import WindowBatch, WindowRanker, Windows, with_bias, with_one
 from training.datasets.base import Dataset
-from training.datasets.splits import Split
+from training.evaluate.splits import Split
 
 
 @dataclass(frozen=True)

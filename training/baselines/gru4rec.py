@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from model.packing import Runs
 from training.baselines.neural import Batches, Neural, NeuralSettings, Ranker
 from training.baselines.sampling import Negatives, bce, by_length
-from training.batches import Batch, Items, TrainingBatches
 from training.datasets.base import Dataset
-from training.datasets.splits import Split
+from training.evaluate.splits import Split
+from training.fit.batches import Batch, Items, TrainingBatches
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from training.batches import Items
+from training.fit.batches import Items
 
 
 def weighted_histories(histories: Sequence[Items], n_items: int, decay: float) -> csr_matrix:

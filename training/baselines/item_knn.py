@@ -19,10 +19,10 @@ from torch import Tensor
 
 from training.baselines.base import Monitor, choose
 from training.baselines.history import weighted_histories
-from training.batches import Items
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split
-from training.trainer import Progress
+from training.evaluate.splits import EvaluationCases, Split
+from training.fit.batches import Items
+from training.fit.trainer import Progress
 
 
 @dataclass(frozen=True)

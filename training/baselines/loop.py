@@ -1,6 +1,6 @@
 """The training loop of the neural baselines: the best weights by validation, resumable after every epoch.
 
-The counterpart of `training.trainer` for models that are not ours: no tokenizer, no codebooks, no recipe.
+The counterpart of `training.fit.trainer` for models that are not ours: no tokenizer, no codebooks, no recipe.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, optim
 
 from training.baselines.base import choose_by, monitored
-from training.checkpoint import (
+from training.datasets.base import Dataset
+from training.evaluate.evaluation import full_ranks, sampled_ranks
+from training.evaluate.splits import Split
+from training.fit.checkpoint import (
     CheckpointError,
     flatten,
     held,
@@ -27,15 +30,12 @@ from training.checkpoint import (
     save_checkpoint,
     snapshot,
 )
-from training.datasets.base import Dataset
-from training.datasets.splits import Split
-from training.evaluation import full_ranks, sampled_ranks
-from training.trainer import EpochReport, Progress
+from training.fit.trainer import EpochReport, Progress
 
 if TYPE_CHECKING:
     from training.baselines.neural import Batches, Neural
 
-_SEED_STRIDE = 100_003  # see training.trainer
+_SEED_STRIDE = 100_003  # see training.fit.trainer
 
 
 class Loop:

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from training.baselines.base import Monitor
 from training.baselines.loop import Loop
-from training.batches import Items
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split
-from training.trainer import Progress
+from training.evaluate.splits import EvaluationCases, Split
+from training.fit.batches import Items
+from training.fit.trainer import Progress
 
 _QUERY_CHUNK = 4096
 

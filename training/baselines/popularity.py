@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split
-from training.trainer import Progress, training_popularity
+from training.evaluate.splits import EvaluationCases, Split
+from training.fit.trainer import Progress, training_popularity
 
 
 class Popularity:

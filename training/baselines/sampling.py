@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.packing import pack
-from training.batches import Items
-from training.datasets.splits import Split
-from training.objective import draw_others
-from training.trainer import training_popularity
+from training.evaluate.splits import Split
+from training.fit.batches import Items
+from training.fit.objective import draw_others
+from training.fit.trainer import training_popularity
 
 
 class Negatives(nn.Module):

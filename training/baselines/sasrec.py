@@ -20,9 +20,9 @@ from torch import Tensor
 
 from training.config import PAPER, Recipe
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split
-from training.evaluation import queries
-from training.trainer import Progress, Trainer
+from training.evaluate.evaluation import queries
+from training.evaluate.splits import EvaluationCases, Split
+from training.fit.trainer import Progress, Trainer
 
 BCE = PAPER.override({"name": "sasrec", "tokens": "id", "id_dim": 64})
 # Chooses by the full ranking, as its published figures are of that alone.

@@ -17,8 +17,8 @@ from training.baselines.base import Monitor, choose
 from training.baselines.history import weighted_histories
 from training.config import PAPER
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split
-from training.trainer import Progress, fit_text_encoder
+from training.evaluate.splits import EvaluationCases, Split
+from training.fit.trainer import Progress, fit_text_encoder
 
 
 class TextNearestNeighbour:

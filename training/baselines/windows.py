@@ -13,7 +13,7 @@ from torch import Tensor
 
 from training.baselines.neural import Ranker
 from training.baselines.sampling import Negatives
-from training.batches import Items
+from training.fit.batches import Items
 
 
 class WindowBatch(NamedTuple):

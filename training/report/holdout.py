@@ -21,11 +21,11 @@ from model.exposure import among_cold
 from model.neighbours import Neighbours
 from model.tokenizer import COLD
 from training.datasets.base import Dataset
-from training.datasets.splits import ColdCase, EvaluationCases, Split, cold_holdout
-from training.evaluation import boosts_of, queries
-from training.metrics import Ranks, hit
+from training.evaluate.evaluation import boosts_of, queries
+from training.evaluate.metrics import Ranks, hit
+from training.evaluate.splits import ColdCase, EvaluationCases, Split, cold_holdout
+from training.fit.trainer import Progress, Trainer
 from training.report.methods import RankBaseline
-from training.trainer import Progress, Trainer
 
 PLACES = 10
 RESERVED = 1  # ε = .1

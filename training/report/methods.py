@@ -14,9 +14,9 @@ from torch import Tensor
 
 from training.config import Recipe
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split
-from training.metrics import Ranks
-from training.trainer import Progress
+from training.evaluate.metrics import Ranks
+from training.evaluate.splits import EvaluationCases, Split
+from training.fit.trainer import Progress
 
 
 class Baseline(Protocol):

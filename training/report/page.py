@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from training.checkpoint import write_atomically
+from training.fit.checkpoint import write_atomically
 from training.report.content import Section, cell_text
 from training.report.parts import PARTS
 from training.report.plots import require_extra

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model.config import Metric
 from training.config import Recipe
-from training.metrics import Ranks
+from training.evaluate.metrics import Ranks
 from training.report.marks import known_data
 from training.report.result import RunResult
 from training.report.runs import Workbench

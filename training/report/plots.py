@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.checkpoint import write_atomically
+from training.fit.checkpoint import write_atomically
 from training.report.content import Figure
 
 # Okabe and Ito, Color Universal Design (2008): told apart by most people, whatever their colour vision.

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from training.metrics import CUTOFFS, Ranks, hit, ndcg, reciprocal_rank, summary
+from training.evaluate.metrics import CUTOFFS, Ranks, hit, ndcg, reciprocal_rank, summary
 from training.report.intervals import bootstrap
 
 Figures = dict[str, dict[str, float]]

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from model.exposure import among_cold
 from training.config import Recipe
 from training.datasets.base import Dataset
-from training.datasets.splits import EvaluationCases, Split, leave_one_out
-from training.evaluation import NEGATIVES_SEED, boosts_of, can_sample, draw_negatives, full_ranks, queries
-from training.health import token_parameters, tokenizer_health
-from training.metrics import Ranks
+from training.evaluate.evaluation import NEGATIVES_SEED, boosts_of, can_sample, draw_negatives, full_ranks, queries
+from training.evaluate.health import token_parameters, tokenizer_health
+from training.evaluate.metrics import Ranks
+from training.evaluate.splits import EvaluationCases, Split, leave_one_out
+from training.fit.trainer import Progress, Trainer, training_popularity
 from training.report.methods import Baseline, RankBaseline, cap_epochs
 from training.report.result import RunResult, figures_of, intervals_of, machine, run_key
 from training.report.store import Arrays, RunStore, rank_arrays
-from training.trainer import Progress, Trainer, training_popularity
 
 OURS = "kindred"
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from training.checkpoint import write_atomically
-from training.metrics import Ranks
+from training.evaluate.metrics import Ranks
+from training.fit.checkpoint import write_atomically
 from training.report.result import RunResult, run_key
 
 Arrays = dict[str, NDArray[Any]]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ColdPolicy
-from training.metrics import Ranks, hit
+from training.evaluate.metrics import Ranks, hit
 from training.report.content import Cell, Column, Section, Spread, Table, columns, table
 from training.report.holdout import (
     World,

@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 
 from training.config import Recipe
-from training.metrics import hit
+from training.evaluate.metrics import hit
 from training.report.content import Cell, Column, Figure, Section, Table, columns, table
 from training.report.plan import PROTOCOL_NAMES, Plan, only_ids, without_ids
 from training.report.plots import Cloud, Panel, Series, draw_clouds, draw_lines

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
 from training.datasets.base import Dataset
-from training.evaluation import candidate_ranks
-from training.metrics import Ranks, hit, summary
+from training.evaluate.evaluation import candidate_ranks
+from training.evaluate.metrics import Ranks, hit, summary
 from training.report.content import Cell, Column, Section, Table, columns, table
 from training.report.marks import marks_for
 from training.report.plan import PROTOCOL_NAMES, Plan
@@ -34,7 +34,7 @@ def section(plan: Plan) -> Section:
     tables = [_ties(plan, runs)]
     notes = [
         "The metric code is held against an independent library (ranx) and against the enumeration of every order of "
-        "tied candidates, on random rankings with ties: tests/test_report_oracle.py.",
+        "tied candidates, on random rankings with ties: tests/training/report/test_oracle.py.",
     ]
     keys = [run.key for run in runs.values()]
     if plan.bench.negatives is not None:

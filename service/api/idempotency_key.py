@@ -1,0 +1,85 @@
+"""The header Idempotency-Key, after draft-ietf-httpapi-idempotency-key-header-07: reading it, answering, documenting.
+
+What is kept, and when, is in `service.registry.idempotency`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from service.engine.decisions import Done
+from service.errors import BadIdempotencyKey
+from service.registry.idempotency import Kept, Once
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+LONGEST = 255  # characters
+
+# A string of RFC 8941 (section 3.3.3), as the draft asks for. One without its quotes is refused rather than guessed at.
+_STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+_PARAMETER: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A string of the caller's own, unique to this request, in quotes. Kept for "
+    "`KINDRED_IDEMPOTENCY_HOURS`, together with the answer, if the request is not refused.",
+    "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+    "schema": {"type": "string", "format": "sf-string", "pattern": rf'^"([ !#-\[\]-~]|\\["\\]){{1,{LONGEST}}}"$'},
+}
+_REPLAYED = {
+    "description": "On an answer that was given before.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+
+
+def takes_key(openapi_extra: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` of a route that takes the header."""
+    return {**openapi_extra, "parameters": [_PARAMETER]}
+
+
+def replayable(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` of what may be replayed."""
+    return {status: {"headers": {REPLAYED: _REPLAYED}} for status in statuses}
+
+
+async def once_of(request: Request) -> Once | None:
+    """The request under its key; None where it has none. Raises BadIdempotencyKey."""
+    found = request.headers.getlist(HEADER)
+    if not found:
+        return None
+    if len(found) > 1:
+        raise BadIdempotencyKey("the header is sent more than once")
+    match = _STRING.fullmatch(found[0].strip(" "))
+    if match is None:
+        raise BadIdempotencyKey('the key must be ASCII characters in quotes: Idempotency-Key: "8e03978e-40d5-43dd"')
+    key = re.sub(r"\\(.)", r"\1", match[1])
+    if not 1 <= len(key) <= LONGEST:
+        raise BadIdempotencyKey(f"the key has {len(key)} characters; it must have 1 to {LONGEST}")
+    return Once(request.scope.get("key_id", ""), key, await _fingerprint(request))
+
+
+async def _fingerprint(request: Request) -> str:
+    """Of method, path and body as it was sent: to find that other bytes mean the same would be to read them first."""
+    # FastAPI has read the body where the route takes one; where it does not, none counts.
+    path, body = request.scope["path"].encode(), await request.body() if request.method != "DELETE" else b""
+    digest = hashlib.sha256(f"{request.method} {len(path)} ".encode("ascii"))
+    digest.update(path)
+    digest.update(body)
+    return digest.hexdigest()
+
+
+def kept(response: Response) -> Kept:
+    return Kept(response.status_code, bytes(response.body))
+
+
+def reply(done: Done) -> Response:
+    """What was kept, as it goes out; the same bytes the first time and each time after."""
+    headers = {REPLAYED: "true"} if done.replayed else None
+    return Response(
+        done.kept.body, done.kept.status, headers, media_type="application/json" if done.kept.body else None
+    )

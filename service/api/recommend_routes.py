@@ -1,0 +1,212 @@
+"""Recommendations and probes: thin handlers between the contract and the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from operator import attrgetter
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import JSONResponse, Response
+
+from model.items import InvalidItem
+from service.api.direct_route import DirectRoute
+from service.api.limits import check_batch, check_k, check_recommend
+from service.api.openapi import GUARDED, READ, READ_BODY, ItemId, answer, answer_all, problems, text
+from service.contract.answers import (
+    Liveness,
+    Readiness,
+    RecommendBatchResponse,
+    RecommendResponse,
+    SimilarResponse,
+)
+from service.contract.operation_answers import VersionResponse
+from service.contract.problems import of_error
+from service.contract.requests import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
+from service.contract.results import IndexState, Probe, Recommendation, RecommendEntry, Version
+from service.engine.engine import Engine
+from service.errors import NotReady, ServiceError
+from service.lifecycle.runtime import ReadyDep, Runtime, RuntimeDep
+from service.metrics import CONTENT_TYPE
+from service.security.rate_limit import charge_batch
+from service.security.scopes import OPEN, needs
+from service.settings import Settings
+
+recommend_router = APIRouter(
+    route_class=DirectRoute,
+    tags=["recommend"],
+    responses=problems(*GUARDED),
+    generate_unique_id_function=attrgetter("name"),
+)
+operate_router = APIRouter(tags=["operate"], responses=problems(*GUARDED))
+probe_router = APIRouter(tags=["operate"])
+
+_QUICK_K = 100
+_QUICK_ITEMS = 200_000
+
+
+@recommend_router.post(
+    "/recommend",
+    response_model=RecommendResponse,
+    responses=problems(*READ_BODY),
+    openapi_extra=needs("read"),
+)
+async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
+    """Recommend what comes after a history."""
+    check_recommend(body, runtime.settings)
+    engine = runtime.ready()
+    if _is_quick(body, engine):
+        result = await runtime.together(body)
+    else:
+        result = await runtime.alone(partial(engine.recommend, body))
+    _observe(runtime, result)
+    began = time.perf_counter()
+    response = answer(result)
+    runtime.metrics.observe_stage("write", time.perf_counter() - began)
+    return response
+
+
+def _observe(runtime: Runtime, result: Recommendation) -> None:
+    cold = sum(item.cold for item in result.items)
+    runtime.metrics.observe_recommendation(result.strategy, len(result.items), cold)
+
+
+def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
+    """True for a request that may be computed on the event loop, in a micro-batch."""
+    if body.k > _QUICK_K or body.diversity or body.filter or body.explain:
+        return False
+    return len(engine.catalogue) <= _QUICK_ITEMS
+
+
+@recommend_router.post(
+    "/recommend/batch",
+    response_model=RecommendBatchResponse,
+    responses=problems(*READ_BODY),
+    openapi_extra=needs("read"),
+)
+async def recommend_batch(body: RecommendBatchRequest, request: Request, runtime: ReadyDep) -> Response:
+    """Recommend for several histories at once. An entry that is refused leaves the others alone."""
+    check_batch("requests", len(body.requests), runtime.settings)
+    charge_batch(request, len(body.requests))
+    response, results = await runtime.heavy(partial(_answer_all, runtime.ready(), body.requests, runtime.settings))
+    for result in results:
+        _observe(runtime, result)
+    return response
+
+
+def _answer_all(
+    engine: Engine, requests: Sequence[Entry[RecommendRequest]], settings: Settings
+) -> tuple[Response, list[Recommendation]]:
+    """The answer, and the recommendations in it. All of it takes long where the entries and their histories are many:
+    to check them, and to write megabytes of JSON.
+    """
+    checked = [_checked(entry, settings) for entry in requests]
+    results = engine.recommend_batch([entry for entry in checked if isinstance(entry, RecommendRequest)])
+    following = iter(results)
+    entries: list[RecommendEntry] = []
+    for entry in checked:
+        if isinstance(entry, RecommendRequest):
+            entries.append(RecommendEntry(200, next(following)))
+        else:
+            problem = of_error(entry)
+            entries.append(RecommendEntry(problem.status, problem=problem.body()))
+    return answer_all(entries), results
+
+
+def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendRequest | Exception:
+    if entry.value is None:
+        return entry.error or ValueError("an entry has a value or an error")
+    try:
+        check_recommend(entry.value, settings)
+    except (ServiceError, InvalidItem) as error:
+        return error
+    return entry.value
+
+
+@recommend_router.get(
+    "/items/{item_id:text}/similar",
+    response_model=SimilarResponse,
+    responses=problems("item-not-found", *READ),
+    openapi_extra=needs("read"),
+)
+async def similar(
+    item_id: ItemId,
+    runtime: ReadyDep,
+    k: Annotated[int, Query(ge=1, description="How many items to return.", examples=[10])] = 10,
+    by: Annotated[
+        SimilarBy,
+        Query(
+            description="`semantic`: by what the texts share, for warm and cold items alike. `hybrid`: also by what "
+            "training learned of each item.",
+            examples=["semantic"],
+        ),
+    ] = "semantic",
+) -> Response:
+    """Items like an item, by the cosine of their embeddings."""
+    check_k(k, runtime.settings)
+    return answer(await runtime.heavy(partial(runtime.ready().similar, item_id, k, by)))
+
+
+@probe_router.get("/livez", response_model=Liveness, openapi_extra=OPEN)
+async def livez() -> Response:
+    """200 while the process runs, ready or not."""
+    return answer(Probe("alive"))
+
+
+@probe_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"), openapi_extra=OPEN)
+async def readyz(runtime: RuntimeDep) -> Response:
+    """200 when recommendations are answered; else 503 with the reason."""
+    if runtime.stopping:
+        raise NotReady("stopping: send nothing more; what is under way is finished")
+    engine = runtime.ready()
+    return answer(Probe("ready", engine.artifact.version))
+
+
+@operate_router.get(
+    "/metrics",
+    response_class=Response,
+    responses=text("Prometheus text format", "text/plain", "kindred_index_items 12101.0\n"),
+    openapi_extra=needs("admin"),
+)
+async def metrics(runtime: RuntimeDep) -> Response:
+    """Metrics for Prometheus."""
+    return Response(runtime.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+@operate_router.get("/version", response_model=VersionResponse, openapi_extra=needs("read"))
+async def show_version(request: Request, runtime: RuntimeDep) -> Response:
+    """What is running; answers before the service is ready too."""
+    try:
+        serving = runtime.serving()
+    except NotReady:
+        return answer(Version(request.app.version, refused=runtime.refused))
+    engine = serving.engine
+    return answer(
+        Version(
+            service=request.app.version,
+            model_version=engine.artifact.version,
+            items=len(engine.catalogue),
+            cold_items=engine.catalogue.cold,
+            index=IndexState(runtime.settings.index, engine.recall),
+            started_seconds=round(engine.started_seconds, 3),
+            refused=runtime.refused,
+            serving_since=serving.since,
+            registry=engine.registered(),
+            last_swap=serving.last_swap,
+        )
+    )
+
+
+@operate_router.get("/openapi.json", include_in_schema=False, openapi_extra=needs("read"))
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document."""
+    return JSONResponse(request.app.openapi())
+
+
+@operate_router.get("/docs", include_in_schema=False, openapi_extra=needs("read"))
+async def docs(request: Request) -> Response:
+    """The document to read and to try. A browser sends no key, so this is for a service that is open."""
+    return get_swagger_ui_html(openapi_url="openapi.json", title=request.app.title)

@@ -1,0 +1,74 @@
+"""Cold items by row, with the words of their texts: what places that are reserved for them are filled from."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+from model.neighbours import Neighbours
+from model.words import EMPTY, Bag, Bags, row, stack
+from service.index.boosts import Place
+from service.index.scan import Floats, Rows
+
+Number = TypeVar("Number", bound=np.number)
+
+
+class _Held(NamedTuple):
+    """Rows, and bags one behind another: bag i lies from offsets[i] to offsets[i + 1]. Longer than what is filled."""
+
+    rows: Rows
+    offsets: Rows
+    words: NDArray[np.int32]
+    weights: Floats
+
+
+class ColdItems:
+    """Grows by appending, rows ascending; one writer, and readers that take the rows below the end of their view."""
+
+    def __init__(self, neighbours: Neighbours) -> None:
+        self._known = neighbours.bags
+        self._count = 0
+        self._held = _Held(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1, np.float32))
+
+    def bags(self, places: list[Place]) -> Bags:
+        """The bags of items, a row each; without words where the artifact keeps none."""
+        return stack([self._bag(place) for place in places], self._known.shape[1])
+
+    def append(self, at: int, place: Place) -> None:
+        bag = self._bag(place)
+        # Readers keep the arrays they hold; what lies below their end is the same in those that replace them.
+        rows, offsets, words, weights = self._held
+        start = int(offsets[self._count])
+        end = start + len(bag.words)
+        rows, offsets = _room(rows, self._count + 1), _room(offsets, self._count + 2)
+        words, weights = _room(words, end), _room(weights, end)
+        rows[self._count], offsets[self._count + 1] = at, end
+        words[start:end], weights[start:end] = bag
+        self._held = _Held(rows, offsets, words, weights)
+        self._count += 1
+
+    def below(self, n: int) -> tuple[Rows, Bags]:
+        """Rows [c] below n and their bags, [c, words]."""
+        count = self._count  # before the arrays: they may grow in between, and then hold more
+        rows, offsets, words, weights = self._held
+        count = int(rows[:count].searchsorted(n))
+        end = offsets[count]
+        shape = (count, self._known.shape[1])
+        return rows[:count], sparse.csr_matrix((weights[:end], words[:end], offsets[: count + 1]), shape=shape)
+
+    def _bag(self, place: Place) -> Bag:
+        if place.joining is not None:
+            return place.joining.bag
+        return row(self._known, place.index) if self._known.shape[0] else EMPTY
+
+
+def _room(array: NDArray[Number], size: int) -> NDArray[Number]:
+    """The array, or a longer copy where it holds fewer than `size`; what is new in it is zero."""
+    if len(array) >= size:
+        return array
+    out = np.zeros(2 * size, array.dtype)
+    out[: len(array)] = array
+    return out

@@ -1,0 +1,78 @@
+"""Records of items by row, and what finds them: what the moments of a catalogue have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.items import AttributeValue, Item
+from model.neighbours import Neighbours
+from service.catalogue.cold_items import ColdItems
+from service.contract.requests import FilterValue
+from service.index.boosts import Place, Placing
+from service.index.item_index import ItemIndex
+from service.index.scan import Floats, Rows
+
+BuildIndex = Callable[[Floats, Rows], ItemIndex]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One item as it is served. `order` is its place among all items, now and after every restart."""
+
+    item: Item
+    codes: tuple[int, ...]
+    cold: bool  # without an ID embedding of its own
+    order: int
+    popularity: int  # interactions in training
+    revision: int  # 0: as the artifact has it
+    attributes: Mapping[str, AttributeValue]
+    place: Place
+    previous: int = -1  # the row this one replaced
+
+    @property
+    def item_id(self) -> str:
+        return self.item.item_id
+
+
+class Generation:
+    """Records by row and what finds them. Grows by appending; starts anew when too many rows are dead."""
+
+    def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex, neighbours: Neighbours) -> None:
+        self.records: list[Record] = []
+        self.row_of: dict[str, int] = {}
+        self.postings: dict[str, dict[tuple[bool, FilterValue], list[int]]] = {}
+        self.sharing: Counter[tuple[int, ...]] = Counter()
+        self.cold = 0
+        self.registered = 0
+        self.cold_items = ColdItems(neighbours)
+        self.index = build(vectors, np.array([record.order for record in records], np.int64))
+        for row, record in enumerate(records):
+            self.append(record)
+            self.row_of[record.item_id] = row
+            self.count(record, 1)
+        places = [(row, record.place) for row, record in enumerate(records)]
+        self.placing = Placing(neighbours).changed(places, [])
+
+    def append(self, record: Record) -> None:
+        row = len(self.records)
+        self.records.append(record)
+        if record.cold:
+            self.cold_items.append(row, record.place)
+        for name, value in record.attributes.items():
+            values = self.postings.setdefault(name, {})
+            for entry in value if isinstance(value, list) else (value,):
+                values.setdefault(key_of(entry), []).append(row)
+
+    def count(self, record: Record, by: int) -> None:
+        self.sharing[record.codes] += by
+        self.cold += by * record.cold
+        self.registered += by * (record.revision > 0)
+
+
+def key_of(value: FilterValue) -> tuple[bool, FilterValue]:
+    """Numbers match by value, 1 and 1.0 alike; true is not 1, though Python says so."""
+    return isinstance(value, bool), value

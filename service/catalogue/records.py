@@ -1,0 +1,78 @@
+"""From items to records and embeddings, by an artifact: the catalogue's, the registry's and new ones alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from model.artifact import Artifact
+from model.items import Item
+from model.neighbours import Joining
+from model.tokenizer import COLD
+from service.catalogue.generation import Record
+from service.index.boosts import Place
+from service.index.scan import Floats
+
+
+class Encoded(NamedTuple):
+    """An item's text as the tokenizer sees it. `percentile` is that of `error` among the training items."""
+
+    codes: tuple[int, ...]
+    embedding: Floats  # [D]
+    item_index: int  # in the artifact's catalogue, or COLD
+    error: float
+    percentile: float
+    joining: Joining
+
+
+def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
+    """Tokenize items; one of the artifact's catalogue keeps its trained ID half under the new text."""
+    index = [artifact.items.index_of.get(item.item_id, COLD) for item in items]
+    new = artifact.encode_new(items, index)
+    percentiles = artifact.error_percentile(new.error)
+    return [
+        Encoded(
+            codes=tuple(new.codes[position].tolist()),
+            embedding=new.embeddings[position],
+            item_index=index[position],
+            error=float(new.error[position]),
+            percentile=float(percentiles[position]),
+            joining=new.joining[position],
+        )
+        for position in range(len(items))
+    ]
+
+
+def catalogue_records(artifact: Artifact) -> list[Record]:
+    """The artifact's own items, in index order."""
+    table = artifact.items
+    columns = zip(table.items, table.codes.tolist(), table.popularity.tolist(), table.cold.tolist(), strict=True)
+    return [
+        Record(
+            item=item,
+            codes=tuple(codes),
+            cold=cold,
+            order=index,
+            popularity=popularity,
+            revision=0,
+            attributes=item.public_attributes(),
+            place=Place(index, None),
+        )
+        for index, (item, codes, popularity, cold) in enumerate(columns)
+    ]
+
+
+def registered_record(artifact: Artifact, item: Item, encoded: Encoded, seq: int, revision: int) -> Record:
+    """The record of a registry row: in its old place when the catalogue has it, else after the catalogue."""
+    table = artifact.items
+    index = encoded.item_index
+    return Record(
+        item=item,
+        codes=encoded.codes,
+        cold=index == COLD or bool(table.cold[index]),
+        order=len(table) + seq if index == COLD else index,
+        popularity=0 if index == COLD else int(table.popularity[index]),
+        revision=revision,
+        attributes=item.public_attributes(),
+        place=Place(index, encoded.joining),
+    )

@@ -1,0 +1,81 @@
+"""What somebody who gets to know a model looks for: items by words, and users whose next choice is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from weakref import WeakSet
+
+from model.artifact import Artifact
+from model.items import Item
+from service.catalogue.catalogue import Moment
+from service.catalogue.presentation import found
+from service.contract.results import CatalogueMap, CodeTree, Example, Examples, Found, Preview
+from service.explore.code_tree import Codes
+from service.explore.map import Mapper
+from service.explore.preview import Previewer
+from service.explore.search import Search
+from service.explore.test_users import Users
+
+
+class Explorer:
+    """Search, examples, previews, codes and the map over the moments of one artifact's catalogue.
+
+    What is read of a generation is kept for the next who asks, until `forget`.
+    """
+
+    def __init__(self, artifact: Artifact, unusual_percentile: float) -> None:
+        self._artifact = artifact
+        self._search = Search()
+        self._users = Users(artifact)
+        self._previewer = Previewer(artifact, unusual_percentile, self._users)
+        self._codes = Codes(artifact)
+        self._mapper = Mapper(artifact)
+        self._left: WeakSet[object] = WeakSet()  # generations to be forgotten that somebody may still be asking about
+
+    def search(self, moment: Moment, query: str, limit: int) -> Found:
+        """Up to `limit` items that have the words of the query, the last of which may be a beginning; best first."""
+        with self._asking(moment):
+            rows = self._search.find(moment, query, limit)
+        return Found([found(moment, row) for row in rows], self._artifact.version)
+
+    def examples(self, moment: Moment, count: int, seed: int) -> Examples:
+        """Up to `count` users of the test split, drawn with the seed: what they had used, and what they chose then.
+
+        Training has seen none of these choices. None where the artifact holds no evaluation data.
+        """
+        shown = [
+            Example([found(moment, row) for row in user.history], found(moment, user.chosen))
+            for user in self._users.drawn(moment, count, seed)
+        ]
+        return Examples(shown, self._artifact.version)
+
+    def preview(self, moment: Moment, item: Item) -> Preview:
+        """What an item would be, were it put now, and which users of the test split it would reach."""
+        with self._asking(moment):
+            return self._previewer.preview(moment, item)
+
+    def codes(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
+        """What lies below a beginning of semantic IDs."""
+        with self._asking(moment):
+            return self._codes.below(moment, prefix)
+
+    def map(self, moment: Moment, limit: int) -> CatalogueMap:
+        """Where up to `limit` items lie on the artifact's map."""
+        with self._asking(moment):
+            return self._mapper.points(moment, limit)
+
+    def forget(self, generation: object) -> None:
+        """Let go of a generation that is served no more, so that its memory is free before somebody asks again."""
+        self._left.add(generation)
+        for each in (self._search, self._previewer, self._codes, self._mapper):
+            each.forget(generation)
+
+    @contextmanager
+    def _asking(self, moment: Moment) -> Iterator[None]:
+        # Who began before the generation was forgotten, and ends after, would leave it behind.
+        try:
+            yield
+        finally:
+            if moment.generation in self._left:
+                self.forget(moment.generation)

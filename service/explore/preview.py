@@ -1,0 +1,84 @@
+"""An item before it is registered: what the tokenizer makes of it, what it is like, and whom it would reach."""
+
+from __future__ import annotations
+
+import threading
+
+from model.artifact import Artifact
+from model.items import Item
+from model.tokenizer import COLD
+from service.catalogue.catalogue import Moment
+from service.catalogue.presentation import found, recommended
+from service.catalogue.records import encode
+from service.contract.results import Audience as Reached
+from service.contract.results import Listener, Outcome, Preview
+from service.explore.audience import Audience, Listening
+from service.explore.test_users import Users
+from service.index.boosts import Place
+
+_NEIGHBOURS = 8
+_SHOWN = 5  # users
+_AMONG = 10  # places in which an item reaches somebody
+
+
+class Previewer:
+    """Previews by one artifact. The users asked are kept as they stand at one moment: those of another are computed at
+    its first preview, by one caller at a time.
+    """
+
+    def __init__(self, artifact: Artifact, unusual_percentile: float, users: Users) -> None:
+        self._artifact = artifact
+        self._unusual = unusual_percentile
+        self._users = users
+        self._lock = threading.Lock()
+        self._asked: tuple[Moment, Audience] | None = None
+
+    def preview(self, moment: Moment, item: Item) -> Preview:
+        """What `item` would be, were it put now."""
+        (code,) = encode(self._artifact, [item])
+        row = moment.row(item.item_id)
+        before = None if row is None else moment.record(row)
+        shares = moment.shares(code.codes) - (before is not None and before.codes == code.codes)
+        outcome: Outcome = "created"
+        if before is not None:
+            outcome = "unchanged" if before.item.content_hash() == item.content_hash() else "replaced"
+        near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.view.split > 0, without=row)
+        audience = self._audience(moment)
+        listening = audience.listening(code.embedding, Place(code.item_index, code.joining), row)
+        return Preview(
+            item_id=item.item_id,
+            outcome=outcome,
+            cold=code.item_index == COLD or bool(self._artifact.items.cold[code.item_index]),
+            semantic_id=list(code.codes),
+            shares_semantic_id=shares,
+            quantization_error=code.error,
+            quantization_error_percentile=code.percentile,
+            unusual=code.percentile >= self._unusual,
+            neighbours=[
+                recommended(moment.record(row), cosine)
+                for row, cosine in zip(near.tolist(), cosines.tolist(), strict=True)
+            ],
+            audience=Reached(
+                users=len(audience.users),
+                reached=sum(each.place <= _AMONG for each in listening),
+                best=[_listener(moment, each) for each in listening[:_SHOWN]],
+            ),
+            model_version=self._artifact.version,
+        )
+
+    def forget(self, generation: object) -> None:
+        """Let go of what is kept of a generation."""
+        with self._lock:
+            if self._asked is not None and self._asked[0].generation is generation:
+                self._asked = None
+
+    def _audience(self, moment: Moment) -> Audience:
+        with self._lock:
+            if self._asked is None or self._asked[0] is not moment:
+                self._asked = moment, Audience(self._artifact, moment, self._users.asked(moment))
+            return self._asked[1]
+
+
+def _listener(moment: Moment, listening: Listening) -> Listener:
+    history = [found(moment, row) for row in listening.user.history]
+    return Listener(listening.place, listening.score, history, found(moment, listening.user.chosen))

@@ -1,0 +1,4 @@
+"""Scoring and searching rows of vectors.
+
+May import contract, the top-level modules and `model`.
+"""

@@ -1,0 +1,202 @@
+"""A new artifact beside the one that is served: loaded, verified, made level with it, and put in its place at once."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from model.artifact import ArtifactError
+from service.contract.results import Refused
+from service.engine.engine import Engine
+from service.engine.loading import load_artifact
+from service.errors import RegistryError, RegistryFull, RegistryUnavailable
+from service.index.coarse import BadIndex
+from service.lifecycle.current import Named, named
+from service.metrics import Metrics
+from service.registry.registry import Row
+from service.settings import Settings
+
+log = logging.getLogger("kindred.swap")
+
+_PAUSE, _PAUSE_MAX = 2.0, 60.0  # seconds until a version that failed for no fault of its own is tried again: doubled
+_SWITCH = 0.0005  # seconds a thread may compute while another waits for the interpreter; Python's own are 0.005
+_NEVER = 10**9  # collections of the middle generation before one of the oldest
+
+
+class Swapper:
+    """Watches the root of `settings` in a thread of its own, and swaps when `current` has changed.
+
+    engine: the one that serves, None while there is none. serve: puts another in its place; what comes later than its
+    return is served by that one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        engine: Callable[[], Engine | None],
+        serve: Callable[[Engine], None],
+    ) -> None:
+        self.refused: Refused | None = None
+        self._settings = settings
+        self._metrics = metrics
+        self._engine = engine
+        self._serve = serve
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kindred-swap")
+        self._seen: Named | None = None  # at the look before
+        self._done: Named | None = None  # what is served, or was refused
+        self._pause = _PAUSE
+        self._not_before = 0.0
+
+    def begin(self, refused: Named | None = None) -> None:
+        """Start watching. refused: what has been found unfit already, and is left alone until it changes."""
+        self._done = refused
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more. Waits for a step of loading that is under way; nothing is put in place then."""
+        self._ending.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ending.wait(self._settings.watch):
+            try:
+                self.look()
+            except Exception:
+                log.exception("the look at the artifact root failed")
+
+    def look(self) -> None:
+        """Swap if there is something new. It has to look the same twice: a version may still be on its way here."""
+        now = named(self._settings.artifacts)
+        settled, self._seen = now == self._seen, now
+        if not settled or now == self._done or time.monotonic() < self._not_before:
+            return
+        serving = self._engine()
+        version = now.folder.name if now.folder is not None else None
+        if serving is not None and version == serving.artifact.version:
+            self._settle(now, None)
+            return
+        if now.folder is None:
+            self._settle(now, Refused(None, now.reason))
+            return
+        del serving  # or it would outlive its swap
+        self._try(now, now.folder)
+
+    def _try(self, now: Named, folder: Path) -> None:
+        began = time.perf_counter()
+        log.info("loading another artifact", extra={"model_version": folder.name})
+        try:
+            swapped = self._swap(now, folder)
+        except (ArtifactError, BadIndex) as error:
+            self._settle(now, Refused(folder.name, str(error)))
+        except (RegistryUnavailable, RegistryFull, RegistryError) as error:
+            self._metrics.observe_swap("failed")
+            self._not_before = time.monotonic() + self._pause
+            log.warning("the artifact is not loaded yet", extra={"model_version": folder.name, "reason": str(error)})
+            self._pause = min(2 * self._pause, _PAUSE_MAX)
+        except Exception as error:
+            log.exception("loading another artifact failed", extra={"model_version": folder.name})
+            self._settle(now, Refused(folder.name, f"loading failed: {type(error).__name__}, see the log"))
+        else:
+            if swapped:
+                self._metrics.observe_swap("swapped")
+                self._settle(now, None)
+                log.info(
+                    "swapped", extra={"model_version": folder.name, "seconds": round(time.perf_counter() - began, 3)}
+                )
+            elif not self._ending.is_set():
+                self._metrics.observe_swap("overtaken")
+                log.info("`current` names another artifact now", extra={"model_version": folder.name})
+
+    def _settle(self, now: Named, refused: Refused | None) -> None:
+        """`now` needs nothing more until it changes."""
+        self._done, self._pause, self._not_before = now, _PAUSE, 0.0
+        self._metrics.report_refused(refused is not None)
+        if refused is not None:
+            self._metrics.observe_swap("refused")
+            log.error("the artifact is refused", extra={"model_version": refused.version, "reason": refused.reason})
+        self.refused = refused  # last: who reads it in /version finds it in log and metrics
+
+    def _swap(self, now: Named, folder: Path) -> bool:
+        """Load a version and let it serve; False where that is no longer wanted. Raises what loading raises."""
+        old = self._engine()
+        missed: deque[Row] = deque()  # what the old engine has published and the new one may not hold
+        if old is not None:
+            old.publisher.listen(missed.extend)  # before the new one reads the registry
+        new: Engine | None = None
+        try:
+            with _unobtrusively():
+                began = time.perf_counter()
+                artifact = load_artifact(self._settings.model_copy(update={"artifacts": folder}))
+                if self._ending.is_set():
+                    return False
+                new = Engine.start(self._settings, artifact)
+                new.started_seconds = time.perf_counter() - began
+            if not self._put_in_place(now, old, new, missed):
+                return False
+            new = None
+        finally:
+            if old is not None:
+                old.publisher.listen(None)
+            if new is not None:
+                new.close()
+        if old is not None:
+            # It writes no more, and its readers need no database: they end with what they hold.
+            old.close()
+        return True
+
+    def _put_in_place(self, now: Named, old: Engine | None, new: Engine, missed: deque[Row]) -> bool:
+        def exchange() -> None:
+            _catch_up(new, missed)
+            self.refused = None  # before: no answer is to name as refused what it comes from
+            self._serve(new)
+
+        while not self._ending.is_set():
+            _catch_up(new, missed)  # most of it before anybody has to wait
+            if named(self._settings.artifacts) != now:
+                return False
+            if old is None:
+                exchange()
+                return True
+            try:
+                old.hand_over(exchange)
+            except RegistryUnavailable:
+                log.info("a write keeps the registry; the artifact waits")
+            else:
+                return True
+        return False
+
+
+def _catch_up(engine: Engine, missed: deque[Row]) -> None:
+    rows = [missed[place] for place in range(len(missed))]
+    engine.apply(rows)
+    for _ in rows:
+        missed.popleft()
+
+
+@contextmanager
+def _unobtrusively() -> Iterator[None]:
+    """Load beside an event loop that answers requests.
+
+    It gets the interpreter sooner than Python would give it. And no full collection looks through all that is loaded,
+    which would hold every request up for half a second: what is loaded is freed by its reference counts. Some 70 KB of
+    a closed database's cycles stay behind a swap; to find them would take that collection.
+    """
+    thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.set_threshold(*thresholds[:2], _NEVER)
+    sys.setswitchinterval(_SWITCH)
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.set_threshold(*thresholds)
+        sys.setswitchinterval(interval)

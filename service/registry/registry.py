@@ -1,0 +1,229 @@
+"""The durable registry of the items an operator wrote: one row an id, committed before anything is
+acknowledged.
+
+A row states an item's text and attributes; what was learned about an item stays in the artifact. A deleted
+item keeps its row with the status "deleted", so that an item of the artifact's catalogue stays away after a
+restart and an id that comes back has its old place in the order.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from model.items import InvalidItem, Item
+from service.contract.results import RegistryKind
+from service.errors import RegistryContended, RegistryError, shorten
+from service.registry import schema
+from service.registry.changes import Changes
+from service.registry.database import Database
+from service.registry.idempotency import Kept, Once, claim, keep
+from service.registry.tables import items_table
+
+log = logging.getLogger("kindred.registry")
+
+ACTIVE = "active"
+DELETED = "deleted"
+
+T = TypeVar("T")
+
+_ATTEMPTS = 3  # runs of one transaction that meets others; more would only fight what is none of our services
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. `item` and `content_hash` are None for a deleted item; `seq` orders items by first registration.
+
+    A row changed by hand may be no item: `flaw` says why, and of `item` and `content_hash` it has the hash alone. Its
+    id stands for nothing that could be served, and can be written anew and deleted.
+    """
+
+    seq: int
+    item_id: str
+    item: Item | None
+    content_hash: str | None
+    revision: int
+    flaw: str | None = None
+
+    @property
+    def active(self) -> bool:
+        return self.item is not None
+
+
+class Transaction:
+    """Reads and writes of one transaction; what it wrote counts when the `with` block ends without an error."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, item_ids: Sequence[str]) -> dict[str, Row]:
+        """The rows of the given ids that exist, locked against other writers until the transaction ends."""
+        # In one order, so that two writers of the same items wait for each other rather than each for the other's.
+        query = select(items_table).where(items_table.c.item_id.in_(item_ids)).order_by(items_table.c.item_id)
+        query = query.with_for_update()
+        return {row["item_id"]: _row(row) for row in self._connection.execute(query).mappings()}
+
+    def put(self, item: Item, before: Row | None) -> Row:
+        """Write `item` as active; `before` is the row of its id as `get` returned it."""
+        content_hash = item.content_hash()
+        now = _now()
+        values: dict[str, Any] = {
+            "content": json.dumps(item.to_dict(), ensure_ascii=False),
+            "content_hash": content_hash,
+            "status": ACTIVE,
+            "revision": before.revision + 1 if before else 1,
+            "updated_at": now,
+        }
+        if before is None:
+            added = insert(items_table).values(item_id=item.item_id, created_at=now, **values)
+            key = self._connection.execute(added).inserted_primary_key
+            if key is None:
+                raise RegistryError(f"the database gave no number to the row of item {item.item_id!r}")
+            seq = int(key[0])
+        else:
+            self._connection.execute(update(items_table).where(items_table.c.seq == before.seq).values(values))
+            seq = before.seq
+        return Row(seq, item.item_id, item, content_hash, values["revision"])
+
+    def delete(self, item_id: str, before: Row | None) -> Row:
+        """Mark an id as deleted; an item of the catalogue gets its first row by that."""
+        now = _now()
+        values: dict[str, Any] = {
+            "content": None,
+            "content_hash": None,
+            "status": DELETED,
+            "revision": before.revision + 1 if before else 1,
+            "updated_at": now,
+        }
+        if before is None:
+            self._connection.execute(insert(items_table).values(item_id=item_id, created_at=now, **values))
+            return self.get([item_id])[item_id]
+        self._connection.execute(update(items_table).where(items_table.c.seq == before.seq).values(values))
+        return Row(before.seq, item_id, None, None, values["revision"])
+
+    def claim(self, once: Once, hours: float) -> Kept | None:
+        """The answer that is kept for a request; None where it is the first, which has to `keep` one. Comes before all
+        else of a transaction. Raises IdempotencyKeyReused.
+        """
+        return claim(self._connection, once, hours)
+
+    def keep(self, once: Once, kept: Kept) -> None:
+        """The answer that retries of a claimed request get, once this is committed."""
+        keep(self._connection, once, kept)
+
+
+class Registry:
+    """Opens the registry at a SQLAlchemy URL and creates or migrates its schema; without `migrate` it refuses one
+    that is not the newest.
+
+    Raises RegistryError when the URL or the schema cannot be used, RegistryRefused when the server refuses the
+    connection, RegistryUnavailable when the database does not answer. `timeout` is how long a write waits for a lock,
+    in seconds.
+    """
+
+    def __init__(self, url: str, timeout: float = 5.0, migrate: bool = True) -> None:
+        self._open = partial(Database, url, timeout)
+        self._database = self._open()
+        try:
+            schema.prepare(self._database, migrate)
+        except BaseException:
+            self._database.close()
+            raise
+
+    @contextmanager
+    def transaction(self, alone: bool = False) -> Iterator[Transaction]:
+        """Write atomically. Leaving the block commits, and has returned only when the rows are on disk.
+
+        Raises RegistryFull, RegistryUnavailable or, when another writer came in between, RegistryContended; with
+        `alone` no other service of this database writes meanwhile.
+        """
+        with self._database.writing(alone) as connection:
+            yield Transaction(connection)
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """What `work` returns for a transaction, committed. `work` is run again where another writer came in between.
+
+        A row that does not exist yet cannot be locked: of two that register an id at the same moment both find
+        none, and the database lets the second write fail. Run again, it finds the first one's row. It runs alone
+        then, for of many that met some would meet again. Raises as `transaction` does.
+        """
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                with self.transaction(alone=attempt > 1) as transaction:
+                    return work(transaction)
+            except RegistryContended:
+                log.info("a write met another and is run again", extra={"attempt": attempt})
+        with self.transaction(alone=True) as transaction:
+            return work(transaction)
+
+    def rows(self, batch: int = 512) -> Iterator[list[Row]]:
+        """All rows in the order of first registration, in batches that were read one after another. Those with a flaw
+        are logged.
+        """
+        last = 0
+        while True:
+            query = select(items_table).where(items_table.c.seq > last).order_by(items_table.c.seq).limit(batch)
+            with self._database.reading() as connection:
+                rows = [_row(row) for row in connection.execute(query).mappings()]
+            if not rows:
+                return
+            _tell_flaws(rows)
+            yield rows
+            last = rows[-1].seq
+
+    def rows_of(self, item_ids: Sequence[str]) -> list[Row]:
+        """The rows of ids as they are now. One that is no item is logged and left out: others do not wait for it."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(items_table).where(items_table.c.item_id.in_(item_ids))).mappings().all()
+        rows = [_row(values) for values in found]
+        _tell_flaws(rows)
+        return [row for row in rows if row.flaw is None]
+
+    def changes(self) -> Changes | None:
+        """What changes in the registry from now on, by a connection of its own; None for SQLite."""
+        return Changes(self._open()) if self._database.is_postgresql else None
+
+    @property
+    def kind(self) -> RegistryKind:
+        return "postgresql" if self._database.is_postgresql else "sqlite"
+
+    def cut(self) -> None:
+        """End whatever waits for a server that is silent; by any thread."""
+        self._database.cut()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _row(row: RowMapping) -> Row:
+    item: Item | None = None
+    content_hash: str | None = row["content_hash"]
+    flaw: str | None = None
+    if row["status"] == ACTIVE:
+        try:
+            item = Item.from_dict(json.loads(row["content"]))
+            if item.item_id != row["item_id"]:
+                raise InvalidItem("item_id", f"is {shorten(item.item_id)!r} in its content")
+        except (InvalidItem, ValueError, TypeError, RecursionError) as error:
+            flaw = f"the registry's row of item {row['item_id']!r} is no item: {error}"
+            # Not None, whatever became of it: that is how a deleted one is told.
+            item, content_hash = None, content_hash or ""
+    return Row(row["seq"], row["item_id"], item, content_hash, row["revision"], flaw)
+
+
+def _tell_flaws(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row.flaw is not None:
+            log.error("a row is not served", extra={"reason": row.flaw})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,221 @@
+"""Neighbours in the service: as the model scores them, whatever was registered, replaced or removed meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.artifact import Artifact
+from model.items import Item
+from service.contract.requests import RecommendRequest
+from service.engine.engine import Engine
+from service.index import boosts as boosting
+from service.index import coarse
+from service.index.boosts import Boosts
+from service.index.item_index import ItemIndex, pack
+from tests.support.service import Starter, ids, make_artifact
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    return make_artifact(tmp_path / "artifacts")
+
+
+@pytest.fixture
+def engine(artifact: Artifact, tmp_path: Path) -> Engine:
+    return Starter(tmp_path / "artifacts", tmp_path)()
+
+
+def added(engine: Engine, history: list[str]) -> dict[str, float]:
+    """What neighbours add to the score of each item that is served, those that get nothing left out."""
+    moment = engine.catalogue.moment
+    rows = [row for item in history if (row := moment.row(item)) is not None]
+    boosts = moment.boosts([rows])
+    assert boosts is not None
+    served = {record.item_id for record in moment.listing()}
+    found = {moment.record(int(row)).item_id: value for row, value in zip(boosts.cells, boosts.total, strict=True)}
+    return {item: value for item, value in found.items() if value and item in served}
+
+
+def by_model(artifact: Artifact, history: list[int], new: list[Item]) -> dict[str, float]:
+    neighbours = artifact.neighbours.extended(artifact.encode_new(new).joining)
+    names = [*artifact.items.item_ids, *(item.item_id for item in new)]
+    (boosts,) = neighbours.boosts([np.array(history)])
+    return {names[index]: float(boosts[index]) for index in np.flatnonzero(boosts)}
+
+
+def fresh(number: int, like: int) -> Item:
+    """A new item whose text is close to one of the catalogue's."""
+    return Item(f"new-{number}", text=f"soft red soap lamp novel {like} Alba Home")
+
+
+def test_the_catalogue_s_own_items_are_boosted_as_the_model_says(engine: Engine, artifact: Artifact) -> None:
+    assert added(engine, ["item-3", "item-9"]) == pytest.approx(by_model(artifact, [3, 9], []), rel=1e-5)
+
+
+def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, artifact: Artifact) -> None:
+    new = [fresh(0, 3), fresh(1, 4)]
+    engine.add_batch(new)
+    count = len(artifact.items)
+    near = int(artifact.encode_new(new).joining[0].alike.items[0])
+    for history in ([near, count], [count + 1, 3], [near]):
+        names = [*artifact.items.item_ids, "new-0", "new-1"]
+        expected = by_model(artifact, history, new)
+        assert added(engine, [names[index] for index in history]) == pytest.approx(expected, rel=1e-5)
+    assert "new-0" in added(engine, [f"item-{near}"])
+
+
+def test_what_is_removed_is_boosted_no_more(engine: Engine, artifact: Artifact) -> None:
+    engine.add(fresh(0, 3))
+    near = f"item-{artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0]}"
+    before = added(engine, [near])
+    engine.delete("new-0")
+    gone = next(item for item in before if item.startswith("item-"))
+    engine.delete(gone)
+    assert added(engine, [near]) == {item: value for item, value in before.items() if item not in ("new-0", gone)}
+
+
+def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine: Engine, artifact: Artifact) -> None:
+    neighbours = artifact.neighbours
+    together = neighbours.lists["together"]
+    # An item that follows another, so that both kinds are seen.
+    follower = int(together.items[0])
+    leader = int(np.searchsorted(together.offsets, 0, side="right") - 1)
+    other = artifact.items.items[50]
+    engine.put(Item(f"item-{follower}", text=other.to_text()))
+    moment = engine.catalogue.moment
+    row = moment.row(f"item-{follower}")
+    boosts = moment.boosts([[moment.row(f"item-{leader}") or 0]])
+    assert row is not None
+    assert boosts is not None
+    semantic, own = boosts.of(np.array([row]))
+    assert own[0] > 0
+    # As a history item it now speaks for what is near to the new text, the item it was copied from before all.
+    assert "item-50" in added(engine, [f"item-{follower}"])
+    expected = artifact.encode_new([Item("x", text=other.to_text())]).joining[0].alike.items
+    is_near = leader in expected.tolist()
+    assert (semantic[0] > 0) == is_near
+
+
+@pytest.mark.parametrize("most", [0, 10**6])
+def test_histories_read_together_are_boosted_as_each_by_itself(
+    engine: Engine, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosting, "_CELLS", most)
+    engine.add_batch([fresh(0, 3), fresh(1, 4)])
+    engine.put(Item("item-7", text="a wholly other text about soap"))
+    engine.delete("item-8")
+    moment = engine.catalogue.moment
+    rng = np.random.default_rng(3)
+    histories = [rng.choice(moment.view.n, length).tolist() for length in (1, 7, 3, 12)]
+    together = moment.boosts(histories)
+    assert together is not None
+    for at, history in enumerate(histories):
+        alone, part = moment.boosts([history]), together.history(at)
+        assert alone is not None
+        order, others = alone.cells.argsort(), part.cells.argsort()
+        assert part.cells[others].tolist() == alone.cells[order].tolist()
+        np.testing.assert_allclose(part.total[others], alone.total[order], rtol=1e-12)
+
+
+def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifact: Artifact) -> None:
+    near = int(artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0])
+    before = engine.catalogue.moment
+    engine.add(fresh(0, 3))
+    boosts = before.boosts([[near]])
+    assert boosts is not None
+    assert boosts.cells.max() < before.view.n
+
+
+def test_answers_are_the_same_after_a_restart(engine: Engine, tmp_path: Path) -> None:
+    for number in range(5):
+        engine.add(fresh(number, number))
+    engine.put(Item("item-7", text="a wholly other text about soap"))
+    engine.delete("item-8")
+    request = RecommendRequest(history=["item-3", "new-2", "item-7"], k=20, explain=True)
+    before = engine.recommend(request)
+    engine.close()
+    after = Starter(tmp_path / "artifacts", tmp_path)().recommend(request)
+    assert ids(after) == ids(before)
+    # Texts are compared one at a time or many at once, which rounds otherwise.
+    assert [item.score for item in after.items] == pytest.approx([item.score for item in before.items], rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["flat", "hnsw"])
+@pytest.mark.parametrize("seed", range(6))
+def test_search_with_boosts_is_exact(kind: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.standard_normal((500, 8)).astype(np.float32)
+    index = ItemIndex(vectors, np.arange(500), split=5, kind=kind)  # type: ignore[arg-type]
+    index.update(np.empty((0, 8), np.float32), np.empty(0, np.int64), removed=[3, 4])
+    for _ in range(20):
+        query = rng.standard_normal(8).astype(np.float32)
+        rows = rng.choice(500, rng.integers(0, 120), replace=False)
+        boosts = Boosts(500, rows, rng.exponential(2, len(rows)), rng.exponential(1, len(rows)))
+        banned = set(rng.choice(500, 20, replace=False).tolist())
+        flags = rng.random(500) < 0.7
+        for allow in (None, pack(flags)):
+            scores = vectors.astype(np.float64) @ query.astype(np.float64)
+            scores[rows] += boosts.semantic + boosts.own
+            out = sorted({*banned, 3, 4} | (set() if allow is None else set(np.flatnonzero(~flags).tolist())))
+            scores[out] = -np.inf
+            expected = np.argsort(-scores, kind="stable")[:10]
+            found, totals = index.view.search(query[None], 10, allow, [banned], boosts)
+            np.testing.assert_allclose(totals[0], scores[expected], rtol=1e-9)
+            assert found[0].tolist() == expected.tolist()
+            semantic, own = index.view.score_parts(query, found[0], boosts)
+            assert (semantic + own).tolist() == totals[0].tolist()
+
+
+@pytest.mark.parametrize("dim", [5, 16, 72, 80, 128])
+def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coarse, "_MIN_ROUNDED", 2048)
+    rng = np.random.default_rng(dim)
+    vectors = (rng.standard_normal((3000, dim)) * rng.uniform(0.01, 2, dim)).astype(np.float32)
+    vectors[100:140] = vectors[100]  # ties
+    index = ItemIndex(vectors, np.arange(3000)[::-1].copy(), split=3)
+    assert index.view.coarse is not None
+    assert 0 < index.view.coarse.error < 1
+    more = rng.standard_normal((50, dim)).astype(np.float32)
+    index.update(more, np.arange(3000, 3050), removed=[7, 8])
+    everything = np.concatenate([vectors, more]).astype(np.float64)
+    orders = np.concatenate([np.arange(3000)[::-1], np.arange(3000, 3050)])
+    for _ in range(30):
+        query = rng.standard_normal(dim).astype(np.float32)
+        rows = rng.choice(3050, 60, replace=False)
+        boosts = Boosts(3050, rows, rng.exponential(1, len(rows)), rng.exponential(1, len(rows)))
+        scores = everything @ query.astype(np.float64)
+        plain = scores.copy()
+        scores[rows] += boosts.semantic + boosts.own
+        for totals, added in ((plain, None), (scores, boosts)):
+            totals[[7, 8, 9]] = -np.inf
+            expected = np.lexsort((orders, -totals))[:12]
+            found, _ = index.view.search(query[None], 12, None, [[9]], added)
+            np.testing.assert_allclose(totals[found[0]], totals[expected], rtol=1e-9)
+            assert set(found[0].tolist()) == set(expected.tolist())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_few_cells_are_given_is_the_same_both_ways(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mine = rng.permutation(200)[:80].astype(np.int64)
+    boosts = Boosts(100, mine, rng.random(80), rng.random(80))
+    kept = rng.random(80) < 0.5
+    for few in (np.sort(rng.permutation(220)[:30]).astype(np.int64), mine[kept][:1], np.empty(0, np.int64)):
+        semantic, own = rng.random(len(few)), rng.random(len(few))
+        more = boosts.only(kept).of(few)
+        expected = semantic + more[0], own + more[1]
+        boosts.add_to(few, semantic, own, kept)
+        assert (semantic.tolist(), own.tolist()) == (expected[0].tolist(), expected[1].tolist())
+
+
+def test_a_history_longer_than_the_decays_that_are_kept_is_boosted_the_same(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = [f"item-{number}" for number in range(12)]
+    expected = added(engine, history)
+    placing = engine.catalogue.moment._placing
+    monkeypatch.setattr(placing, "_decays", placing._decayed(3))
+    assert added(engine, history) == expected

@@ -1,0 +1,155 @@
+"""How good a trained tokenizer and recommender are: full ranking and sampled-99, on histories it can read.
+
+Full ranking scores every item of the catalogue; the items of the history are left out, the target never is.
+Sampled-99 scores the target against 99 random items that the user never touched: the protocol of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.chunks import row_chunks
+from model.neighbours import Neighbours
+from model.packing import pack
+from model.recommender import SequenceRecommender
+from training.evaluate.metrics import Ranks
+from training.fit.batches import Items
+
+SAMPLED_NEGATIVES = 99
+NEGATIVES_SEED = 0
+NOT_SAMPLED = "some user leaves fewer than 99 items untouched, so validation goes by full_ndcg@10, not by sampled_mrr"
+
+CELLS = 2**26
+"""Scores, users by items, that are held at once: 256 MiB."""
+
+Boosts: TypeAlias = Callable[[slice], Tensor]
+"""What neighbours add to the scores of some users, [users, items]."""
+
+
+def boosts_of(neighbours: Neighbours, histories: Sequence[Items], latest: int) -> Boosts | None:
+    """The boosts of users by the `latest` items of their histories; None where there are no neighbours."""
+    if not neighbours:
+        return None
+    return lambda users: torch.from_numpy(neighbours.boosts([history[-latest:] for history in histories[users]]))
+
+
+@torch.no_grad()
+def queries(
+    recommender: SequenceRecommender, catalogue: Tensor, histories: Sequence[Items], chunk: int = 256
+) -> Tensor:
+    """Query vectors [users, D] of histories of item indices, each with at least one; only the latest are read."""
+    recommender.eval()
+    kept = [history[-recommender.config.max_length :] for history in histories]
+    order, _ = pack([len(history) for history in kept])
+    out = catalogue.new_empty(len(kept), catalogue.shape[1])
+    for start in range(0, len(order), chunk):
+        members = order[start : start + chunk]
+        _, runs = pack([len(kept[member]) for member in members])
+        tokens = torch.from_numpy(np.concatenate([kept[member] for member in members]).astype(np.int64))
+        out[members] = recommender.query(catalogue[tokens.to(catalogue.device)], runs)
+    return out
+
+
+@torch.no_grad()
+def full_ranks(
+    query: Tensor,
+    catalogue: Tensor,
+    targets: NDArray[np.int64],
+    histories: Sequence[Items],
+    boosts: Boosts | None = None,
+    chunk: int = 512,
+) -> Ranks:
+    """Place of each target among all items, the user's history masked. query [users, D], catalogue [items, D].
+
+    chunk: users whose scores are held at once, fewer where the catalogue is large.
+    """
+    parts = []
+    for part in row_chunks(len(query), len(catalogue), CELLS, chunk):
+        scores = query[part] @ catalogue.T
+        if boosts is not None:
+            scores += boosts(part).to(scores.device)
+        parts.append(catalogue_ranks(scores, targets[part], histories[part]))
+    return join_ranks(parts)
+
+
+@torch.no_grad()
+def sampled_ranks(
+    query: Tensor,
+    catalogue: Tensor,
+    targets: NDArray[np.int64],
+    negatives: NDArray[np.int64],
+    boosts: Boosts | None = None,
+    chunk: int = 512,
+) -> Ranks:
+    """Place of each target among itself and its negatives [users, 99]."""
+    parts = []
+    candidates = torch.from_numpy(np.concatenate([targets[:, None], negatives], axis=1)).to(query.device)
+    # Boosts are of whole rows of the catalogue.
+    columns = len(catalogue) if boosts is not None else candidates.shape[1]
+    for part in row_chunks(len(query), columns, CELLS, chunk):
+        scores = torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)
+        if boosts is not None:
+            scores += boosts(part).to(scores.device).gather(1, candidates[part])
+        parts.append(candidate_ranks(scores))
+    return join_ranks(parts)
+
+
+def catalogue_ranks(scores: Tensor, targets: NDArray[np.int64], histories: Sequence[Items]) -> Ranks:
+    """Place of each target by scores [users, items]; the histories are masked, in `scores` itself, targets never."""
+    aim = torch.from_numpy(targets).to(scores.device).unsqueeze(-1)
+    target_scores = scores.gather(1, aim)
+    rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
+    scores[torch.from_numpy(rows), torch.from_numpy(np.concatenate(histories).astype(np.int64))] = float("-inf")
+    scores.scatter_(1, aim, target_scores)
+    greater = (scores > target_scores).sum(1)
+    ties = (scores == target_scores).sum(1) - 1
+    return Ranks(greater.cpu().numpy(), ties.cpu().numpy())
+
+
+def candidate_ranks(scores: Tensor) -> Ranks:
+    """Place of the first candidate among all by scores [users, candidates]."""
+    greater = (scores[:, 1:] > scores[:, :1]).sum(1)
+    ties = (scores[:, 1:] == scores[:, :1]).sum(1)
+    return Ranks(greater.cpu().numpy(), ties.cpu().numpy())
+
+
+def join_ranks(parts: Sequence[Ranks]) -> Ranks:
+    """Ranks of chunks of users, one behind another."""
+    return Ranks(np.concatenate([part.greater for part in parts]), np.concatenate([part.ties for part in parts]))
+
+
+def can_sample(sequences: Sequence[Items], n_items: int, count: int = SAMPLED_NEGATIVES) -> bool:
+    """Whether every user leaves at least `count` of `n_items` items untouched, as the sampled protocol needs."""
+    # The length first: it is at hand, and enough for all but the longest sequences.
+    most = n_items - count
+    return all(len(sequence) <= most or len(set(sequence.tolist())) <= most for sequence in sequences)
+
+
+def draw_negatives(
+    sequences: Sequence[Items], n_items: int, seed: int, count: int = SAMPLED_NEGATIVES
+) -> NDArray[np.int64]:
+    """`count` distinct items per user, none in the user's whole sequence; [users, count], the same for every method.
+
+    Raises ValueError when a user leaves fewer than `count` items untouched.
+    """
+    rng = np.random.default_rng(seed)
+    out = np.empty((len(sequences), count), dtype=np.int64)
+    for user, sequence in enumerate(sequences):
+        touched = set(sequence.tolist())
+        if n_items - len(touched) < count:
+            raise ValueError(
+                f"sampled protocol: user {user} touched {len(touched)} of {n_items} items, "
+                f"fewer than {count} are left to draw; measure by full ranking instead (--protocol full)"
+            )
+        chosen: dict[int, None] = {}
+        while len(chosen) < count:
+            drawn = rng.integers(0, n_items, size=count + 16).tolist()
+            chosen.update(dict.fromkeys(item for item in drawn if item not in touched))
+        out[user] = list(chosen)[:count]
+    return out

@@ -1,0 +1,4 @@
+"""Learning: the trainer, its objective, batches, checkpoints, codebooks and neighbour lists.
+
+May import evaluate, datasets and `model`.
+"""

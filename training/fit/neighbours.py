@@ -1,0 +1,123 @@
+"""Neighbours counted from training sequences and from texts: what `model.neighbours` scores with.
+
+The constants were chosen on Beauty's validation split (2026-11-21, seed 0): docs/results/tried.md has the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+
+from model.config import NeighbourConfig, NeighbourKind
+from model.neighbours import NOTHING, Lists, Neighbours, holding, make_lists, nearest
+from model.words import NO_WORDS, Bags, Words, stack
+from training.config import Recipe
+from training.fit.batches import Items
+
+GAP = 0.7
+"""What a pair is worth for every item between the two."""
+BACKWARD = 0.3
+"""What an item that came before is worth beside one that came after."""
+SHRINKAGE = 5.0
+"""Interactions added to an item's own before weights are divided by their root: rare items prove little."""
+DECAYS: dict[NeighbourKind, float] = {"together": 0.7, "alike": 0.8}
+FLOORS: dict[NeighbourKind, float] = {"together": 0.01, "alike": 0.03}
+
+_FARTHEST = 20  # GAP to this power is a thousandth
+_USERS = 20_000  # counted at once, to bound memory
+
+
+def count_neighbours(sequences: Sequence[Items], texts: Sequence[str], recipe: Recipe) -> Neighbours:
+    """The recipe's neighbours of a catalogue: from training sequences of item indices and the items' texts.
+
+    The comparison of all texts with each other grows with the square of their number: seconds at 10,000 items, minutes
+    at 100,000.
+    """
+    # Identity and semantics each bring their own neighbours, so a recipe without one of the halves is without it whole.
+    weights: dict[NeighbourKind, float] = {
+        "together": recipe.together_weight if recipe.tokens != "semantic" else 0.0,
+        "alike": recipe.alike_weight if recipe.tokens != "id" else 0.0,
+    }
+    configs = {
+        kind: NeighbourConfig(weight=weight, floor=FLOORS[kind], decay=DECAYS[kind], count=recipe.neighbours)
+        for kind, weight in weights.items()
+        if weight
+    }
+    lists: dict[NeighbourKind, Lists] = {}
+    words, bags = NO_WORDS, stack([], 0)
+    if "together" in configs:
+        lists["together"] = together(sequences, len(texts), recipe.neighbours)
+    if "alike" in configs:
+        words = Words.fit(texts)
+        bags = words.bags(texts)
+        lists["alike"] = alike(bags, recipe.neighbours)
+    counted = Neighbours(len(texts), configs, lists, words, bags)
+    if len(configs) < 2:
+        return counted
+    # An item of the catalogue that no training sequence holds joins the company of others, as a registered one does.
+    met = np.zeros(len(texts), np.bool_)
+    met[np.concatenate(sequences)] = True
+    never = np.flatnonzero(~met)
+    joining = [each._replace(alike=NOTHING) for each in counted.join([texts[item] for item in never.tolist()])]
+    return replace(counted, lists=counted.with_lists(never.tolist(), joining, len(texts)))
+
+
+def together(sequences: Sequence[Items], n_items: int, count: int) -> Lists:
+    """For each item those that came after it, or less so before it, in the same sequences; at most `count` of each.
+
+    w(i, j) = Σ over pairs of GAP^(items between) · (1 if j came after i, else BACKWARD) / √((n_i + s)(n_j + s)), where
+    n is an item's number of interactions and s the SHRINKAGE.
+    """
+    pairs = sparse.csr_matrix((n_items, n_items))
+    for start in range(0, len(sequences), _USERS):
+        pairs = pairs + _pairs(sequences[start : start + _USERS], n_items)
+    popularity = np.bincount(np.concatenate(sequences), minlength=n_items)
+    scale = sparse.diags(1 / np.sqrt(popularity + SHRINKAGE))
+    weights = (scale @ pairs @ scale).tocsr()
+    weights.setdiag(0)
+    weights.eliminate_zeros()
+    weights.sort_indices()
+    kept = [_heaviest(weights, item, count) for item in range(n_items)]
+    return make_lists([items for items, _ in kept], [values for _, values in kept])
+
+
+def alike(bags: Bags, count: int) -> Lists:
+    """For each item those with the nearest texts, by their bags [n, words]; never itself, at most `count`."""
+    near = nearest(bags, holding(bags), count + 1)
+    others = [each.items != item for item, each in enumerate(near)]
+    return make_lists(
+        [each.items[other][:count] for each, other in zip(near, others, strict=True)],
+        [each.weights[other][:count] for each, other in zip(near, others, strict=True)],
+    )
+
+
+def _pairs(sequences: Sequence[Items], n_items: int) -> sparse.csr_matrix:
+    """Σ of the worth of all pairs, [n_items, n_items]; row: the item that is read, column: the one it speaks for."""
+    flat = np.concatenate(sequences).astype(np.int64)
+    owner = np.repeat(np.arange(len(sequences)), [len(sequence) for sequence in sequences])
+    first, second, worth = (np.concatenate(column) for column in zip(*_by_gap(flat, owner), strict=True))
+    both = np.concatenate([worth, BACKWARD * worth])
+    rows, columns = np.concatenate([first, second]), np.concatenate([second, first])
+    return sparse.coo_matrix((both, (rows, columns)), shape=(n_items, n_items)).tocsr()
+
+
+def _by_gap(
+    flat: NDArray[np.int64], owner: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
+    """Pairs of one sequence by how far apart they are: (earlier item, later item, worth)."""
+    for distance in range(1, _FARTHEST + 1):
+        same = owner[:-distance] == owner[distance:]
+        earlier, later = flat[:-distance][same], flat[distance:][same]
+        yield earlier, later, np.full(len(earlier), GAP ** (distance - 1))
+
+
+def _heaviest(weights: sparse.csr_matrix, item: int, count: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """The `count` heaviest entries of a row, equal ones by index."""
+    row = slice(weights.indptr[item], weights.indptr[item + 1])
+    items, values = weights.indices[row], weights.data[row]
+    best = np.argsort(-values, kind="stable")[:count]
+    return items[best], values[best]
