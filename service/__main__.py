@@ -64,10 +64,10 @@ def _serve(settings: Settings, sockets: list[socket.socket], announce: int | Non
 
     from service import logs
     from service.api.app import create_app
-    from service.security.keys import BadKeys
+    from service.security.keys import BadKeys, redact
     from service.server.server import Server, configuration
 
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, redact)
     for said in misspelt(os.environ):
         logging.getLogger("kindred.service").warning(said)
     try:

@@ -1,27 +1,41 @@
-"""Prometheus metrics of one app, in a registry of its own: two apps in a process never share or clash."""
+"""Prometheus metrics of one app. Each app has a registry of its own, so two apps in a process never clash."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-
-from service.registry.feed import Feed
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _STAGES = ("wait", "query", "search", "write")
 _STAGE_SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_TOGETHER = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+_BATCH_SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 _PERCENTILES = (10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0, 100.0)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 
 
-class _Following(Collector):
-    """What the feed of the engine that serves says of itself at each scrape; nothing where there is none."""
+class Feed(Protocol):
+    """What the metrics read of the feed of other replicas' rows."""
+
+    @property
+    def lag(self) -> float:
+        """Seconds since everything committed was served."""
+        ...
+
+    @property
+    def applied(self) -> int: ...
+
+    @property
+    def failures(self) -> int: ...
+
+
+class _FeedCollector(Collector):
+    """Reads the feed at each scrape. Reports nothing where there is none."""
 
     def __init__(self) -> None:
         self.feed: Callable[[], Feed | None] = lambda: None
@@ -39,7 +53,7 @@ class _Following(Collector):
 
 
 class Metrics:
-    """What an operator watches. Labels are bounded: route templates and known methods, never ids."""
+    """Counts what an operator watches. Labels are bounded: route templates and known methods, never ids."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -57,13 +71,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        # By their labels, which are few: the library looks a child up under a lock, for as long as counting it takes.
+        # Children by their labels, which are few: the library finds a child under a lock, as slowly as it counts.
         self._answered: dict[tuple[str, str, int], Callable[[], None]] = {}
         self._took: dict[tuple[str, str], Callable[[float], None]] = {}
         self._refusals = Counter(
             "kindred_refusals",
-            "Requests refused before they were read: no key (missing), one of no use (malformed, ambiguous, unknown, "
-            "expired), too little scope (scope), too many requests (rate)",
+            "Requests refused before they were read: no key (missing), a bad key (malformed, ambiguous, unknown, "
+            "expired), too narrow a scope (scope), too many requests (rate)",
             ("reason",),
             registry=self.registry,
         )
@@ -92,10 +106,10 @@ class Metrics:
             registry=self.registry,
         )
         self._stages = {stage: stages.labels(stage) for stage in _STAGES}
-        self._together = Histogram(
+        self._batch_sizes = Histogram(
             "kindred_recommendations_together",
             "Recommendations that were computed together",
-            buckets=_TOGETHER,
+            buckets=_BATCH_SIZES,
             registry=self.registry,
         )
         self._queue = Gauge(
@@ -137,8 +151,8 @@ class Metrics:
         self._items = self._gauge("kindred_index_items", "Items that can be recommended")
         self._cold = self._gauge("kindred_cold_items", "Items that can be recommended without an ID embedding")
         self._recall = self._gauge("kindred_index_recall_at_10", "Recall@10 of the index against flat search")
-        self._following = _Following()
-        self.registry.register(self._following)
+        self._feed = _FeedCollector()
+        self.registry.register(self._feed)
 
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
@@ -156,7 +170,7 @@ class Metrics:
 
     def follow(self, feed: Callable[[], Feed | None]) -> None:
         """Report the feed that `feed` returns at each scrape."""
-        self._following.feed = feed
+        self._feed.feed = feed
 
     def unwatch(self) -> None:
         """The engine is going away."""
@@ -189,8 +203,8 @@ class Metrics:
     def observe_stage(self, stage: str, seconds: float) -> None:
         self._stages[stage].observe(seconds)
 
-    def observe_together(self, count: int) -> None:
-        self._together.observe(count)
+    def observe_micro_batch(self, size: int) -> None:
+        self._batch_sizes.observe(size)
 
     def watch_queue(self, queue: str, length: Callable[[], int]) -> Callable[[], None]:
         """Report a queue's length at each scrape; the result counts one that it refused."""

@@ -1,4 +1,4 @@
-"""The ASGI app: state in the lifespan, errors as problem details, middleware. Importing this does nothing."""
+"""The ASGI app: its state lives in the lifespan, its errors are problem details. Importing this does nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -26,6 +25,7 @@ from service.metrics import Metrics
 from service.security.guard import Guard
 from service.security.key_ring import KeyRing
 from service.security.rate_limit import RateLimit
+from service.security.route_table import RouteTable
 from service.security.scopes import SCHEMES
 from service.server.admission import Admission, Gates
 from service.server.middleware import BodyLimit, LastPlaces, Observe
@@ -34,7 +34,7 @@ from service.version import package_version
 
 
 class Api(FastAPI):
-    """FastAPI, whose document also says how a key is sent."""
+    """FastAPI, whose OpenAPI document also says how to send a key."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()
@@ -45,9 +45,10 @@ class Api(FastAPI):
 def create_app(
     settings: Settings, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
 ) -> FastAPI:
-    """An app of its own: nothing but the keys is loaded before its lifespan begins, and nothing is left after it
-    ends. `now` tells which keys have expired and since when a model serves, `clock` measures what passes. Raises
-    BadKeys.
+    """A new app. It loads nothing but the keys before its lifespan begins, and leaves nothing behind when that ends.
+
+    now: seconds since 1970; tells which keys have expired, and since when a model serves. clock: measures how much time
+    passes. Raises BadKeys.
     """
     metrics = Metrics()
     gates = Gates(settings, metrics)
@@ -69,21 +70,22 @@ def create_app(
         lifespan=lifespan,
         redirect_slashes=False,
         generate_unique_id_function=attrgetter("name"),  # short operation ids, which links can name
-        openapi_url=None,  # FastAPI's own routes of the document declare no scope
-        # The metrics and the access log are the app's own; FastAPI would look for exporters at every request.
+        openapi_url=None,  # FastAPI's own routes of the document declare no scope: `operation_routes` has them
+        # Off, because the app has metrics and an access log of its own, and FastAPI would look for exporters each time.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    # The last added is the outermost: a body that is refused is observed too.
+    routes = app.state.routes = RouteTable(app.routes)
+    # Middleware that is added later stands further out: `Observe` sees everything, even a body that is refused.
     app.add_middleware(BodyLimit, limit=settings.body_max, together=settings.bodies_max)
     if keys is not None or settings.rate_limit:
         limits = partial(RateLimit, settings.rate_limit, settings.rate_burst, clock) if settings.rate_limit else None
-        app.add_middleware(Guard, routes=app.routes, metrics=metrics, keys=keys, limits=limits, now=now)
+        app.add_middleware(Guard, routes=routes, metrics=metrics, keys=keys, limits=limits, now=now)
     app.add_middleware(Admission, gates=gates)
     if not settings.cors_origins:
-        # The server may refuse by itself, sooner. A page of another origin could not read that.
+        # The server itself may refuse, which is sooner. A page of another origin could not read such a refusal.
         app.state.gate = gates.recommend
     if settings.cors_origins:
-        # Outside the guard: a browser asks beforehand, without a key, and has to be able to read a refusal.
+        # Outside the guard: a browser asks without a key first, and has to be able to read a refusal.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -92,32 +94,26 @@ def create_app(
             expose_headers=("Idempotency-Replayed", "Retry-After", "X-Request-ID"),
         )
     app.add_middleware(LastPlaces)
-    app.add_middleware(Observe, metrics=metrics, routes=app.routes)
+    app.add_middleware(Observe, metrics=metrics, routes=routes)
     for error in (RequestValidationError, HTTPException, InvalidItem, ServiceError):
         app.add_exception_handler(error, _problem)
-    # `similar` has to be found before the item of a path that ends in it.
-    # Not included but taken over, first: FastAPI looks through an included router twice at each request.
-    app.router.routes.extend(recommend_routes.recommend_router.routes)
+    # First: the app has to find `/items/{item_id}/similar` before `/items/{item_id}`, whose ids may hold slashes.
+    # Extended rather than included: FastAPI looks through an included router twice at each request.
+    app.router.routes.extend(recommend_routes.router.routes)
     app.include_router(item_routes.router)
     app.include_router(explore_routes.router)
     app.include_router(console_routes.router)
-    app.include_router(recommend_routes.operate_router)
     app.include_router(operation_routes.router)
-    app.include_router(recommend_routes.probe_router)
+    app.include_router(operation_routes.probe_router)
     return app
 
 
 async def _problem(request: Request, error: Exception) -> Response:
     if isinstance(error, RegistryError):
-        raise error  # no fault of the caller's and no passing one: answered as 500 and logged in full
+        raise error  # neither the caller's fault nor one that passes: `Observe` answers 500 and logs it in full
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if isinstance(error, HTTPException) and error.status_code == 405:
-        headers["Allow"] = ", ".join(sorted(_methods(request)))  # the framework names those of one route alone
+        routes: RouteTable = request.app.state.routes
+        # The framework would name the methods of one route, and a path may have several.
+        headers["Allow"] = ", ".join(sorted(routes.methods(request.scope["path"])))
     return of_error(error).response(request, headers)
-
-
-def _methods(request: Request) -> set[str]:
-    """What may be asked of the path, by all routes that it fits."""
-    path = request.scope["path"]
-    recommend_routes = iter_route_contexts(request.app.routes)
-    return {method for route in recommend_routes if route.path_regex.match(path) for method in route.methods or ()}

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
+from service.api.dependencies import ReadyDep
 from service.api.limits import accept_item
 from service.api.openapi import GUARDED, READ, READ_BODY, answer, problems
-from service.api.strict_json import StrictRoute
+from service.api.routing import StrictRoute
 from service.contract.explore_answers import (
     CodesResponse,
     ExamplesResponse,
@@ -20,7 +21,6 @@ from service.contract.explore_answers import (
     SearchResponse,
 )
 from service.contract.requests import ItemCreate
-from service.lifecycle.runtime import ReadyDep
 from service.security.scopes import needs
 
 router = APIRouter(route_class=StrictRoute, tags=["explore"], responses=problems(*GUARDED))

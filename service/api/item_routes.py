@@ -16,10 +16,11 @@ from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item, check_item_id
+from service.api.dependencies import EngineDep, ReadyDep
 from service.api.idempotency_key import kept, once_of, replayable, reply, takes_key
 from service.api.limits import accept_item, check_batch
 from service.api.openapi import GUARDED, KEYED, READ, WRITE_BODY, ItemId, answer, answer_all, next_steps, problems, text
-from service.api.strict_json import StrictRoute
+from service.api.routing import StrictRoute
 from service.contract.answers import ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
 from service.contract.problems import of_error
 from service.contract.requests import ITEM_EXAMPLE, Entry, ItemBatchRequest, ItemContent, ItemCreate, Source
@@ -27,7 +28,6 @@ from service.contract.results import ItemEntry, Page, Written
 from service.engine.decisions import Done
 from service.engine.engine import Engine
 from service.errors import ItemConflict, ServiceError, UnknownItem
-from service.lifecycle.runtime import EngineDep, ReadyDep
 from service.metrics import Metrics
 from service.registry.idempotency import Kept, Once
 from service.security.rate_limit import charge_batch

@@ -1,4 +1,4 @@
-"""Recommendations and probes: thin handlers between the contract and the engine."""
+"""Recommendations and similar items."""
 
 from __future__ import annotations
 
@@ -9,46 +9,36 @@ from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from model.items import InvalidItem
-from service.api.direct_route import DirectRoute
+from service.api.dependencies import ReadyDep
 from service.api.limits import check_batch, check_k, check_recommend
-from service.api.openapi import GUARDED, READ, READ_BODY, ItemId, answer, answer_all, problems, text
-from service.contract.answers import (
-    Liveness,
-    Readiness,
-    RecommendBatchResponse,
-    RecommendResponse,
-    SimilarResponse,
-)
-from service.contract.operation_answers import VersionResponse
+from service.api.openapi import GUARDED, READ, READ_BODY, ItemId, answer, answer_all, problems
+from service.api.routing import DirectRoute
+from service.contract.answers import RecommendBatchResponse, RecommendResponse, SimilarResponse
 from service.contract.problems import of_error
 from service.contract.requests import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
-from service.contract.results import IndexState, Probe, Recommendation, RecommendEntry, Version
+from service.contract.results import Recommendation, RecommendEntry
 from service.engine.engine import Engine
-from service.errors import NotReady, ServiceError
-from service.lifecycle.runtime import ReadyDep, Runtime, RuntimeDep
-from service.metrics import CONTENT_TYPE
+from service.errors import ServiceError
+from service.lifecycle.runtime import Runtime
 from service.security.rate_limit import charge_batch
-from service.security.scopes import OPEN, needs
+from service.security.scopes import needs
 from service.settings import Settings
 
-recommend_router = APIRouter(
+router = APIRouter(
     route_class=DirectRoute,
     tags=["recommend"],
     responses=problems(*GUARDED),
     generate_unique_id_function=attrgetter("name"),
 )
-operate_router = APIRouter(tags=["operate"], responses=problems(*GUARDED))
-probe_router = APIRouter(tags=["operate"])
 
 _QUICK_K = 100
 _QUICK_ITEMS = 200_000
 
 
-@recommend_router.post(
+@router.post(
     "/recommend",
     response_model=RecommendResponse,
     responses=problems(*READ_BODY),
@@ -81,7 +71,7 @@ def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
     return len(engine.catalogue) <= _QUICK_ITEMS
 
 
-@recommend_router.post(
+@router.post(
     "/recommend/batch",
     response_model=RecommendBatchResponse,
     responses=problems(*READ_BODY),
@@ -126,7 +116,7 @@ def _checked(entry: Entry[RecommendRequest], settings: Settings) -> RecommendReq
     return entry.value
 
 
-@recommend_router.get(
+@router.get(
     "/items/{item_id:text}/similar",
     response_model=SimilarResponse,
     responses=problems("item-not-found", *READ),
@@ -148,65 +138,3 @@ async def similar(
     """Items like an item, by the cosine of their embeddings."""
     check_k(k, runtime.settings)
     return answer(await runtime.heavy(partial(runtime.ready().similar, item_id, k, by)))
-
-
-@probe_router.get("/livez", response_model=Liveness, openapi_extra=OPEN)
-async def livez() -> Response:
-    """200 while the process runs, ready or not."""
-    return answer(Probe("alive"))
-
-
-@probe_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"), openapi_extra=OPEN)
-async def readyz(runtime: RuntimeDep) -> Response:
-    """200 when recommendations are answered; else 503 with the reason."""
-    if runtime.stopping:
-        raise NotReady("stopping: send nothing more; what is under way is finished")
-    engine = runtime.ready()
-    return answer(Probe("ready", engine.artifact.version))
-
-
-@operate_router.get(
-    "/metrics",
-    response_class=Response,
-    responses=text("Prometheus text format", "text/plain", "kindred_index_items 12101.0\n"),
-    openapi_extra=needs("admin"),
-)
-async def metrics(runtime: RuntimeDep) -> Response:
-    """Metrics for Prometheus."""
-    return Response(runtime.metrics.render(), headers={"Content-Type": CONTENT_TYPE})
-
-
-@operate_router.get("/version", response_model=VersionResponse, openapi_extra=needs("read"))
-async def show_version(request: Request, runtime: RuntimeDep) -> Response:
-    """What is running; answers before the service is ready too."""
-    try:
-        serving = runtime.serving()
-    except NotReady:
-        return answer(Version(request.app.version, refused=runtime.refused))
-    engine = serving.engine
-    return answer(
-        Version(
-            service=request.app.version,
-            model_version=engine.artifact.version,
-            items=len(engine.catalogue),
-            cold_items=engine.catalogue.cold,
-            index=IndexState(runtime.settings.index, engine.recall),
-            started_seconds=round(engine.started_seconds, 3),
-            refused=runtime.refused,
-            serving_since=serving.since,
-            registry=engine.registered(),
-            last_swap=serving.last_swap,
-        )
-    )
-
-
-@operate_router.get("/openapi.json", include_in_schema=False, openapi_extra=needs("read"))
-async def openapi(request: Request) -> Response:
-    """The OpenAPI document."""
-    return JSONResponse(request.app.openapi())
-
-
-@operate_router.get("/docs", include_in_schema=False, openapi_extra=needs("read"))
-async def docs(request: Request) -> Response:
-    """The document to read and to try. A browser sends no key, so this is for a service that is open."""
-    return get_swagger_ui_html(openapi_url="openapi.json", title=request.app.title)

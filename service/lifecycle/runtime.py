@@ -8,11 +8,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-from fastapi import Depends, Request
 
 from model.artifact import ArtifactError
 from service.contract.requests import RecommendRequest
@@ -192,7 +191,7 @@ class Runtime:
 
     def _recommend(self, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
         """By the engine of this moment, which may be another at the next."""
-        self.metrics.observe_together(len(requests))
+        self.metrics.observe_micro_batch(len(requests))
         return self.ready().recommend_batch(requests, self.metrics.observe_stage)
 
     async def _where(self, work: Callable[[], T], requests: Sequence[RecommendRequest]) -> T:
@@ -221,26 +220,3 @@ class Runtime:
                 return work(self.ready())
             except Superseded:
                 continue  # `ready` returns the engine that took over, which has all that was written before
-
-
-# Asynchronous although they wait for nothing: FastAPI would run plain functions in a thread. None depends on another,
-# and no handler takes two: FastAPI takes longer over a dependency than most handlers do over their request.
-async def _runtime(request: Request) -> Runtime:
-    runtime: Runtime = request.app.state.runtime
-    return runtime
-
-
-async def _ready(request: Request) -> Runtime:
-    runtime: Runtime = request.app.state.runtime
-    runtime.ready()
-    return runtime
-
-
-async def _engine(request: Request) -> Engine:
-    runtime: Runtime = request.app.state.runtime
-    return runtime.ready()
-
-
-RuntimeDep = Annotated[Runtime, Depends(_runtime)]
-ReadyDep = Annotated[Runtime, Depends(_ready)]  # refuses as not ready whatever the body holds; then `ready()` succeeds
-EngineDep = Annotated[Engine, Depends(_engine)]

@@ -1,17 +1,14 @@
-"""The door: who may ask, and how often. Pure ASGI middleware, before anything of a body is read."""
+"""Decides who may ask, and how often, before anything of a body is read. Pure ASGI middleware."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
-import re
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
 
-from fastapi.routing import iter_route_contexts
 from starlette.requests import Request
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.contract.problems import Problem
@@ -19,14 +16,14 @@ from service.metrics import Metrics
 from service.security.key_ring import KeyRing
 from service.security.keys import Key, parse
 from service.security.rate_limit import RateLimit
-from service.security.scopes import SCOPES, declared
+from service.security.route_table import RouteTable
+from service.security.scopes import NO_KEY, SCOPES, UNDECLARED
 
-_UNDECLARED = len(SCOPES) + 1  # a level that no key has
 _HOW = "Authorization: Bearer <key>, or X-API-Key: <key>"
 
 
-class Refused(Exception):
-    """A request that stays outside. `reason` is the metric's label; nothing in it repeats what the caller sent."""
+class AccessDenied(Exception):
+    """The guard turns a request away. `reason` is the metric's label; nothing here repeats what the caller sent."""
 
     def __init__(self, reason: str, problem: Problem, headers: dict[str, str] | None = None) -> None:
         super().__init__(reason)
@@ -36,16 +33,18 @@ class Refused(Exception):
 
 
 class Guard:
-    """Holds each request to the scope that its route declares. A route that declares none is closed to everybody; what
-    no route answers needs a key, of any scope. Without `keys` everything is open, and only the rate is limited.
+    """Lets a request in if its key has the scope that the route declares.
 
-    Callers are limited by their key, and by their address as long as they have shown none.
+    A route that declares no scope is closed to everybody. A path without a route needs a key of any scope. Without
+    `keys` everything is open, and only the rate is limited.
+
+    The rate is limited by key, and by address for callers who show no good key.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        routes: Sequence[BaseRoute],
+        routes: RouteTable,
         metrics: Metrics,
         keys: KeyRing | None,
         limits: Callable[[], RateLimit] | None,
@@ -53,7 +52,7 @@ class Guard:
     ) -> None:
         self.app = app
         self.metrics = metrics
-        self._doors = Doors(routes)
+        self._routes = routes
         self._keys = keys
         # Two, so that many addresses cannot push a key's bucket out.
         self._by_key = limits() if limits else None
@@ -66,72 +65,45 @@ class Guard:
             return
         try:
             self._admit(scope)
-        except Refused as refused:
-            self.metrics.observe_refusal(refused.reason)
-            await refused.problem.response(Request(scope), refused.headers)(scope, receive, send)
+        except AccessDenied as denied:
+            self.metrics.observe_refusal(denied.reason)
+            await denied.problem.response(Request(scope), denied.headers)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        needed = self._doors.level(scope)
-        if needed == 0:
-            return  # a probe that is refused would end a healthy process
+        needed = self._routes.find(scope["method"], scope["path"]).level
+        if needed == NO_KEY:
+            return  # not even its rate is limited: an orchestrator would end a healthy process over a refused probe
         if self._keys is None:
             _take(self._by_address, address_of(scope), scope)
             return
         try:
             key = self._identify(scope, self._keys)
-        except Refused:
+        except AccessDenied:
             _take(self._by_address, address_of(scope), scope)
             raise
         scope["key_id"] = key.id
         _take(self._by_key, key.id, scope)
         if key.level < needed:
-            asked = f"the scope {SCOPES[needed - 1]!r}" if needed < _UNDECLARED else "a scope that no key has"
+            asked = f"the scope {SCOPES[needed - 1]!r}" if needed < UNDECLARED else "a scope that no key has"
             detail = f"this needs {asked}, key {key.id} has {SCOPES[key.level - 1]!r}"
-            raise Refused("scope", Problem("forbidden", 403, detail))
+            raise AccessDenied("scope", Problem("forbidden", 403, detail))
 
     def _identify(self, scope: Scope, keys: KeyRing) -> Key:
         token = token_of(scope)
         key = keys.find(token)
         if key is None:
             if parse(token) is None:
-                raise _unauthorized("malformed", "the API key has not the form kindred_<id>_<secret>")
-            raise _unauthorized("unknown", "the API key is not known")
+                raise _unauthorized("malformed", "the API key does not have the form kindred_<id>_<secret>")
+            raise _unauthorized("unknown", "the API key is unknown")
         if not key.is_live(self._now()):
             raise _unauthorized("expired", "the API key has expired")
         return key
 
 
-class Doors:
-    """The level that a request needs, by the route that will answer it: the same patterns in the same order."""
-
-    def __init__(self, routes: Sequence[BaseRoute]) -> None:
-        self._routes: list[tuple[re.Pattern[str], Collection[str] | None, int]] = []
-        fixed: set[tuple[str, str]] = set()
-        for route in iter_route_contexts(routes):
-            level = declared(getattr(route.original_route, "openapi_extra", None))
-            self._routes.append((route.path_regex, route.methods, _UNDECLARED if level is None else level))
-            if route.path is not None and "{" not in route.path:
-                fixed.update((method, route.path) for method in route.methods or ())
-        # Most requests go to a path without parameters: looked up, not searched.
-        self._fixed = {(method, path): self._search(method, path) for method, path in fixed}
-
-    def level(self, scope: Scope) -> int:
-        """0 where no key is needed, else the place of the scope in `SCOPES`, from 1 on."""
-        method, path = scope["method"], scope["path"]
-        level = self._fixed.get((method, path))
-        return self._search(method, path) if level is None else level
-
-    def _search(self, method: str, path: str) -> int:
-        for pattern, methods, level in self._routes:
-            if (methods is None or method in methods) and pattern.match(path):
-                return level
-        return 1
-
-
 def token_of(scope: Scope) -> str:
-    """What a request shows as its key; raises Refused where that is nothing, or two things."""
+    """The key that a request shows. Raises AccessDenied when it shows none, or two different ones."""
     shown: set[bytes] = set()
     for name, value in scope["headers"]:
         if name == b"x-api-key":
@@ -148,30 +120,30 @@ def token_of(scope: Scope) -> str:
     return shown.pop().decode("latin-1")
 
 
-def _unauthorized(reason: str, detail: str) -> Refused:
-    return Refused(reason, Problem("unauthorized", 401, detail), {"WWW-Authenticate": "Bearer"})
+def _unauthorized(reason: str, detail: str) -> AccessDenied:
+    return AccessDenied(reason, Problem("unauthorized", 401, detail), {"WWW-Authenticate": "Bearer"})
 
 
 def _take(limit: RateLimit | None, caller: str, scope: Scope) -> None:
-    """Raises Refused when the caller has to wait."""
+    """Raises AccessDenied when the caller has to wait."""
     if limit is None:
         return
     if wait := limit.take(caller):
         seconds = math.ceil(wait)
         problem = Problem("rate-limited", 429, f"too many requests; the next one is admitted in {seconds} s")
-        raise Refused("rate", problem, {"Retry-After": str(seconds)})
+        raise AccessDenied("rate", problem, {"Retry-After": str(seconds)})
     scope["owe"] = partial(limit.owe, caller)
 
 
 def address_of(scope: Scope) -> str:
-    """The client's address as far as it counts as one caller; "unknown" for a connection without."""
+    """What counts as one caller of the client's address; "unknown" for a connection without an address."""
     client = scope.get("client")
     return _network(client[0]) if client else "unknown"
 
 
 @lru_cache(maxsize=1024)
 def _network(host: str) -> str:
-    """An IPv4 address as it is, of an IPv6 address the first 64 bits: whoever has one has that whole network."""
+    """The whole IPv4 address, or the first 64 bits of an IPv6 address: its owner controls that whole network."""
     try:
         address = ipaddress.IPv6Address(host)
     except ipaddress.AddressValueError:

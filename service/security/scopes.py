@@ -24,13 +24,18 @@ def needs(scope: KeyScope) -> dict[str, Any]:
 
 
 def level(scope: str) -> int:
-    """1 for the narrowest scope; raises ValueError for what is none."""
+    """1 for the narrowest scope, one more for each wider one. Raises ValueError for an unknown scope."""
     return SCOPES.index(scope) + 1
 
 
-def declared(openapi_extra: dict[str, Any] | None) -> int | None:
-    """The level that a route's `openapi_extra` asks for, 0 when it is open, None when it declares nothing."""
+NO_KEY = 0  # the level of an open route
+ANY_KEY = level("read")
+UNDECLARED = len(SCOPES) + 1  # a level that no key has: a route that declares no scope is closed
+
+
+def declared(openapi_extra: dict[str, Any] | None) -> int:
+    """The level that a route's `openapi_extra` asks for."""
     security = (openapi_extra or {}).get("security")
     if security is None:
-        return None
-    return max((level(scope) for way in security for scopes in way.values() for scope in scopes), default=0)
+        return UNDECLARED
+    return max((level(scope) for way in security for scopes in way.values() for scope in scopes), default=NO_KEY)

@@ -10,19 +10,17 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Sequence
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.contract.problems import Problem
 from service.errors import shorten
 from service.metrics import Metrics
 from service.security.keys import redact
-from service.security.route_names import RouteNames
+from service.security.route_table import RouteTable
 from service.server.fast_refusal import made_up_id
 
 log = logging.getLogger("kindred.access")
@@ -36,10 +34,10 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 class Observe:
     """Outermost: gives each request its id, answers what nobody caught, then logs and counts it."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, routes: RouteTable) -> None:
         self.app = app
         self.metrics = metrics
-        self._names = RouteNames(routes)
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,8 +75,8 @@ class Observe:
                 self._record(scope, request_id, status, seconds)
 
     def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
-        # What was refused at the door, or for its length, was never routed.
-        route = getattr(scope.get("route"), "path", None) or self._names.of(scope["method"], scope["path"])
+        # By the table: a request that the guard or the body limit refuses is never routed.
+        route = self._routes.find(scope["method"], scope["path"]).template
         self.metrics.observe_request(scope["method"], route, status, seconds)
         key = {"key": scope["key_id"]} if "key_id" in scope else {}
         log.info(

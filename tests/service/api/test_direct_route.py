@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from service.api.direct_route import DirectRoute
-from service.api.recommend_routes import recommend_router
+from service.api import recommend_routes
+from service.api.routing import DirectRoute
 from tests.support.service import Client, make_artifact, make_settings, serving
 
 SOUND = json.dumps({"history": ["item-1", "item-2"], "k": 3, "explain": True}).encode()
@@ -17,7 +17,7 @@ JSON = "application/json"
 
 
 def route(name: str) -> DirectRoute:
-    (found,) = (each for each in recommend_router.routes if isinstance(each, DirectRoute) and each.name == name)
+    (found,) = (each for each in recommend_routes.router.routes if isinstance(each, DirectRoute) and each.name == name)
     return found
 
 
@@ -30,9 +30,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 def test_recommend_goes_the_short_way_and_what_needs_more_does_not() -> None:
-    assert route("recommend")._way is not None
-    assert route("similar")._way is None  # it has parameters in its path
-    assert route("recommend_batch")._way is None  # it takes the request
+    assert route("recommend")._signature is not None
+    assert route("similar")._signature is None  # it has parameters in its path
+    assert route("recommend_batch")._signature is None  # it takes the request
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_both_ways_answer_the_same(
 
     short = ask()
     assert short[0] == status
-    monkeypatch.setattr(route("recommend"), "_way", None)
+    monkeypatch.setattr(route("recommend"), "_signature", None)
     assert ask() == short
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.api.strict_json import BadBody, parse
+from service.api.strict_json import BadBody, parse_json
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from service.api.strict_json import BadBody, parse
     ],
 )
 def test_json_is_read(body: bytes, value: Any) -> None:
-    assert parse(body) == value
+    assert parse_json(body) == value
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_json_is_read(body: bytes, value: Any) -> None:
 )
 def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
     with pytest.raises(BadBody) as caught:
-        parse(body)
+        parse_json(body)
     assert said in caught.value.detail
     assert caught.value.status_code == 400
     assert len(caught.value.detail) < 300
@@ -58,5 +58,5 @@ def test_what_is_no_json_is_refused(body: bytes, said: str) -> None:
 def test_a_large_body_is_read_quickly() -> None:
     body = b"[" + b",".join([b'{"item_id": "x", "tags": ["a", "b"]}'] * 50_000) + b"]"
     began = time.process_time()
-    assert len(parse(body)) == 50_000
+    assert len(parse_json(body)) == 50_000
     assert time.process_time() - began < 2

@@ -18,6 +18,7 @@ from service.engine.engine import Engine
 from service.metrics import Metrics
 from service.registry.registry import Registry
 from service.security import keys
+from service.security.keys import redact
 from tests.support.service import Client, make_artifact, make_settings, serving
 
 
@@ -223,7 +224,7 @@ def test_access_logs_are_structured_and_hold_no_text(client: Client, caplog: pyt
     client("POST", "/items", {"item_id": "a", "title": "confidential words"}, {"X-Request-ID": "r-1"})
     client("GET", "/items/evil%0Aline%1B", headers={"X-Request-ID": "r-2"})
     client.get("/livez")  # a request is logged once it is answered, but before the next one on its connection
-    lines = [logs.JsonFormatter().format(record) for record in caplog.records if record.name == "kindred.access"]
+    lines = [logs.JsonFormatter(redact).format(record) for record in caplog.records if record.name == "kindred.access"]
     assert not any("\n" in line or "\x1b" in line for line in lines)
     by_id = {entry["request_id"]: entry for entry in map(json.loads, lines) if entry["request_id"].startswith("r-")}
     assert {key: by_id["r-1"][key] for key in ("method", "route", "path", "status", "level")} == {
@@ -235,7 +236,7 @@ def test_access_logs_are_structured_and_hold_no_text(client: Client, caplog: pyt
     }
     assert by_id["r-1"]["ms"] > 0
     assert by_id["r-2"]["path"] == "/items/evil\nline\x1b"
-    assert "confidential" not in "".join(logs.JsonFormatter().format(record) for record in caplog.records)
+    assert "confidential" not in "".join(logs.JsonFormatter(redact).format(record) for record in caplog.records)
 
 
 def test_a_log_line_holds_the_traceback() -> None:
@@ -243,7 +244,7 @@ def test_a_log_line_holds_the_traceback() -> None:
         raise ValueError("broken")
     except ValueError:
         record = logging.LogRecord("x", logging.ERROR, "", 0, "it %s", ("failed",), sys.exc_info())
-    entry = json.loads(logs.JsonFormatter().format(record))
+    entry = json.loads(logs.JsonFormatter(redact).format(record))
     assert (entry["level"], entry["message"]) == ("error", "it failed")
     assert "ValueError: broken" in entry["traceback"]
 

@@ -21,6 +21,7 @@ from service.contract.results import Written
 from service.engine.engine import Engine
 from service.errors import ItemConflict
 from service.registry.registry import Registry
+from service.security.keys import redact
 from tests.support.postgres import PASSWORD, Server, running_server
 from tests.support.service import Client, Reply, make_settings, refused, serving, until
 
@@ -283,7 +284,7 @@ def test_a_wrong_password_is_told_and_not_tried_for_ever(
         time.sleep(1)
         assert postgres_refusals(caplog) == attempts
     assert b"password authentication failed" in bodies[-1]
-    told = "".join(logs.JsonFormatter().format(record) for record in caplog.records) + b"".join(bodies).decode()
+    told = "".join(logs.JsonFormatter(redact).format(record) for record in caplog.records) + b"".join(bodies).decode()
     assert "not serving" in told
     assert "hidden-and-wrong" not in told
 
@@ -301,7 +302,7 @@ def test_the_password_is_in_no_log_and_no_answer_while_the_server_is_away(
         assert write(client, 1).status == 201
         own_postgres.kill()
         replies = [write(client, 2), write(client, 3), client.get("/readyz"), client.get("/metrics")]
-    told = "".join(logs.JsonFormatter().format(record) for record in caplog.records)
+    told = "".join(logs.JsonFormatter(redact).format(record) for record in caplog.records)
     assert "does not take a write" in told
     told += "".join(reply.body.decode() for reply in replies)
     for secret in (PASSWORD, own_postgres.url("x").render_as_string(hide_password=False).split("@")[0].split(":")[-1]):

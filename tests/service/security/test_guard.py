@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from service import logs
 from service.api.app import create_app
 from service.security import keys
+from service.security.keys import redact
 from service.security.scopes import SCOPES
 from tests.support.service import Client, Reply, make_settings, refused, serving
 
@@ -256,7 +257,7 @@ def test_no_secret_gets_out(door: Door, caplog: pytest.LogCaptureFixture) -> Non
     door.client.get("/livez")  # a request is logged once it is answered, but before the next one on its connection
     # uvicorn's own access log is switched off; caplog's handler switches it on for connections made from then on.
     records = [record for record in caplog.records if record.name != "uvicorn.access"]
-    logged = "".join(logs.JsonFormatter().format(record) + repr(vars(record)) for record in records)
+    logged = "".join(logs.JsonFormatter(redact).format(record) + repr(vars(record)) for record in records)
     assert logged.count("kindred.access") > len(replies)
     for text in (logged, *(repr(reply) for reply in replies)):
         assert secret[:20] not in text.lower()
