@@ -27,11 +27,11 @@ SECONDS ?= 3600
 TIMES ?= 100
 AUDIT_SERVICE ?= pypi
 
-.PHONY: help setup demo serve test pictures fuzz crash load sigterm soak audit sbom check format lock clean
+.PHONY: help setup demo serve test campaigns pictures fuzz crash load sigterm soak audit sbom check format lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 $(sort $(STAMP) $(RUN_STAMP)):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (or name one: make PYTHON=/path/to/python3)"; exit 1; }
@@ -50,10 +50,15 @@ serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where 
 	@export KINDRED_ARTIFACTS='$(KINDRED_ARTIFACTS)'; \
 		exec $(BIN)/python scripts/welcome.py $(BIN)/python -m service
 
-test: $(STAMP) ## the tests
+test: $(STAMP) ## the tests of every module: under 8 minutes
 	@sh scripts/install-postgres.sh
 	@sh scripts/install-chromium.sh
 	$(BIN)/python -m pytest $(ARGS)
+
+campaigns: $(STAMP) ## kills, power cuts, full disks, fuzzing, load, swaps and real data, each in its short form
+	@sh scripts/install-postgres.sh
+	@sh scripts/install-chromium.sh
+	$(BIN)/python -m pytest tests/campaigns $(ARGS)
 
 pictures: $(STAMP) demo ## the pictures of the console in docs/, taken by its tests on the demo
 	@sh scripts/install-chromium.sh

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import body_memory, overload, service_latency, sizing, throughput
+from benchmarks import body_memory, overload, service_latency, sigterm, sizing, throughput
 from tests.support.service import make_artifact
 
 
-@pytest.mark.slow
 def test_it_measures_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
     output = tmp_path / "figures.json"
@@ -37,7 +36,6 @@ def test_it_measures_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert code == int(figures["ready_seconds"] > 10 or figures["p50_ms"] > 3)
 
 
-@pytest.mark.slow
 def test_a_size_is_measured_after_a_new_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
     assert sizing.main(["--artifacts", str(tmp_path / "a"), "--registered", "0,300", "--seconds", "0.3"]) == 0
@@ -47,7 +45,6 @@ def test_a_size_is_measured_after_a_new_start(tmp_path: Path, capsys: pytest.Cap
     assert min(small["p50_ms"], large["p50_ms"], small["memory_mib"], large["registered_per_s"]) > 0
 
 
-@pytest.mark.slow
 def test_throughput_is_measured_beside_a_bare_endpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
     throughput.main(["--artifacts", str(tmp_path / "a"), "--seconds", "0.3", "--rounds", "1"])
@@ -58,7 +55,6 @@ def test_throughput_is_measured_beside_a_bare_endpoint(tmp_path: Path, capsys: p
         assert figures[f"bare_rps_at_{connections}"] > 0
 
 
-@pytest.mark.slow
 def test_overload_is_refused_as_promised_and_gone_afterwards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,7 +70,6 @@ def test_overload_is_refused_as_promised_and_gone_afterwards(
     assert figures["accepted_5x"] > 0
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux counts the peak")
 def test_bodies_that_are_too_large_take_bounded_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
@@ -87,3 +82,13 @@ def test_bodies_that_are_too_large_take_bounded_memory(tmp_path: Path, capsys: p
         ("in chunks", 4, {"413": 4}),
     ]
     assert all(0 <= case["mib"] <= case["allowed_mib"] for case in cases)
+
+
+def test_stops_under_load_lose_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--artifacts", str(root), "--times", "2", "--callers", "8", "--drain", "1"]
+    code = sigterm.main(arguments)
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert code == 0, figures
+    assert figures["stops"] == 2
+    assert figures["in_flight_at_sigterm"] > 0
+    assert figures["acknowledged_items"] > 0

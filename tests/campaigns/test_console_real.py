@@ -12,14 +12,14 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from model.items import Item
-from tests.console.support import NASTY, add, asked, check_access, form, history, opened, recommended, settled
+from tests.support.console import NASTY, add, asked, check_access, form, history, opened, recommended, settled
 from tests.support.service import Client, make_settings, serving
 from training.config import RECIPES
 from training.datasets.demo import generate_demo
 from training.export.export import export
 from training.fit.trainer import Trainer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 INK = Item(

@@ -11,7 +11,7 @@ import pytest
 
 from service.client import Client, NotFound, RecommendOptions, RecommendQuery, RecommendResponse
 from service.engine.engine import Engine
-from tests.conftest import Trained
+from tests.campaigns.conftest import Trained
 from tests.support.service import make_settings, serving
 from tests.support.tiny_training import train_tiny
 from training.evaluate.splits import ColdCase
@@ -19,7 +19,6 @@ from training.evaluate.splits import ColdCase
 K = 10
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_held_out_items_registered_from_their_text_reach_the_users_who_chose_them(
     beauty: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -13,7 +13,6 @@ from benchmarks.embeddings import catalogue_of, more_of, queries_of
 from tests.support.service import make_artifact
 
 
-@pytest.mark.slow
 def test_each_kind_is_measured_in_a_process_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
     output = tmp_path / "figures.json"
@@ -33,7 +32,6 @@ def test_each_kind_is_measured_in_a_process_of_its_own(tmp_path: Path, capsys: p
         assert one["recall"] == 1.0 if one["kind"] == "flat" else 0.2 < one["recall"] <= 1.0
 
 
-@pytest.mark.slow
 def test_a_kind_that_fails_or_takes_too_long_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
     options = ["--artifacts", str(tmp_path / "a"), "--queries", "10", "--seconds", "0.1"]

@@ -51,7 +51,6 @@ def check(campaign: Campaign) -> None:
         assert figures[name] > 5, figures
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_each_registration_is_made_once(settings: Settings) -> None:
     campaign, faults = run(settings, 1 if settings.database_url.startswith("sqlite") else 3)
@@ -59,14 +58,12 @@ def test_each_registration_is_made_once(settings: Settings) -> None:
     check(campaign)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_services_that_keep_no_answers_are_found_out(settings: Settings) -> None:
     _, faults = run(settings, 1, "keeps no answers", broken=True)
     assert any("answers differ" in fault for fault in faults), faults
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_second_row_is_found_out(postgres: Server, small_root: Path, tmp_path: Path) -> None:
     url = postgres.database()
@@ -113,14 +110,12 @@ def retry_after_a_kill(settings: Settings, key: str, mutant: Mutant, phase: int)
     return reply.status, reply.headers.get("idempotency-replayed") == "true"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_kill_between_commit_and_answer_loses_no_answer(settings: Settings) -> None:
     for key in ("one", "two", "three"):
         assert retry_after_a_kill(settings, key, "answers late", COMMITTED) == (201, True)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_an_answer_that_is_kept_after_the_commit_is_found_out(settings: Settings) -> None:
     assert retry_after_a_kill(settings, "one", "keeps answers after the commit", COMMITTING) == (200, False)

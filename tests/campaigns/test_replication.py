@@ -12,7 +12,6 @@ from tests.support.postgres import Server
 from tests.support.service import make_artifact
 
 
-@pytest.mark.slow
 def test_three_services_miss_nothing(postgres: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
     output = tmp_path / "figures.json"

@@ -79,7 +79,6 @@ def test_a_sample_says_what_the_system_says() -> None:
     assert before.rss_mib > 10
 
 
-@pytest.mark.slow
 def test_a_short_soak_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_artifact(tmp_path / "a")
     notes = tmp_path / "samples.csv"

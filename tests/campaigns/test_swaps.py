@@ -11,7 +11,6 @@ from benchmarks import swaps
 from tests.support.service import make_artifact
 
 
-@pytest.mark.slow
 def test_ten_swaps_under_load_fail_nothing_and_leave_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

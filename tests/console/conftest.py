@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.console.support import opened
+from tests.support.console import browser, opened
 from tests.support.service import Client, make_artifact, make_settings, serving
 
-
-@pytest.fixture(scope="module")  # not for longer: while Playwright runs, this thread can have no other event loop
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing = "there is no Chromium (scripts/install-chromium.sh --always)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        # The tests may run as root, in a container: there is no sandbox for Chromium then.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+__all__ = ["browser"]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from model.artifact import set_current
-from tests.console.support import add, recommended
+from tests.support.console import add, recommended
 from tests.support.service import make_artifact, make_items, make_settings, serving, until
 
 

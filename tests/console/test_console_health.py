@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from model.artifact import set_current
 from model.manifest import DatasetEntry
-from tests.console.support import NASTY, opened
 from tests.support.cards import METRICS, TRAINING, make_carded
+from tests.support.console import NASTY, opened
 from tests.support.service import Client, make_settings, serving
 
 

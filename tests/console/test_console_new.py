@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.support import NASTY, check_access, form, history, settled
+from tests.support.console import NASTY, check_access, form, history, settled
 from tests.support.service import Client
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from model.items import Item
 from service.security.keys import create
-from tests.console.support import NASTY, add, asked, check_access, history, recommended, settled
+from tests.support.console import NASTY, add, asked, check_access, history, recommended, settled
 from tests.support.service import Client, make_artifact, make_items, make_settings, serving
 
 

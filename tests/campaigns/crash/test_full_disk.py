@@ -124,7 +124,6 @@ def wait_for(count: Callable[[], int], more: int) -> None:
         time.sleep(0.005)
 
 
-@pytest.mark.slow
 def test_a_disk_that_fills_up_and_empties_under_load_loses_nothing(small_root: Path, space: Space) -> None:
     settings = settings_of(small_root, space)
     writers = [Writer(f"w{number}", number) for number in range(CONNECTIONS)]

@@ -50,7 +50,6 @@ def kill_services(kills: int, server: Server, registries: Callable[[int], Settin
     return kill_often(name, kills, registries, mutant, died=wait_for_its_sessions)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_service_that_is_killed_loses_nothing(mortal: Server, registries: Callable[[int], Settings]) -> None:
     tally = kill_services(SERVICES, mortal, registries)
@@ -60,7 +59,6 @@ def test_a_service_that_is_killed_loses_nothing(mortal: Server, registries: Call
     assert tally.acknowledged > 2 * SERVICES, tally
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_service_that_is_broken_is_found_out(mortal: Server, registries: Callable[[int], Settings]) -> None:
     tally = kill_services(60, mortal, registries, "acknowledges before the commit")
@@ -90,7 +88,6 @@ def reading(port: int) -> Iterator[Counter[int]]:
         job.result(60)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_server_that_is_killed_loses_nothing_and_the_service_stays_up(
     mortal: Server, registries: Callable[[int], Settings]

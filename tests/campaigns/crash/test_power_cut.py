@@ -41,7 +41,6 @@ def cut_often(cuts: int, disk: Disk, small_root: Path) -> Tally:
     return kill_often("power cuts", cuts, settings, power_cut=disk.cut, died=lambda _: disk.restore(), checked=check)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_nothing_acknowledged_is_lost(disk: Disk, small_root: Path) -> None:
     tally = cut_often(CUTS, disk, small_root)
@@ -50,7 +49,6 @@ def test_nothing_acknowledged_is_lost(disk: Disk, small_root: Path) -> None:
     assert tally.in_flight >= 0.8 * CUTS, tally
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("synchronous", "kept"), [("EXTRA", True), ("FULL", False)])
 def test_full_is_not_enough(disk: Disk, synchronous: str, kept: bool) -> None:
     """With a rollback journal a commit is a name that vanishes from a folder, and only EXTRA synchronises that: cut

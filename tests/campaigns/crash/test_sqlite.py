@@ -43,7 +43,6 @@ def check_integrity(settings: Settings) -> None:
         connection.close()
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(registries: Callable[[int], Settings]) -> None:
     tally = kill_often("SQLite", KILLS, registries, checked=check_integrity, journal=journal_of)
@@ -56,7 +55,6 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(registries: Call
     assert KILLS < 200 or set(tally.phases) == set(PHASES), tally
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(
     ("mutant", "fault"), [("acknowledges before the commit", "lost: "), ("commits item by item", "half: ")]

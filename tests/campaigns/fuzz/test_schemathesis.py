@@ -28,8 +28,8 @@ from tests.support.service import Client, make_settings, serving
 
 CASES = int(os.environ.get("KINDRED_FUZZ_CASES", "0"))
 SEED = int(os.environ.get("KINDRED_FUZZ_SEED", str(secrets.randbelow(10**9))))
-CONFIG = Path(__file__).with_name("fuzz.toml")
-HOOKS = Path(__file__).with_name("fuzz_hooks.py")
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+HOOKS = Path(__file__).with_name("hooks.py")
 # In sequences there are no batches: one that registers anew what was deleted would pass for the deleted item, because
 # the check for those knows single items only. (The configuration file has no phases of an operation.)
 PHASES = (("--phases", "examples,coverage,fuzzing"), ("--phases", "stateful", "--exclude-path-regex", "/batch$"))

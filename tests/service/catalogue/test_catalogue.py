@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from model.items import Item
 from model.neighbours import Neighbours
@@ -163,7 +162,6 @@ def test_what_is_written_during_a_compaction_is_kept() -> None:
     assert catalogue.moment.view.n == len(fresh)
 
 
-@pytest.mark.slow
 def test_readers_and_writers_together(tmp_path: Path) -> None:
     make_artifact(tmp_path / "a")
     engine = Engine.start(make_settings(tmp_path / "a", tmp_path))

@@ -297,7 +297,6 @@ def test_an_error_of_our_own_does_not_end_the_feed(
     assert "ZeroDivisionError" in caplog.text
 
 
-@pytest.mark.slow
 def test_a_server_that_is_killed_stopped_and_frozen_is_followed_again(start: Start) -> None:
     with running_server() as server:
         url = server.own_database()
@@ -317,7 +316,6 @@ def test_a_server_that_is_killed_stopped_and_frozen_is_followed_again(start: Sta
         assert reader.feed.lag < 30
 
 
-@pytest.mark.slow
 def test_an_engine_ends_though_its_server_is_frozen(start: Start) -> None:
     with running_server() as server:
         engine = start(server.own_database(), database_timeout=60)

@@ -138,7 +138,6 @@ def write(client: Client, number: int) -> Reply:
     return client.post("/items", {"item_id": f"new-{number}", "title": f"soap {number}"})
 
 
-@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill_and_the_service_goes_on(
     own_postgres: Server, root: Path, tmp_path: Path
 ) -> None:
@@ -204,7 +203,6 @@ def test_what_was_acknowledged_survives_a_kill_and_the_service_goes_on(
             assert client.get(f"/items/new-{number}").json()["revision"] == 1
 
 
-@pytest.mark.slow
 def test_a_server_that_freezes_holds_no_write_for_ever(own_postgres: Server, root: Path, tmp_path: Path) -> None:
     with service(own_postgres, own_postgres.database(), root, tmp_path) as client:
         assert write(client, 1).status == 201
@@ -232,7 +230,6 @@ def test_a_server_that_freezes_holds_no_write_for_ever(own_postgres: Server, roo
         assert client.get("/items/new-2").status == 200
 
 
-@pytest.mark.slow
 def test_a_start_without_its_database_waits_for_it(own_postgres: Server, root: Path, tmp_path: Path) -> None:
     url = own_postgres.database()
     own_postgres.stop()
@@ -266,7 +263,6 @@ def test_a_database_that_is_locked_at_the_start_is_waited_for(root: Path, tmp_pa
     registry.close()
 
 
-@pytest.mark.slow
 def test_a_wrong_password_is_told_and_not_tried_for_ever(
     postgres: Server, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -293,7 +289,6 @@ def postgres_refusals(caplog: pytest.LogCaptureFixture) -> int:
     return sum("waiting for the registry" in record.message for record in caplog.records)
 
 
-@pytest.mark.slow
 def test_the_password_is_in_no_log_and_no_answer_while_the_server_is_away(
     own_postgres: Server, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

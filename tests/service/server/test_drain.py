@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from benchmarks import sigterm
 from benchmarks.raw_http import Answer, Connection, TurnedAway, Unanswered
 from service.api.app import create_app
 from service.server.server import Server, configuration
@@ -134,17 +133,6 @@ def test_whoever_says_nothing_is_not_waited_for(root: Path, tmp_path: Path) -> N
         assert idle.recv(1 << 16).startswith(b"HTTP/1.1 200")
         server.handle_exit(signal.SIGINT, None)
         assert all_of(silent) == all_of(idle) == b""
-
-
-@pytest.mark.slow
-def test_stops_under_load_lose_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--artifacts", str(root), "--times", "2", "--callers", "8", "--drain", "1"]
-    code = sigterm.main(arguments)
-    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert code == 0, figures
-    assert figures["stops"] == 2
-    assert figures["in_flight_at_sigterm"] > 0
-    assert figures["acknowledged_items"] > 0
 
 
 @pytest.mark.parametrize(

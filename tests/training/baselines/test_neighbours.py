@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from training.baselines.history import weighted_histories
 from training.baselines.item_knn import ItemKnn, ItemKnnSettings, co_occurrences, cosine, nearest
 from training.baselines.popularity import Popularity
 from training.baselines.text_nn import TextNearestNeighbour
-from training.datasets import load_dataset
 from training.evaluate.metrics import summary
 from training.evaluate.splits import leave_one_out
 from training.fit.trainer import Progress
@@ -139,16 +137,3 @@ def test_without_text_every_item_is_level() -> None:
     baseline = TextNearestNeighbour(NoText(), (1.0,))
     baseline.fit(dataset, leave_one_out(dataset), 0, Progress())
     assert not baseline.scores(leave_one_out(dataset).test, ALL).any()
-
-
-@pytest.mark.slow
-def test_the_published_popularity_counts_the_test_targets(real_data: Callable[[str], Path]) -> None:
-    """.3386 / .1803 (sampled-99, Beauty) come out where every interaction is counted; one standard error is .003."""
-    dataset = load_dataset(real_data("beauty"))
-    cases = leave_one_out(dataset).test
-    baseline = Popularity()
-    baseline.fit(dataset, leave_one_out(dataset), 0, Progress())
-    baseline._counts = torch.from_numpy(dataset.popularity()).float()
-    figures = summary(baseline_ranks(baseline, cases, evaluation_negatives(dataset, cases))["sampled"])
-    assert figures["hit@10"] == pytest.approx(0.3386, abs=0.006)
-    assert figures["ndcg@10"] == pytest.approx(0.1803, abs=0.004)

@@ -69,7 +69,6 @@ def oracle(scores: NDArray[np.float64], targets: NDArray[np.int64]) -> NDArray[n
     return np.stack([found[metric] for metric in asked], axis=1)
 
 
-@pytest.mark.slow
 def test_an_independent_library_gives_the_same_figures() -> None:
     """Without ties user by user; with ties as the mean over random orders, within what chance allows."""
     clear, clear_targets = rankings(users=200, levels=10**9, seed=1)

@@ -60,7 +60,6 @@ def process(environment: Mapping[str, str], errors: Path) -> Iterator[tuple[subp
             server.stdout.close()
 
 
-@pytest.mark.slow
 def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path) -> None:
     environment = environment_of(root, tmp_path)
     registered: list[str] = []
@@ -85,7 +84,6 @@ def test_what_was_acknowledged_survives_a_kill(root: Path, tmp_path: Path) -> No
             assert server.wait(10) == -signal.SIGKILL
 
 
-@pytest.mark.slow
 def test_replacing_and_deleting_survive_a_kill(root: Path, tmp_path: Path) -> None:
     environment = environment_of(root, tmp_path)
     with process(environment, tmp_path / "log") as (server, raw), Client(raw.url) as client:
@@ -100,7 +98,6 @@ def test_replacing_and_deleting_survive_a_kill(root: Path, tmp_path: Path) -> No
         assert client.recommend(["item-5"]).unknown_history == ["item-5"]
 
 
-@pytest.mark.slow
 def test_sigterm_ends_it_cleanly(root: Path, tmp_path: Path) -> None:
     with process(environment_of(root, tmp_path), tmp_path / "log") as (server, client):
         client.recommend("item-1")
@@ -111,7 +108,6 @@ def test_sigterm_ends_it_cleanly(root: Path, tmp_path: Path) -> None:
     assert "WARNING" not in log
 
 
-@pytest.mark.slow
 def test_without_keys_it_says_at_the_start_who_can_come_in(root: Path, tmp_path: Path) -> None:
     with process(environment_of(root, tmp_path), tmp_path / "log"):
         pass
@@ -124,7 +120,6 @@ def test_without_keys_it_says_at_the_start_who_can_come_in(root: Path, tmp_path:
     ]
 
 
-@pytest.mark.slow
 def test_with_keys_it_serves_other_machines_too(root: Path, tmp_path: Path) -> None:
     key = keys.create(tmp_path / "keys.json", "test", "read")
     environment = environment_of(root, tmp_path, KINDRED_HOST="0.0.0.0", KINDRED_KEYS=str(tmp_path / "keys.json"))
@@ -208,7 +203,6 @@ def test_a_setting_that_is_refused_is_named(root: Path, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
 def test_a_port_in_use_is_an_error(root: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

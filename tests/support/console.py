@@ -1,15 +1,18 @@
-"""What the tests of the console share: the page as a user has it, and what is held against it."""
+"""The console in a real browser: the browser, the page as a user has it, and the checks that each page must pass."""
 
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.service import Client
 
@@ -26,6 +29,22 @@ NASTY = [
     "it's '; touch hacked; echo '",
     "\u202egnp.exe",
 ]
+
+
+@pytest.fixture(scope="module")  # not for longer: while Playwright runs, its thread can run no other event loop
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of a module. Without Chromium the tests are skipped; in CI they fail."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        missing = "there is no Chromium (scripts/install-chromium.sh --always)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        # The tests may run as root, in a container: Chromium has no sandbox there.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @contextmanager
