@@ -180,7 +180,7 @@ def _searches(index: ItemIndex, queries: Floats, times: _Times | None = None) ->
     times = times or _Times()
     for place in range(len(queries)):
         began, spent = time.perf_counter(), time.thread_time()
-        index.view.search(queries[place : place + 1], K)
+        index.snapshot.search(queries[place : place + 1], K)
         times.seconds.append(time.perf_counter() - began)
         times.processor.append(time.thread_time() - spent)
     return times
@@ -188,21 +188,21 @@ def _searches(index: ItemIndex, queries: Floats, times: _Times | None = None) ->
 
 def _recall(index: ItemIndex, queries: Floats) -> float:
     """Share of the exact best, by products in double precision, that a search finds."""
-    view = index.view
+    snapshot = index.snapshot
     exact = np.full((len(queries), 0), -np.inf)
     step = max(1, _CELLS // len(queries))
-    for start in range(0, view.n, step):
-        part = queries.astype(np.float64) @ view.vectors[start : min(view.n, start + step)].astype(np.float64).T
+    for start in range(0, snapshot.n, step):
+        part = queries.astype(np.float64) @ snapshot.vectors[start : min(snapshot.n, start + step)].astype(np.float64).T
         exact = np.sort(np.hstack([exact, part]))[:, -K:]
-    _, scores = view.search(queries, K)
+    _, scores = snapshot.search(queries, K)
     # By score and not by row: of items with equal embeddings any will do.
     return float((scores >= exact[:, :1] - 1e-9).mean())
 
 
 def _write_beside_searches(index: ItemIndex, queries: Floats, seconds: float) -> dict[str, float]:
     """One thread writes, another searches, both without a pause."""
-    before = index.view.n
-    fresh = more_of(index.view.vectors[:before], 10_000)
+    before = index.snapshot.n
+    fresh = more_of(index.snapshot.vectors[:before], 10_000)
     ending = threading.Event()
     searched = _Times()
     writes: list[float] = []
@@ -216,7 +216,7 @@ def _write_beside_searches(index: ItemIndex, queries: Floats, seconds: float) ->
         none = np.empty((0, fresh.shape[1]), np.float32), np.empty(0, np.int64)
         while not ending.is_set():
             one = fresh[len(writes) % len(fresh)][None]
-            order: Rows = np.array([index.view.n])
+            order: Rows = np.array([index.snapshot.n])
             gone = [int(rng.integers(before))]
             began = time.perf_counter()
             match len(writes) % 3:
@@ -241,7 +241,7 @@ def _write_beside_searches(index: ItemIndex, queries: Floats, seconds: float) ->
         "writes_per_second": len(writes) / elapsed,
         "write_max_ms": max(writes) * 1000,
         **searched.percentiles("searching_"),
-        "rows_added": index.view.n - before,
+        "rows_added": index.snapshot.n - before,
     }
 
 

@@ -24,7 +24,7 @@ from service.contract.requests import FilterValue
 from service.index.boosts import Boosts, Place
 from service.index.item_index import pack
 from service.index.scan import Doubles, Floats, Mask, Rows, inside
-from service.index.view import View
+from service.index.snapshot import IndexSnapshot
 
 _DEAD = 1024  # rows of former and deleted items that are not worth the work of leaving them behind
 
@@ -32,15 +32,15 @@ _DEAD = 1024  # rows of former and deleted items that are not worth the work of 
 class Moment:
     """All items at one moment; immutable."""
 
-    def __init__(self, view: View, generation: Generation) -> None:
-        self.view = view
+    def __init__(self, index: IndexSnapshot, generation: Generation) -> None:
+        self.index = index
         self._generation = generation
         self._placing = generation.placing
 
     def row(self, item_id: str) -> int | None:
         """The row of an item, or None when it is not served."""
         row = self._generation.row_of.get(item_id, -1)
-        while row >= self.view.n:
+        while row >= self.index.n:
             row = self._generation.records[row].previous
         return row if row >= 0 and self.is_served(row) else None
 
@@ -51,7 +51,7 @@ class Moment:
 
     def is_served(self, row: int) -> bool:
         """Whether the row is an item now, and no former or deleted one."""
-        return bool(self.view.live[row >> 3] >> (row & 7) & 1)
+        return bool(self.index.live[row >> 3] >> (row & 7) & 1)
 
     def record(self, row: int) -> Record:
         return self._generation.records[row]
@@ -59,7 +59,7 @@ class Moment:
     def boosts(self, histories: Sequence[Sequence[int]]) -> Boosts | None:
         """What the neighbours of each history of rows, oldest first, add to scores; None where there are none."""
         records = self._generation.records
-        return self._placing.boosts([[records[row].place for row in rows] for rows in histories], self.view.n)
+        return self._placing.boosts([[records[row].place for row in rows] for rows in histories], self.index.n)
 
     def lent(self, place: Place, histories: Sequence[Sequence[int]]) -> tuple[Doubles, Doubles]:
         """What neighbours would add to an item that is not there yet, or has another text, after each of the histories
@@ -69,13 +69,13 @@ class Moment:
         semantic, own = self._placing.lent(place, [[records[row].place for row in rows] for rows in histories])
         row = self._placing.row_of(place.index)
         if row >= 0 and (boosts := self.boosts(histories)) is not None:
-            own = own + boosts.of(row + np.arange(len(histories)) * self.view.n)[1]  # it keeps what is known of its ID
+            own = own + boosts.of(row + np.arange(len(histories)) * self.index.n)[1]  # it keeps what is known of its ID
         return semantic, own
 
     def cold_rows(self, allow: Mask | None, exclude: Collection[int]) -> tuple[Rows, NDArray[np.bool_], Bags]:
         """Rows [c] of cold items, which of them may be returned [c], and the bags of their texts [c, words]."""
-        rows, bags = self._generation.cold_items.below(self.view.n)
-        mask = self.view.live if allow is None else self.view.live & allow
+        rows, bags = self._generation.cold_items.below(self.index.n)
+        mask = self.index.live if allow is None else self.index.live & allow
         return rows, inside(mask, rows) & ~np.isin(rows, list(exclude)), bags
 
     def bags(self, rows: Sequence[int]) -> Bags:
@@ -85,10 +85,10 @@ class Moment:
 
     def trained(self, allow: Mask | None) -> Mask:
         """The rows of items that are not cold, of those allowed."""
-        rows, _ = self._generation.cold_items.below(self.view.n)
-        flags = np.ones(self.view.n, np.bool_)
+        rows, _ = self._generation.cold_items.below(self.index.n)
+        flags = np.ones(self.index.n, np.bool_)
         flags[rows] = False
-        return pack(flags) & (self.view.live if allow is None else allow)
+        return pack(flags) & (self.index.live if allow is None else allow)
 
     def shares(self, codes: tuple[int, ...]) -> int:
         """How many items have exactly these codes; none have no codes (an artifact of ID tokens alone)."""
@@ -96,13 +96,13 @@ class Moment:
 
     def allowed(self, filters: Mapping[str, Sequence[FilterValue]]) -> Mask:
         """The rows that have one of the values of every attribute in `filters`."""
-        flags = np.ones(self.view.n, np.bool_)
+        flags = np.ones(self.index.n, np.bool_)
         for name, values in filters.items():
-            found = np.zeros(self.view.n, np.bool_)
+            found = np.zeros(self.index.n, np.bool_)
             postings = self._generation.postings.get(clean_text(name), {})
             for value in values:
                 rows = np.array(postings.get(_kept(value), ()), np.int64)
-                found[rows[rows < self.view.n]] = True
+                found[rows[rows < self.index.n]] = True
             flags &= found
         return pack(flags)
 
@@ -114,12 +114,12 @@ class Moment:
         postings = self._generation.postings.get(clean_text(name), {})
         wanted = (postings.get(_kept(value), ()) for value in values)  # first: mostly some item has one of them
         every = (rows for found in (wanted, list(postings.values())) for rows in found)  # a writer may add to postings
-        return any(row < self.view.n and self.is_served(row) for rows in every for row in rows)
+        return any(row < self.index.n and self.is_served(row) for rows in every for row in rows)
 
     def popular(self, k: int, allow: Mask | None, exclude: Collection[int]) -> list[int]:
         """The k rows with most interactions in training, ties by order."""
         chosen: list[int] = []
-        flags = None if allow is None else np.unpackbits(allow, count=self.view.n, bitorder="little")
+        flags = None if allow is None else np.unpackbits(allow, count=self.index.n, bitorder="little")
         for row in self._by_popularity:
             if len(chosen) == k:
                 break
@@ -129,22 +129,22 @@ class Moment:
 
     def alike(self, row: int, k: int, semantic: bool) -> tuple[Rows, Doubles]:
         """The k rows closest to `row` by cosine, and their cosines: of the semantic half or of the whole."""
-        return self.nearest(self.view.vectors[row], k, semantic, without=row)
+        return self.nearest(self.index.vectors[row], k, semantic, without=row)
 
     def nearest(self, vector: Floats, k: int, semantic: bool, without: int | None = None) -> tuple[Rows, Doubles]:
         """The k rows closest to an embedding [D] by cosine, but for the row `without`, and their cosines: of the
         semantic half or of the whole.
         """
-        view = self.view
-        columns = slice(0, view.split) if semantic else slice(None)
-        vectors = view.vectors[: view.n, columns]
+        index = self.index
+        columns = slice(0, index.split) if semantic else slice(None)
+        vectors = index.vectors[: index.n, columns]
         target = vector[columns]
         norms = self._semantic_norms if semantic else self._norms
         rough = vectors @ target / np.maximum(norms * np.sqrt(target @ target), np.finfo(np.float32).tiny)
         rough[self._dead] = -np.inf
-        k = min(k, view.live_count)
+        k = min(k, index.live_count)
         if without is not None:
-            k = min(k, view.live_count - int(self.is_served(without)))
+            k = min(k, index.live_count - int(self.is_served(without)))
             rough[without] = -np.inf
         if k < 1:
             return np.empty(0, np.int64), np.empty(0)
@@ -154,29 +154,29 @@ class Moment:
         exact = vectors[near].astype(np.float64)
         lengths = np.sqrt((exact * exact).sum(axis=1) * (target.astype(np.float64) ** 2).sum())
         cosines = (exact * target.astype(np.float64)).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
-        best = view.ranked(cosines, near, k)
+        best = index.ranked(cosines, near, k)
         return near[best], cosines[best]
 
     def listing(self, after: int = -1) -> Iterator[Record]:
         """All items in their order, those with an `order` above `after`."""
         rows = self._in_order
-        start = int(np.searchsorted(self.view.orders[rows], after, side="right"))
+        start = int(np.searchsorted(self.index.orders[rows], after, side="right"))
         return (self._generation.records[row] for row in rows[start:])
 
     @cached_property
     def rows(self) -> Rows:
         """The rows of all items."""
-        return np.flatnonzero(np.unpackbits(self.view.live, count=self.view.n, bitorder="little"))
+        return np.flatnonzero(np.unpackbits(self.index.live, count=self.index.n, bitorder="little"))
 
     @cached_property
     def _dead(self) -> NDArray[np.bool_]:
-        dead: NDArray[np.bool_] = np.unpackbits(self.view.live, count=self.view.n, bitorder="little") == 0
+        dead: NDArray[np.bool_] = np.unpackbits(self.index.live, count=self.index.n, bitorder="little") == 0
         return dead
 
     @cached_property
     def _in_order(self) -> Rows:
         rows = self.rows
-        ordered: Rows = rows[np.argsort(self.view.orders[rows], kind="stable")]
+        ordered: Rows = rows[np.argsort(self.index.orders[rows], kind="stable")]
         return ordered
 
     @cached_property
@@ -188,11 +188,11 @@ class Moment:
 
     @cached_property
     def _norms(self) -> Floats:
-        return _lengths(self.view.vectors[: self.view.n])
+        return _lengths(self.index.vectors[: self.index.n])
 
     @cached_property
     def _semantic_norms(self) -> Floats:
-        return _lengths(self.view.vectors[: self.view.n, : self.view.split])
+        return _lengths(self.index.vectors[: self.index.n, : self.index.split])
 
 
 def _kept(value: FilterValue) -> tuple[bool, FilterValue]:
@@ -212,7 +212,7 @@ class Catalogue:
         self._build = build
         self._neighbours = neighbours
         self._generation = Generation(records, vectors, build, neighbours)
-        self.moment = Moment(self._generation.index.view, self._generation)
+        self.moment = Moment(self._generation.index.snapshot, self._generation)
 
     @property
     def cold(self) -> int:
@@ -225,7 +225,7 @@ class Catalogue:
         return self._generation.registered
 
     def __len__(self) -> int:
-        return self.moment.view.live_count
+        return self.moment.index.live_count
 
     def recall(self, queries: Floats) -> float:
         """Recall@10 of the index kind against exact search, over sample queries [b, D]."""
@@ -234,8 +234,8 @@ class Catalogue:
     @property
     def crowded(self) -> bool:
         """Whether replaced and removed rows take a third of the memory, so that a `Compacted` is worth its work."""
-        view = self.moment.view
-        return view.n - view.live_count > max(_DEAD, view.live_count // 2)
+        index = self.moment.index
+        return index.n - index.live_count > max(_DEAD, index.live_count // 2)
 
     def apply(self, put: Sequence[tuple[Record, Floats]], removed: Sequence[str] = ()) -> None:
         """Add or replace items, each with its embedding [D], and remove others, in one step for readers."""
@@ -248,18 +248,18 @@ class Catalogue:
         since = self.moment
         rows = since._in_order
         records = [replace(since.record(row), previous=-1) for row in rows]
-        return Compacted(since, Generation(records, since.view.vectors[rows], self._build, self._neighbours))
+        return Compacted(since, Generation(records, since.index.vectors[rows], self._build, self._neighbours))
 
     def take(self, compacted: Compacted) -> None:
         """Go on with a generation that was made a moment ago, brought level with what has been written since."""
         since, generation = compacted
         now = self.moment
-        fresh = now.rows[now.rows >= since.view.n]
-        put = [(now.record(row), now.view.vectors[row]) for row in fresh.tolist()]
-        gone = since.rows[~inside(now.view.live, since.rows)]
+        fresh = now.rows[now.rows >= since.index.n]
+        put = [(now.record(row), now.index.vectors[row]) for row in fresh.tolist()]
+        gone = since.rows[~inside(now.index.live, since.rows)]
         served = {record.item_id for record, _ in put}
         removed = {since.record(row).item_id for row in gone.tolist()} - served
-        moment = _changed(generation, Moment(generation.index.view, generation), put, list(removed))
+        moment = _changed(generation, Moment(generation.index.snapshot, generation), put, list(removed))
         self._generation, self.moment = generation, moment
 
 
@@ -286,10 +286,10 @@ def _changed(
     for row in dead:
         generation.count(generation.records[row], -1)
     vectors = np.array([vector for _, vector in fresh.values()], np.float32)
-    vectors = vectors.reshape(len(fresh), now.view.vectors.shape[1])
+    vectors = vectors.reshape(len(fresh), now.index.vectors.shape[1])
     orders = np.array([record.order for record, _ in fresh.values()], np.int64)
     rows = generation.index.update(vectors, orders, dead)
     generation.row_of.update(zip(fresh, rows, strict=True))
     added = [(row, record.place) for row, (record, _) in zip(rows, fresh.values(), strict=True)]
     generation.placing = generation.placing.changed(added, [generation.records[row].place for row in dead])
-    return Moment(generation.index.view, generation)
+    return Moment(generation.index.snapshot, generation)

@@ -26,7 +26,7 @@ class _Held(NamedTuple):
 
 
 class ColdItems:
-    """Grows by appending, rows ascending; one writer, and readers that take the rows below the end of their view."""
+    """Grows by appending, rows ascending. One writer; readers take the rows below the end of their snapshot."""
 
     def __init__(self, neighbours: Neighbours) -> None:
         self._known = neighbours.bags

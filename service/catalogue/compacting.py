@@ -43,7 +43,7 @@ class Compactor:
         be had. It is not kept: a publisher that its compactor knows would be freed by a full collection alone, and a
         swap makes none.
         """
-        if not self._catalogue.crowded or self._catalogue.moment.view.n < self._from:
+        if not self._catalogue.crowded or self._catalogue.moment.index.n < self._from:
             return
         if self._thread is None or not self._thread.is_alive():
             # A stop does not wait for it: all that it makes is in the registry, or gone with the process.
@@ -57,7 +57,7 @@ class Compactor:
 
     def _run(self, writing: Writing) -> None:
         began = time.perf_counter()
-        before = self._catalogue.moment.view.n
+        before = self._catalogue.moment.index.n
         faiss.omp_set_num_threads(self._threads)  # OpenMP counts for each thread that calls it
         try:
             compacted = self._catalogue.compacted()
@@ -74,7 +74,7 @@ class Compactor:
         else:
             self._from = 0
             seconds = round(time.perf_counter() - began, 3)
-            extra = {"rows_before": before, "rows": self._catalogue.moment.view.n, "seconds": seconds}
+            extra = {"rows_before": before, "rows": self._catalogue.moment.index.n, "seconds": seconds}
             log.info("compacted the index", extra=extra)
 
     def _take(self, compacted: Compacted, writing: Writing) -> bool:

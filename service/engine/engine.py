@@ -108,7 +108,7 @@ class Engine:
         """
         moment = self.catalogue.moment
         row = _known(moment, item_id)
-        semantic = by == "semantic" and moment.view.split > 0
+        semantic = by == "semantic" and moment.index.split > 0
         rows, cosines = moment.alike(row, k, semantic)
         items = [recommended(moment.record(int(row)), float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
         return Similar(item_id, items, self.artifact.version)

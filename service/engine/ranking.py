@@ -22,7 +22,7 @@ def diversify(moment: Moment, rows: Rows, scores: Doubles, k: int, diversity: fl
     relevance is the score scaled to [0, 1] over the candidates, and similarity the largest cosine of its
     embedding with one already chosen. Equal values go to the candidate that came first.
     """
-    vectors = moment.view.vectors[rows].astype(np.float64)
+    vectors = moment.index.vectors[rows].astype(np.float64)
     lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
     vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
     span = scores.max() - scores.min() if len(scores) else 0.0

@@ -105,10 +105,10 @@ class Recommender:
     def sample_queries(self, moment: Moment, count: int) -> Floats:
         """Query vectors [count, D] of made-up histories, popular items more often than others; seeded."""
         rng = np.random.default_rng(0)
-        n = moment.view.n
+        n = moment.index.n
         weight = np.array([1 + moment.record(row).popularity for row in range(n)], np.float64)
         drawn = rng.choice(n, (count, _SAMPLE_LENGTH), p=weight / weight.sum())
-        return self._query(moment.view.vectors, drawn.tolist())
+        return self._query(moment.index.vectors, drawn.tolist())
 
     def _by_model(self, moment: Moment, plans: Sequence[_Plan], observe: Observe) -> list[list[Recommended]]:
         """What each of the plans gets, none of them without a history."""
@@ -116,7 +116,7 @@ class Recommender:
         for start in range(0, len(plans), _CHUNK):
             began = time.perf_counter()
             chunk = plans[start : start + _CHUNK]
-            queries = self._query(moment.view.vectors, [plan.history for plan in chunk])
+            queries = self._query(moment.index.vectors, [plan.history for plan in chunk])
             searched = time.perf_counter()
             observe("query", searched - began)
             boosts = moment.boosts([plan.history[-self._max_length :] for plan in chunk])
@@ -136,7 +136,7 @@ class Recommender:
         rows, scores, reserved = chosen
         reasons: Sequence[Why | None] = [None] * len(rows)
         if request.explain:
-            semantic, own = moment.view.score_parts(read.query, rows, read.boosts)
+            semantic, own = moment.index.score_parts(read.query, rows, read.boosts)
             latest = plan.history[-self._max_length :]
             reasons = [
                 Why(float(a), float(b), [Shared(*pair) for pair in shared_codes(moment, int(row), latest)])
@@ -172,8 +172,8 @@ class Recommender:
         if read.boosts is not None:
             semantic, own = read.boosts.of(rows)
             added += own if by_words else semantic + own
-        best = moment.view.best_among(read.query, rows, added, plan.request.k, by_words)
-        return _Chosen(best, np.add(*moment.view.score_parts(read.query, best, read.boosts)))
+        best = moment.index.best_among(read.query, rows, added, plan.request.k, by_words)
+        return _Chosen(best, np.add(*moment.index.score_parts(read.query, best, read.boosts)))
 
 
 def _found(
@@ -182,8 +182,8 @@ def _found(
     """The best rows for each of the plans, looked for together; Nones where some want others than the best of all."""
     if not all(plan.allow is None and not plan.request.diversity for plan in plans):
         return [None] * len(plans)
-    counts = [min(plan.request.k, moment.view.live_count) for plan in plans]
-    rows, scores = moment.view.search(queries, max(counts), None, [plan.exclude for plan in plans], boosts)
+    counts = [min(plan.request.k, moment.index.live_count) for plan in plans]
+    rows, scores = moment.index.search(queries, max(counts), None, [plan.exclude for plan in plans], boosts)
     there = np.minimum((rows >= 0).sum(axis=1), counts).tolist()
     return [_Chosen(rows[at, :count], scores[at, :count]) for at, count in enumerate(there)]
 
@@ -193,8 +193,8 @@ def _best(moment: Moment, plan: _Plan, read: _Read, k: int, allow: Mask | None) 
     if read.best is not None and allow is None and k <= plan.request.k:
         return _Chosen(read.best.rows[:k], read.best.scores[:k])
     diversity = plan.request.diversity
-    wanted = min(pool_size(k) if diversity else k, moment.view.live_count)
-    found, totals = moment.view.search(read.query[None], wanted, allow, [plan.exclude], read.boosts)
+    wanted = min(pool_size(k) if diversity else k, moment.index.live_count)
+    found, totals = moment.index.search(read.query[None], wanted, allow, [plan.exclude], read.boosts)
     rows = found[0][found[0] >= 0]
     scores = totals[0][: len(rows)]
     if diversity:

@@ -53,9 +53,9 @@ class Audience:
         self._scores: list[Doubles] = []
         for start in range(0, len(users), _CHUNK):
             histories = [user.history for user in users[start : start + _CHUNK]]
-            queries = self._query(moment.view.vectors, histories)
+            queries = self._query(moment.index.vectors, histories)
             boosts = moment.boosts([history[-self._latest :] for history in histories])
-            rows, scores = moment.view.search(queries, _DEPTH, None, list(map(set, histories)), boosts)
+            rows, scores = moment.index.search(queries, _DEPTH, None, list(map(set, histories)), boosts)
             self._queries.append(queries)
             self._rows.append(rows)
             self._scores.append(scores)
@@ -67,7 +67,7 @@ class Audience:
         """
         if not self.users:
             return []
-        split = self._moment.view.split
+        split = self._moment.index.split
         products = np.multiply(np.concatenate(self._queries), embedding, dtype=np.float64)
         lent = self._moment.lent(place, [user.history[-self._latest :] for user in self.users])
         totals = (products[:, :split].sum(axis=1) + lent[0]) + (products[:, split:].sum(axis=1) + lent[1])

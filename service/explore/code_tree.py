@@ -34,14 +34,14 @@ class _Held:
         if len(rows) > _TEXTS:
             rows = rows[np.linspace(0, len(rows) - 1, _TEXTS).astype(np.int64)]
         self.words = TellingWords([text_of(moment, row) for row in rows.tolist()])
-        self._place = np.full(moment.view.n, -1, np.int64)
+        self._place = np.full(moment.index.n, -1, np.int64)
         self._place[rows] = np.arange(len(rows))
 
     def follow(self, moment: Moment) -> None:
         """Read the codes of rows that came since."""
         start, levels = self.codes.shape
-        if start < moment.view.n:
-            more = [moment.record(row).codes for row in range(start, moment.view.n)]
+        if start < moment.index.n:
+            more = [moment.record(row).codes for row in range(start, moment.index.n)]
             self.codes = np.concatenate([self.codes, np.array(more, np.int32).reshape(len(more), levels)])
 
     def place(self, rows: Rows) -> Rows:
@@ -84,7 +84,7 @@ class Codes:
             order = np.lexsort((distinct, -counts))
             branches = [CodeBranch(int(distinct[each]), int(counts[each]), words[each]) for each in order.tolist()]
         here = _words(moment, held, rows, np.zeros(len(rows), np.int64), 1)[0] if at and len(rows) else []
-        shown = rows[np.argsort(moment.view.orders[rows], kind="stable")][:_SHOWN].tolist() if at else []
+        shown = rows[np.argsort(moment.index.orders[rows], kind="stable")][:_SHOWN].tolist() if at else []
         items = [found(moment, row) for row in shown]
         return CodeTree(list(prefix), len(rows), here, levels, branches, items, self._version)
 

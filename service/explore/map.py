@@ -86,8 +86,8 @@ class Mapper:
                 some = np.arange(len(known))
                 if len(known) > _KNOWN:
                     some = np.linspace(0, len(known) - 1, _KNOWN).astype(np.int64)
-                half = slice(0, moment.view.split or None)
-                vectors = moment.view.vectors[:, half]
+                half = slice(0, moment.index.split or None)
+                vectors = moment.index.vectors[:, half]
                 found = place(vectors[new], vectors[known[some]], places[some])
                 self._placed.update(zip(new, map(tuple, found.tolist()), strict=True))
             lying = [self._placed.get(row, (0.0, 0.0)) for row in wanted.tolist()]
@@ -102,5 +102,5 @@ def _sort(moment: Moment) -> _Sorted:
     known = index >= 0
     most = np.argsort(-used[known], kind="stable")
     others = rows[~known]
-    by_order = np.argsort(moment.view.orders[others], kind="stable")
+    by_order = np.argsort(moment.index.orders[others], kind="stable")
     return _Sorted(moment, rows[known][most], index[known][most], others[by_order])

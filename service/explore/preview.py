@@ -42,7 +42,7 @@ class Previewer:
         outcome: Outcome = "created"
         if before is not None:
             outcome = "unchanged" if before.item.content_hash() == item.content_hash() else "replaced"
-        near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.view.split > 0, without=row)
+        near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.index.split > 0, without=row)
         audience = self._audience(moment)
         listening = audience.listening(code.embedding, Place(code.item_index, code.joining), row)
         return Preview(

@@ -52,7 +52,7 @@ class Search:
         while True:
             statement = "SELECT rowid FROM items WHERE items MATCH ? ORDER BY rank, rowid LIMIT ?"
             found = [row for (row,) in connection.execute(statement, (match, asked))]
-            served = [row for row in found if row < moment.view.n and moment.is_served(row)]
+            served = [row for row in found if row < moment.index.n and moment.is_served(row)]
             if len(served) >= limit or len(found) < asked:
                 return served[:limit]
             asked *= _MORE
@@ -69,14 +69,14 @@ class Search:
                 "tokenize='unicode61 remove_diacritics 2')"
             )
             self._held, self._rows = moment.generation, 0
-        if self._rows < moment.view.n:
+        if self._rows < moment.index.n:
             connection.executemany("INSERT INTO items(rowid, words) VALUES (?, ?)", _texts(moment, self._rows))
-            self._rows = moment.view.n
+            self._rows = moment.index.n
         return connection
 
 
 def _texts(moment: Moment, start: int) -> Iterator[tuple[int, str]]:
-    for row in range(start, moment.view.n):
+    for row in range(start, moment.index.n):
         item = moment.record(row).item
         shown = (item.item_id, item.title, item.brand, *item.categories)
         # Not every id is Unicode that SQLite could hold.

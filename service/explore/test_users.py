@@ -26,7 +26,7 @@ class Users:
 
     def asked(self, moment: Moment) -> list[User]:
         """Those whom an item is tried with: always the same ones."""
-        return self.drawn(moment, how_many(moment.view.live_count), 0)
+        return self.drawn(moment, how_many(moment.index.live_count), 0)
 
     def drawn(self, moment: Moment, count: int, seed: int) -> list[User]:
         """Up to `count` of them, drawn with the seed."""

@@ -91,7 +91,7 @@ class Boosts:
 
 
 class Placing:
-    """Rows of the artifact's items. Immutable but for `extra`, which only grows: a reader skips rows beyond its view.
+    """Rows of the artifact's items. Immutable but for `extra`, which only grows: readers skip rows that came later.
 
     rows [n_items]: the row that an item's index stands for, −1 where it is not served. retexted: indices whose text is
     another now, so that the artifact's `alike` lists are no longer true of them. extra: by index, what joined its

@@ -1,6 +1,6 @@
 """The index over hybrid embeddings: adding, replacing and removing while others search.
 
-Rows are only ever appended; a removed or replaced row is masked. A reader takes a `View` (row count, mask and
+Rows are only ever appended; a removed or replaced row is masked. A reader takes an `IndexSnapshot` (row count, mask and
 buffers of one moment) and keeps it for the whole request: no lock is held while searching, a writer never
 waits for a reader, and every step of a request sees the same items. A readers-writer lock would be held for
 the length of a batch, and HNSW cannot be added to while it is searched; this costs a copy of the mask (one
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from service.index.coarse import build_coarse
 from service.index.scan import Floats, Mask, Rows, inside
-from service.index.view import View
+from service.index.snapshot import IndexSnapshot
 from service.settings import IndexKind
 
 
@@ -27,7 +27,7 @@ def pack(flags: NDArray[np.bool_]) -> Mask:
 
 class ItemIndex:
     """Hybrid embeddings by row. One writer at a time (the caller's lock); any number of readers through
-    `view`.
+    `snapshot`.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class ItemIndex:
         coarse = build_coarse(np.ascontiguousarray(vectors, np.float32), kind, ef_search, probes)
         flags = np.ones(n, np.bool_)
         norm = _largest_norm(vectors)
-        self.view = View(n, self._buffer, self._orders, pack(flags), n, norm, split, coarse)
+        self.snapshot = IndexSnapshot(n, self._buffer, self._orders, pack(flags), n, norm, split, coarse)
 
     def update(self, vectors: Floats, orders: Rows, removed: Collection[int] = ()) -> range:
         """Append rows and mask `removed` ones in one step; returns the new rows' numbers."""
-        before = self.view
+        before = self.snapshot
         n = before.n + len(vectors)
         if n > len(self._buffer):
-            # Readers keep the old buffers for as long as they hold a view of them.
+            # Readers keep the old buffers for as long as they hold a snapshot of them.
             capacity = _capacity(n)
             buffer = np.zeros((capacity, self._buffer.shape[1]), np.float32)
             buffer[: before.n] = self._buffer[: before.n]
@@ -75,7 +75,7 @@ class ItemIndex:
         dead = np.unique(np.fromiter(removed, np.int64, len(removed)))
         dead = dead[inside(live, dead)]
         np.bitwise_and.at(live, dead >> 3, ~_bits(dead))
-        self.view = View(
+        self.snapshot = IndexSnapshot(
             n=n,
             vectors=self._buffer,
             orders=self._orders,
@@ -91,8 +91,8 @@ class ItemIndex:
         """Share of the exact k best that this kind finds, over sample queries [b, D]; 1.0 for flat."""
         if self.kind == "flat":
             return 1.0
-        rows, _ = self.view.search(queries, k)
-        exact, _ = self.view.search(queries, k, allow=self.view.live)
+        rows, _ = self.snapshot.search(queries, k)
+        exact, _ = self.snapshot.search(queries, k, allow=self.snapshot.live)
         hits = sum(len(np.intersect1d(a[a >= 0], b[b >= 0])) for a, b in zip(rows, exact, strict=True))
         return hits / max(1, int((exact >= 0).sum()))
 

@@ -84,7 +84,7 @@ def test_filters_forget_what_was_replaced() -> None:
     catalogue.apply([(record(3, 1, brand="b"), vector(3))])
     moment = catalogue.moment
     for brand, expected in (("a", 9), ("b", 1), ("c", 0)):
-        rows, _ = moment.view.search(vector(1)[None], 10, moment.allowed({"brand": [brand]}))
+        rows, _ = moment.index.search(vector(1)[None], 10, moment.allowed({"brand": [brand]}))
         assert (rows >= 0).sum() == expected
 
 
@@ -115,10 +115,10 @@ def test_compaction_changes_no_answer() -> None:
         catalogue.apply([(record(n, turn + 1), vector(n)) for n in range(100)])
         if catalogue.crowded:
             catalogue.take(catalogue.compacted())
-    assert catalogue.moment.view.n < 1300
+    assert catalogue.moment.index.n < 1300
     assert listed(catalogue) == [f"i{n}" for n in range(100)]
     queries = np.array([vector(500), vector(501)])
-    old, new = held.view.search(queries, 20), catalogue.moment.view.search(queries, 20)
+    old, new = held.index.search(queries, 20), catalogue.moment.index.search(queries, 20)
     np.testing.assert_array_equal(old[1], new[1])
     assert [[held.record(int(r)).item_id for r in rows] for rows in old[0]] == [
         [catalogue.moment.record(int(r)).item_id for r in rows] for rows in new[0]
@@ -149,8 +149,8 @@ def test_what_is_written_during_a_compaction_is_kept() -> None:
         assert [found.revision for found in moment.listing()] == [found.revision for found in expected.listing()]
         assert [moment.row("i4") is None, moment.row("i51") is None] == [False, True]
         for brand in "abc":
-            found = [moment.view.search(vector(1)[None], 12, moment.allowed({"brand": [brand]}))[1]]
-            wanted = [expected.view.search(vector(1)[None], 12, expected.allowed({"brand": [brand]}))[1]]
+            found = [moment.index.search(vector(1)[None], 12, moment.allowed({"brand": [brand]}))[1]]
+            wanted = [expected.index.search(vector(1)[None], 12, expected.allowed({"brand": [brand]}))[1]]
             np.testing.assert_array_equal(found, wanted)
     assert (catalogue.cold, catalogue.registered, len(catalogue)) == (fresh.cold, fresh.registered, len(fresh))
     assert [now.shares((code,)) for code in range(3)] == [expected.shares((code,)) for code in range(3)]
@@ -159,7 +159,7 @@ def test_what_is_written_during_a_compaction_is_kept() -> None:
         one.apply([(record(3, 11), vector(3))], ["i50"])
     catalogue.take(catalogue.compacted())
     assert listed(catalogue) == listed(fresh)
-    assert catalogue.moment.view.n == len(fresh)
+    assert catalogue.moment.index.n == len(fresh)
 
 
 def test_readers_and_writers_together(tmp_path: Path) -> None:

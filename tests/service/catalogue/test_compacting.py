@@ -78,7 +78,7 @@ def test_neither_writes_nor_reads_wait(engine: Engine, monkeypatch: pytest.Monke
     engine.publisher.compactor.wait(_SECONDS)
     after = engine.catalogue.moment
     assert after.generation is not before.generation
-    assert after.view.n <= after.view.live_count + 2  # but for the two rows that died meanwhile
+    assert after.index.n <= after.index.live_count + 2  # but for the two rows that died meanwhile
     assert (title(engine, "r"), title(engine, "later"), title(engine, "item-7")) == (
         "the last soap",
         "a later soap",
@@ -127,13 +127,13 @@ def test_what_fails_is_said_and_tried_again_much_later(
     slow.go_on.set()
     crowd(engine)
     engine.publisher.compactor.wait(_SECONDS)
-    n = engine.catalogue.moment.view.n
+    n = engine.catalogue.moment.index.n
     crowd(engine, 20)
     assert slow.count == 1
     assert str(error) in caplog.text or str(error) in str(vars(caplog.records[0]))
     assert title(engine, "r") == "soap number 19"
     slow.fails = None
-    crowd(engine, 2 * n - engine.catalogue.moment.view.n)
+    crowd(engine, 2 * n - engine.catalogue.moment.index.n)
     engine.publisher.compactor.wait(_SECONDS)
     assert slow.count == 2
     # Once it has gone well, the next one comes as soon as it is due.

@@ -116,7 +116,7 @@ def test_a_catalogue_item_keeps_what_was_learned_under_a_new_text(start: Starter
     moment = engine.catalogue.moment
     row = moment.row("item-8")
     assert row is not None
-    now, before = moment.view.vectors[row], artifact.catalogue_embeddings()[8]
+    now, before = moment.index.vectors[row], artifact.catalogue_embeddings()[8]
     np.testing.assert_array_equal(now[16:], before[16:])
     np.testing.assert_array_equal(now, artifact.encode_new([text], [8]).embeddings[0])
     assert ids(ask(engine, k=10))[8] == "item-8"  # its popularity stays too
@@ -156,7 +156,7 @@ def test_another_artifact_tokenizes_registered_items_anew(start: Starter, tmp_pa
     assert (again.revision, again.cold) == (first.revision, True)
     row = engine.catalogue.moment.row("soap")
     assert row is not None
-    np.testing.assert_array_equal(engine.catalogue.moment.view.vectors[row], other.encode_new([soap]).embeddings[0])
+    np.testing.assert_array_equal(engine.catalogue.moment.index.vectors[row], other.encode_new([soap]).embeddings[0])
 
 
 def test_an_item_that_a_later_artifact_learned_becomes_warm(start: Starter, tmp_path: Path) -> None:
@@ -176,9 +176,9 @@ def test_many_replacements_do_not_grow_the_catalogue_for_ever(start: Starter) ->
         for part in range(0, 240, 60):
             items = [Item(f"item-{n}", title=f"text {step} {n}") for n in range(part, part + 60)]
             engine._write(items, replacing=True)
-    view = engine.catalogue.moment.view
-    assert view.live_count == 240
-    assert view.n <= 240 + 1024 + 60
+    index = engine.catalogue.moment.index
+    assert index.live_count == 240
+    assert index.n <= 240 + 1024 + 60
     for _ in range(2):
         assert len(ids(ask(engine, "item-1", k=500))) == 239
         engine = start()

@@ -41,11 +41,11 @@ def look_around(engine: Engine, moment: Moment | None = None) -> None:
 
 
 def compact(engine: Engine) -> None:
-    before = engine.catalogue.moment.view.n
+    before = engine.catalogue.moment.index.n
     for number in range(130):
         engine.put(Item("r", title=f"soap number {number}"))
     engine.publisher.compactor.wait(_SECONDS)
-    assert engine.catalogue.moment.view.n < before + 130
+    assert engine.catalogue.moment.index.n < before + 130
 
 
 def generations() -> int:

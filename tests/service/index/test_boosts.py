@@ -109,7 +109,7 @@ def test_histories_read_together_are_boosted_as_each_by_itself(
     engine.delete("item-8")
     moment = engine.catalogue.moment
     rng = np.random.default_rng(3)
-    histories = [rng.choice(moment.view.n, length).tolist() for length in (1, 7, 3, 12)]
+    histories = [rng.choice(moment.index.n, length).tolist() for length in (1, 7, 3, 12)]
     together = moment.boosts(histories)
     assert together is not None
     for at, history in enumerate(histories):
@@ -126,7 +126,7 @@ def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifac
     engine.add(fresh(0, 3))
     boosts = before.boosts([[near]])
     assert boosts is not None
-    assert boosts.cells.max() < before.view.n
+    assert boosts.cells.max() < before.index.n
 
 
 def test_answers_are_the_same_after_a_restart(engine: Engine, tmp_path: Path) -> None:
@@ -162,10 +162,10 @@ def test_search_with_boosts_is_exact(kind: str, seed: int) -> None:
             out = sorted({*banned, 3, 4} | (set() if allow is None else set(np.flatnonzero(~flags).tolist())))
             scores[out] = -np.inf
             expected = np.argsort(-scores, kind="stable")[:10]
-            found, totals = index.view.search(query[None], 10, allow, [banned], boosts)
+            found, totals = index.snapshot.search(query[None], 10, allow, [banned], boosts)
             np.testing.assert_allclose(totals[0], scores[expected], rtol=1e-9)
             assert found[0].tolist() == expected.tolist()
-            semantic, own = index.view.score_parts(query, found[0], boosts)
+            semantic, own = index.snapshot.score_parts(query, found[0], boosts)
             assert (semantic + own).tolist() == totals[0].tolist()
 
 
@@ -176,8 +176,8 @@ def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int, monkeypatch:
     vectors = (rng.standard_normal((3000, dim)) * rng.uniform(0.01, 2, dim)).astype(np.float32)
     vectors[100:140] = vectors[100]  # ties
     index = ItemIndex(vectors, np.arange(3000)[::-1].copy(), split=3)
-    assert index.view.coarse is not None
-    assert 0 < index.view.coarse.error < 1
+    assert index.snapshot.coarse is not None
+    assert 0 < index.snapshot.coarse.error < 1
     more = rng.standard_normal((50, dim)).astype(np.float32)
     index.update(more, np.arange(3000, 3050), removed=[7, 8])
     everything = np.concatenate([vectors, more]).astype(np.float64)
@@ -192,7 +192,7 @@ def test_a_large_flat_index_is_exact_though_it_is_rounded(dim: int, monkeypatch:
         for totals, added in ((plain, None), (scores, boosts)):
             totals[[7, 8, 9]] = -np.inf
             expected = np.lexsort((orders, -totals))[:12]
-            found, _ = index.view.search(query[None], 12, None, [[9]], added)
+            found, _ = index.snapshot.search(query[None], 12, None, [[9]], added)
             np.testing.assert_allclose(totals[found[0]], totals[expected], rtol=1e-9)
             assert set(found[0].tolist()) == set(expected.tolist())
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.index import view as searching
+from service.index import snapshot as searching
 from service.index.boosts import Boosts
 from service.index.coarse import BadIndex
 from service.index.item_index import ItemIndex, pack
@@ -38,7 +38,7 @@ def best(vectors: Floats, query: Floats, k: int, allowed: NDArray[np.bool_] | No
 @pytest.mark.parametrize("k", [1, 10, 400])
 def test_flat_search_is_exact(n: int, k: int) -> None:
     vectors, queries = vectors_of(n), vectors_of(5, seed=1)
-    rows, scores = build(vectors).view.search(queries, k)
+    rows, scores = build(vectors).snapshot.search(queries, k)
     assert rows.shape == scores.shape == (5, k)
     for query, found, values in zip(queries, rows, scores, strict=True):
         expected = best(vectors, query, k)
@@ -52,12 +52,12 @@ def test_queries_searched_together_find_what_each_finds_alone(cells: int, monkey
     monkeypatch.setattr(searching, "_CELLS", cells)
     n, rng = 300, np.random.default_rng(5)
     vectors, queries = vectors_of(n), vectors_of(7, seed=6)
-    view = build(vectors).view
+    snapshot = build(vectors).snapshot
     banned = [set(rng.choice(n, count, replace=False).tolist()) for count in (0, 1, 2, 5, 100, 295, 300)]
     hit = rng.choice(7 * n, 400, replace=False)
     boosts = Boosts(n, hit, rng.exponential(2, 400), rng.exponential(1, 400))
     for k in (1, 10, 299, 400):
-        rows, scores = view.search(queries, k, exclude=banned, boosts=boosts)
+        rows, scores = snapshot.search(queries, k, exclude=banned, boosts=boosts)
         for at, query in enumerate(queries):
             expected = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
             here = hit // n == at
@@ -72,14 +72,14 @@ def test_exclusion_and_allowing_are_exact() -> None:
     vectors, queries = vectors_of(500), vectors_of(3, seed=2)
     allowed = np.random.default_rng(3).random(500) < 0.1
     index = build(vectors)
-    rows, _ = index.view.search(queries, 8, pack(allowed))
+    rows, _ = index.snapshot.search(queries, 8, pack(allowed))
     assert [found.tolist() for found in rows] == [best(vectors, query, 8, allowed) for query in queries]
     for query in queries:
         top = best(vectors, query, 300)
-        rows, _ = index.view.search(query[None], 5, exclude=[top[:200]])
+        rows, _ = index.snapshot.search(query[None], 5, exclude=[top[:200]])
         assert rows[0].tolist() == top[200:205]
-    assert (index.view.search(queries, 3, pack(np.zeros(500, np.bool_)))[0] == -1).all()
-    assert index.view.search(queries, 0)[0].shape == (3, 0)
+    assert (index.snapshot.search(queries, 3, pack(np.zeros(500, np.bool_)))[0] == -1).all()
+    assert index.snapshot.search(queries, 0)[0].shape == (3, 0)
 
 
 def test_equal_embeddings_are_ties_and_come_in_order() -> None:
@@ -88,39 +88,39 @@ def test_equal_embeddings_are_ties_and_come_in_order() -> None:
     shuffled = np.random.default_rng(4).permutation(300)
     index = ItemIndex(vectors[shuffled], shuffled, split=6)
     for query in vectors_of(4, seed=5):
-        rows, scores = index.view.search(query[None], 150)
+        rows, scores = index.snapshot.search(query[None], 150)
         orders = shuffled[rows[0]]
         assert orders.tolist() == best(vectors, query, 150)
         assert len(np.unique(scores[0])) == 2
 
 
 def test_a_query_of_zeros_gives_the_first_items() -> None:
-    rows, scores = build(vectors_of(200)).view.search(np.zeros((1, 12), np.float32), 4)
+    rows, scores = build(vectors_of(200)).snapshot.search(np.zeros((1, 12), np.float32), 4)
     assert rows[0].tolist() == [0, 1, 2, 3]
     assert (scores == 0).all()
 
 
 def test_score_parts_add_up_exactly() -> None:
-    view, query = build(vectors_of(50)).view, vectors_of(1, seed=9)
-    rows, scores = view.search(query, 20)
-    semantic, own = view.score_parts(query[0], rows[0])
+    snapshot, query = build(vectors_of(50)).snapshot, vectors_of(1, seed=9)
+    rows, scores = snapshot.search(query, 20)
+    semantic, own = snapshot.score_parts(query[0], rows[0])
     assert (semantic + own == scores[0]).all()
-    np.testing.assert_allclose(semantic, view.vectors[rows[0], :6] @ query[0, :6], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(semantic, snapshot.vectors[rows[0], :6] @ query[0, :6], rtol=1e-4, atol=1e-5)
 
 
 def test_rows_are_added_and_removed_and_old_views_stay_as_they_were() -> None:
     vectors = vectors_of(100)
     index = build(vectors)
-    before = index.view
+    before = index.snapshot
     query = vectors_of(1, seed=8)
     first = best(vectors, query[0], 1)[0]
     added = np.vstack([query * 10, query * 9])
     assert index.update(added, np.array([100, 101]), [first]) == range(100, 102)
-    rows, _ = index.view.search(query, 102)
+    rows, _ = index.snapshot.search(query, 102)
     assert rows[0, :2].tolist() == [100, 101]
     assert first not in rows[0]
     assert rows[0, -1] == -1
-    assert index.view.live_count == 101
+    assert index.snapshot.live_count == 101
     assert before.search(query, 1)[0].tolist() == [[first]]
     assert before.live_count == 100
 
@@ -133,7 +133,7 @@ def test_growth_beyond_the_capacity_keeps_everything() -> None:
         index.update(more, np.arange(len(every), len(every) + 100))
         every = np.vstack([every, more])
     queries = vectors_of(3, seed=6)
-    assert index.view.search(queries, 9)[0].tolist() == [best(every, query, 9) for query in queries]
+    assert index.snapshot.search(queries, 9)[0].tolist() == [best(every, query, 9) for query in queries]
 
 
 def test_readers_beside_a_writer_see_whole_moments() -> None:
@@ -148,10 +148,10 @@ def test_readers_beside_a_writer_see_whole_moments() -> None:
     def read() -> None:
         nonlocal searched
         while not stop.is_set():
-            view = index.view
-            rows, scores = view.search(query, view.live_count)
+            snapshot = index.snapshot
+            rows, scores = snapshot.search(query, snapshot.live_count)
             if (rows < 0).any() or abs(float(scores.sum())) > 1e-3:
-                wrong.append(f"{view.n} rows, sum {scores.sum()}")
+                wrong.append(f"{snapshot.n} rows, sum {scores.sum()}")
             searched += 1
 
     readers = [threading.Thread(target=read) for _ in range(3)]
@@ -178,12 +178,12 @@ def test_approximate_kinds_find_most_and_state_how_much(kind: IndexKind, least: 
     recall = index.recall(queries)
     assert least <= recall <= 1.0
     exact = [best(vectors, query, 10) for query in queries]
-    found = index.view.search(queries, 10)[0]
+    found = index.snapshot.search(queries, 10)[0]
     hits = np.mean([len(set(a.tolist()) & set(b)) / 10 for a, b in zip(found, exact, strict=True)])
     assert recall == pytest.approx(float(hits))
     # Filters are exact whatever the kind.
     allowed = np.arange(2000) % 7 == 0
-    rows, _ = index.view.search(queries, 10, pack(allowed))
+    rows, _ = index.snapshot.search(queries, 10, pack(allowed))
     assert rows.tolist() == [best(vectors, query, 10, allowed) for query in queries]
 
 
@@ -193,16 +193,16 @@ def test_approximate_kinds_find_rows_added_since_and_forget_removed_ones(kind: I
     vectors = vectors_of(n, 16)
     index = ItemIndex(vectors, np.arange(n), split=8, kind=kind)
     query = vectors_of(1, 16, seed=4)
-    old = [int(row) for row in index.view.search(query, 5)[0][0]]
+    old = [int(row) for row in index.snapshot.search(query, 5)[0][0]]
     index.update(query * np.array([[5.0], [4.0], [3.0]], np.float32), np.arange(n, n + 3), old[:2])
     index.update(np.empty((0, 16), np.float32), np.empty(0, np.int64), [n + 1])
-    rows = index.view.search(query, 6)[0][0].tolist()
+    rows = index.snapshot.search(query, 6)[0][0].tolist()
     assert rows[:2] == [n, n + 2]
     assert not set(rows) & {old[0], old[1], n + 1}
     assert set(old[2:]) <= set(rows)
     # The last of the old rows share a byte of the mask with the first new one; they are found once all the
     # same.
-    rows = index.view.search(vectors[n - 1 :], 10)[0][0].tolist()
+    rows = index.snapshot.search(vectors[n - 1 :], 10)[0][0].tolist()
     assert len(set(rows)) == 10
     assert n - 1 in rows
 
@@ -211,9 +211,9 @@ def test_approximate_kinds_find_rows_added_since_and_forget_removed_ones(kind: I
 def test_approximate_kinds_that_come_to_their_end_give_as_many_as_are_asked_for(kind: IndexKind) -> None:
     n = 1500
     vectors, queries = vectors_of(n, 16), vectors_of(3, 16, seed=5)
-    view = ItemIndex(vectors, np.arange(n), split=8, kind=kind, probes=1).view
+    snapshot = ItemIndex(vectors, np.arange(n), split=8, kind=kind, probes=1).snapshot
     for k in (300, n - 1, n, n + 7):
-        rows, _ = view.search(queries, k, exclude=[{7}] * 3)
+        rows, _ = snapshot.search(queries, k, exclude=[{7}] * 3)
         assert [len(set(found[found >= 0].tolist()) - {7}) for found in rows] == [min(k, n - 1)] * 3
 
 
@@ -221,12 +221,12 @@ def test_approximate_kinds_that_come_to_their_end_give_as_many_as_are_asked_for(
 def test_what_neighbours_raise_is_found_where_an_approximate_kind_comes_to_its_end(kind: IndexKind) -> None:
     n, k = 1500, 20
     vectors, query = vectors_of(n, 16), vectors_of(1, 16, seed=6)
-    view = ItemIndex(vectors, np.arange(n), split=8, kind=kind, probes=1).view
+    snapshot = ItemIndex(vectors, np.arange(n), split=8, kind=kind, probes=1).snapshot
     raised = np.array(best(vectors, query[0], n)[-5:])  # those that a search by inner product comes upon last
     boosts = Boosts(n, raised, np.full(5, 100.0), np.zeros(5))
     for banned in (0, 400):
         exclude = [set(best(vectors, query[0], banned))]
-        rows, _ = view.search(query, k, exclude=exclude, boosts=boosts)
+        rows, _ = snapshot.search(query, k, exclude=exclude, boosts=boosts)
         assert set(rows[0, :5].tolist()) == set(raised.tolist())
 
 

@@ -28,7 +28,7 @@ _REFINE = 8  # times k that are fetched from an index that is rounded or approxi
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class IndexSnapshot:
     """The index at one moment; immutable. `n` rows, of which those in `live` can be found."""
 
     n: int
