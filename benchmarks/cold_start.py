@@ -59,7 +59,7 @@ def main(
                 for cases in (holdout.cases, holdout.warm_cases)
             )
             warm_before = hits(engine, warm)
-            engine.add_batch(holdout.held_out)
+            engine.writer.write(holdout.held_out)
             figures = {
                 "cold": hits(engine, cold) / len(cold),
                 "cold, reserved": (cold_reserved := hits(engine, cold, SHARE)) / len(cold),

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
 
-from service.engine.decisions import Done
+from service.engine.writer import Results, WriteResult
 from service.errors import BadIdempotencyKey
-from service.registry.idempotency import Kept, Once
+from service.registry.idempotency import IdempotencyKey, StoredAnswer
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -47,8 +48,8 @@ def replayable(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"headers": {REPLAYED: _REPLAYED}} for status in statuses}
 
 
-async def once_of(request: Request) -> Once | None:
-    """The request under its key; None where it has none. Raises BadIdempotencyKey."""
+async def idempotency_key_of(request: Request) -> IdempotencyKey | None:
+    """The key of a request, with what identifies the request; None if it has none. Raises BadIdempotencyKey."""
     found = request.headers.getlist(HEADER)
     if not found:
         return None
@@ -60,7 +61,7 @@ async def once_of(request: Request) -> Once | None:
     key = re.sub(r"\\(.)", r"\1", match[1])
     if not 1 <= len(key) <= LONGEST:
         raise BadIdempotencyKey(f"the key has {len(key)} characters; it must have 1 to {LONGEST}")
-    return Once(request.scope.get("key_id", ""), key, await _fingerprint(request))
+    return IdempotencyKey(request.scope.get("key_id", ""), key, await _fingerprint(request))
 
 
 async def _fingerprint(request: Request) -> str:
@@ -73,13 +74,13 @@ async def _fingerprint(request: Request) -> str:
     return digest.hexdigest()
 
 
-def kept(response: Response) -> Kept:
-    return Kept(response.status_code, bytes(response.body))
+def stored(response: Response) -> StoredAnswer:
+    """A response in the form in which it is stored under a key."""
+    return StoredAnswer(response.status_code, bytes(response.body))
 
 
-def reply(done: Done) -> Response:
-    """What was kept, as it goes out; the same bytes the first time and each time after."""
-    headers = {REPLAYED: "true"} if done.replayed else None
-    return Response(
-        done.kept.body, done.kept.status, headers, media_type="application/json" if done.kept.body else None
-    )
+def reply(result: WriteResult, compose: Callable[[Results], StoredAnswer]) -> Response:
+    """The stored answer, the same bytes the first time and each time after; without a key, a new one by `compose`."""
+    answer = result.stored or compose(result.results)
+    headers = {REPLAYED: "true"} if result.replayed else None
+    return Response(answer.body, answer.status, headers, media_type="application/json" if answer.body else None)

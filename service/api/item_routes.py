@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item, check_item_id
 from service.api.dependencies import EngineDep, ReadyDep
-from service.api.idempotency_key import kept, once_of, replayable, reply, takes_key
+from service.api.idempotency_key import idempotency_key_of, replayable, reply, stored, takes_key
 from service.api.limits import accept_item, check_batch
 from service.api.openapi import GUARDED, KEYED, READ, WRITE_BODY, ItemId, answer, answer_all, next_steps, problems, text
 from service.api.routing import StrictRoute
@@ -25,11 +25,12 @@ from service.contract.answers import ItemBatchResponse, ItemList, ItemPublic, It
 from service.contract.problems import of_error
 from service.contract.requests import ITEM_EXAMPLE, Entry, ItemBatchRequest, ItemContent, ItemCreate, Source
 from service.contract.results import ItemEntry, Page, Written
-from service.engine.decisions import Done
 from service.engine.engine import Engine
+from service.engine.writer import IdempotentRequest, Results, WriteResult
 from service.errors import ItemConflict, ServiceError, UnknownItem
+from service.lifecycle.runtime import Runtime
 from service.metrics import Metrics
-from service.registry.idempotency import Kept, Once
+from service.registry.idempotency import IdempotencyKey, StoredAnswer
 from service.security.rate_limit import charge_batch
 from service.security.scopes import needs
 from service.settings import Settings
@@ -68,10 +69,7 @@ ContentQuery = Annotated[
 )
 async def create_item(body: ItemCreate, request: Request, runtime: ReadyDep) -> Response:
     """Register an item. 201 says that it is on disk and that this process recommends it."""
-    item = accept_item(body.item_id, body, runtime.settings)
-    if (once := await once_of(request)) is None:
-        return _written(runtime.metrics, await runtime.writing(lambda engine: engine.add(item)))
-    return _once(runtime.metrics, await runtime.writing(lambda engine: engine.add_once(once, [item], _kept_item)))
+    return await _write(accept_item(body.item_id, body, runtime.settings), False, request, runtime)
 
 
 @router.post(
@@ -84,23 +82,19 @@ async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyD
     """Register items in one transaction. An entry that is refused leaves the others alone."""
     check_batch("items", len(body.items), runtime.settings)
     charge_batch(request, len(body.items))
-    once = await once_of(request)
-    work = partial(_add_all, entries=body.items, settings=runtime.settings, once=once)
-    response, results = await runtime.writing(work)
-    if results is None:
-        runtime.metrics.observe_write("replayed")
-    for result in results or ():
-        if isinstance(result, Written):
-            runtime.metrics.observe_write(result.outcome, _percentile(result))
-        else:
-            runtime.metrics.observe_write("refused")
+    key = await idempotency_key_of(request)
+    work = partial(_write_all, entries=body.items, settings=runtime.settings, key=key)
+    response, result, refused = await runtime.writing(work)
+    _observe(runtime.metrics, result)
+    for _ in range(refused):
+        runtime.metrics.observe_write("refused")
     return response
 
 
-def _add_all(
-    engine: Engine, entries: list[Entry[ItemCreate]], settings: Settings, once: Once | None
-) -> tuple[Response, list[Written | Exception] | None]:
-    """The answer, and what became of each entry; None where the answer was given before."""
+def _write_all(
+    engine: Engine, entries: list[Entry[ItemCreate]], settings: Settings, key: IdempotencyKey | None
+) -> tuple[Response, WriteResult, int]:
+    """The answer, what was written, and how many entries were refused before; none of them counts in a replay."""
     accepted: list[Item] = []
     refusals: list[Exception | None] = []  # None for an entry that is accepted
     for entry in entries:
@@ -112,15 +106,13 @@ def _add_all(
         except (ServiceError, ValueError) as error:  # InvalidItem and ValidationError are ValueErrors
             refusals.append(error)
 
-    def all_of(written: Sequence[Written | ItemConflict]) -> list[Written | Exception]:
+    def compose(written: Results) -> StoredAnswer:
         each = iter(written)
-        return [next(each) if refusal is None else refusal for refusal in refusals]
+        return stored(_batch([next(each) if refusal is None else refusal for refusal in refusals]))
 
-    if once is None:
-        results = all_of(engine.add_batch(accepted) if accepted else [])
-        return _batch(results), results
-    done = engine.add_once(once, accepted, lambda written: kept(_batch(all_of(written))))
-    return reply(done), None if done.results is None else all_of(done.results)
+    result = engine.writer.write(accepted, once=IdempotentRequest(key, compose) if key else None)
+    refused = 0 if result.replayed else len(entries) - len(accepted)
+    return reply(result, compose), result, refused
 
 
 def _batch(results: Sequence[Written | Exception]) -> Response:
@@ -209,10 +201,7 @@ async def read_item(item_id: ItemId, engine: EngineDep, content: ContentQuery = 
 )
 async def put_item(item_id: ItemId, body: ItemContent, request: Request, runtime: ReadyDep) -> Response:
     """Register an item or replace it. An item of the catalogue keeps what training learned of it."""
-    item = accept_item(item_id, body, runtime.settings)
-    if (once := await once_of(request)) is None:
-        return _written(runtime.metrics, await runtime.writing(lambda engine: engine.put(item)))
-    return _once(runtime.metrics, await runtime.writing(lambda engine: engine.put_once(once, item, _kept_item)))
+    return await _write(accept_item(item_id, body, runtime.settings), True, request, runtime)
 
 
 @router.delete(
@@ -228,35 +217,43 @@ async def delete_item(item_id: ItemId, request: Request, runtime: ReadyDep) -> R
         check_item_id(item_id)
     except InvalidItem:
         raise UnknownItem(item_id) from None  # PostgreSQL cannot even be asked for some that can be no id
-    if (once := await once_of(request)) is None:
-        await runtime.writing(lambda engine: engine.delete(item_id))
-        runtime.metrics.observe_write("deleted")
-        return Response(status_code=204)
-    done = await runtime.writing(lambda engine: engine.delete_once(once, item_id, Kept(204, b"")))
-    runtime.metrics.observe_write("replayed" if done.replayed else "deleted")
-    return reply(done)
+    key = await idempotency_key_of(request)
+    once = IdempotentRequest(key, _deleted) if key else None
+    result = await runtime.writing(lambda engine: engine.writer.delete(item_id, once))
+    runtime.metrics.observe_write("replayed" if result.replayed else "deleted")
+    return reply(result, _deleted)
 
 
-def _written(metrics: Metrics, written: Written) -> Response:
-    metrics.observe_write(written.outcome, _percentile(written))
-    return answer(written, _CREATED[written.outcome])
+async def _write(item: Item, replacing: bool, request: Request, runtime: Runtime) -> Response:
+    """Write one item, under the request's idempotency key if it has one."""
+    key = await idempotency_key_of(request)
+    once = IdempotentRequest(key, _one_item) if key else None
+    result = await runtime.writing(lambda engine: engine.writer.write([item], replacing, once))
+    response = reply(result, _one_item)  # which raises a conflict: metrics count the HTTP status of that
+    _observe(runtime.metrics, result)
+    return response
 
 
-def _once(metrics: Metrics, done: Done) -> Response:
-    if done.replayed:
+def _observe(metrics: Metrics, result: WriteResult) -> None:
+    if result.replayed:
         metrics.observe_write("replayed")
-    for written in done.results or ():
+    for written in result.results:
         if isinstance(written, Written):
             metrics.observe_write(written.outcome, _percentile(written))
-    return reply(done)
+        else:
+            metrics.observe_write("refused")
 
 
-def _kept_item(results: Sequence[Written | ItemConflict]) -> Kept:
-    """The answer to a request of one item; raises ItemConflict, so that nothing is kept of a refusal."""
+def _one_item(results: Results) -> StoredAnswer:
+    """The answer to a request of one item. Raises its ItemConflict, so that nothing is stored of a refusal."""
     (result,) = results
     if isinstance(result, ItemConflict):
         raise result
-    return kept(answer(result, _CREATED[result.outcome]))
+    return stored(answer(result, _CREATED[result.outcome]))
+
+
+def _deleted(results: Results) -> StoredAnswer:
+    return StoredAnswer(204, b"")
 
 
 def _percentile(written: Written) -> float | None:

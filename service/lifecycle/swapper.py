@@ -178,7 +178,7 @@ class Swapper:
 
 def _catch_up(engine: Engine, missed: deque[Row]) -> None:
     rows = [missed[place] for place in range(len(missed))]
-    engine.apply(rows)
+    engine.writer.apply(rows)
     for _ in rows:
         missed.popleft()
 

@@ -22,7 +22,7 @@ _STEP = 16  # expired keys that a new one removes at most: more than come in, fe
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class IdempotencyKey:
     """A request under a key. `caller`: the id of its API key, "" where there are none; the answers of one caller are
     none of another's.
     """
@@ -33,25 +33,25 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredAnswer:
     """An answer as it goes out."""
 
     status: int
     body: bytes
 
 
-def claim(connection: Connection, once: Once, hours: float) -> Kept | None:
-    """None: the key is this transaction's, which has to `keep` an answer. Else the answer that was kept, less than
+def claim(connection: Connection, key: IdempotencyKey, hours: float) -> StoredAnswer | None:
+    """None: the key is this transaction's, which has to `store` an answer. Else the answer that was kept, less than
     `hours` ago, and nothing is written. Waits for a transaction that has claimed the key and not ended.
 
     Raises IdempotencyKeyReused, and RegistryContended where another took over the same expired key.
     """
     now = datetime.now(UTC)
     cutoff = _written(now - timedelta(hours=hours))
-    mine = and_(table.c.caller == once.caller, table.c.key == once.key)
+    mine = and_(table.c.caller == key.caller, table.c.key == key.key)
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = insert(table).values(
-        caller=once.caller, key=once.key, fingerprint=once.fingerprint, status=0, body=b"", created_at=_written(now)
+        caller=key.caller, key=key.key, fingerprint=key.fingerprint, status=0, body=b"", created_at=_written(now)
     )
     for _ in range(2):
         if (
@@ -62,17 +62,17 @@ def claim(connection: Connection, once: Once, hours: float) -> Kept | None:
             return None
         found = connection.execute(select(table).where(mine)).mappings().one_or_none()
         if found is not None and found["created_at"] > cutoff:
-            if found["fingerprint"] != once.fingerprint:
+            if found["fingerprint"] != key.fingerprint:
                 raise IdempotencyKeyReused
-            return Kept(found["status"], found["body"])
+            return StoredAnswer(found["status"], found["body"])
         connection.execute(delete(table).where(mine, table.c.created_at <= cutoff))
     raise RegistryContended("others use the same Idempotency-Key: nothing was written")
 
 
-def keep(connection: Connection, once: Once, kept: Kept) -> None:
+def store(connection: Connection, key: IdempotencyKey, answer: StoredAnswer) -> None:
     """Put the answer into the row that was claimed."""
-    mine = and_(table.c.caller == once.caller, table.c.key == once.key)
-    connection.execute(update(table).where(mine).values(status=kept.status, body=kept.body))
+    mine = and_(table.c.caller == key.caller, table.c.key == key.key)
+    connection.execute(update(table).where(mine).values(status=answer.status, body=answer.body))
 
 
 def _remove_expired(connection: Connection, cutoff: str) -> None:

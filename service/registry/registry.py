@@ -25,7 +25,7 @@ from service.errors import RegistryContended, RegistryError, shorten
 from service.registry import schema
 from service.registry.changes import Changes
 from service.registry.database import Database
-from service.registry.idempotency import Kept, Once, claim, keep
+from service.registry.idempotency import IdempotencyKey, StoredAnswer, claim, store
 from service.registry.tables import items_table
 
 log = logging.getLogger("kindred.registry")
@@ -109,15 +109,16 @@ class Transaction:
         self._connection.execute(update(items_table).where(items_table.c.seq == before.seq).values(values))
         return Row(before.seq, item_id, None, None, values["revision"])
 
-    def claim(self, once: Once, hours: float) -> Kept | None:
-        """The answer that is kept for a request; None where it is the first, which has to `keep` one. Comes before all
-        else of a transaction. Raises IdempotencyKeyReused.
-        """
-        return claim(self._connection, once, hours)
+    def claim(self, key: IdempotencyKey, hours: float) -> StoredAnswer | None:
+        """The answer stored under a key in the last `hours`. None: this request is the first and has to `store` one.
 
-    def keep(self, once: Once, kept: Kept) -> None:
-        """The answer that retries of a claimed request get, once this is committed."""
-        keep(self._connection, once, kept)
+        Call it before all else in a transaction. Raises IdempotencyKeyReused.
+        """
+        return claim(self._connection, key, hours)
+
+    def store(self, key: IdempotencyKey, answer: StoredAnswer) -> None:
+        """Store the answer that retries of a claimed request get once this transaction is committed."""
+        store(self._connection, key, answer)
 
 
 class Registry:

@@ -34,8 +34,9 @@ from model.tokenizer import HybridTokenizer
 from service.api.app import create_app
 from service.contract import answers
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation
+from service.contract.results import Recommendation, Written
 from service.engine.engine import Engine
+from service.errors import ItemConflict
 from service.server.server import Server, configuration
 from service.settings import Settings
 from training.config import RECIPES
@@ -186,6 +187,23 @@ class Starter:
 
 def ask(engine: Engine, *history: str, **options: Any) -> Recommendation:
     return engine.recommend(RecommendRequest(history=list(history), **options))
+
+
+def add(engine: Engine, item: Item) -> Written:
+    """Register one item; raises its ItemConflict."""
+    return _one(engine, item, replacing=False)
+
+
+def put(engine: Engine, item: Item) -> Written:
+    """Register or replace one item."""
+    return _one(engine, item, replacing=True)
+
+
+def _one(engine: Engine, item: Item, replacing: bool) -> Written:
+    (result,) = engine.writer.write([item], replacing).results
+    if isinstance(result, ItemConflict):
+        raise result
+    return result
 
 
 def ids(answer: Recommendation) -> list[str]:

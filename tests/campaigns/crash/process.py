@@ -22,7 +22,7 @@ from sqlalchemy import delete
 
 from service.api.app import create_app
 from service.catalogue.publishing import Publisher
-from service.registry.idempotency import Kept, Once
+from service.registry.idempotency import IdempotencyKey, StoredAnswer
 from service.registry.registry import Registry, Row, Transaction
 from service.registry.tables import idempotency_table
 from service.server.server import Server, configuration
@@ -149,7 +149,7 @@ def _mutate(mutant: Mutant) -> None:
         _open(Publisher).publish = publish_late
     elif mutant == "keeps no answers":
         _open(Transaction).claim = lambda *_: None
-        _open(Transaction).keep = lambda *_: None
+        _open(Transaction).store = lambda *_: None
     elif mutant == "keeps answers after the commit":
         _keep_answers_late()
 
@@ -160,25 +160,25 @@ def _open(of: Any) -> Any:
 
 
 def _keep_answers_late() -> None:
-    keep, write = Transaction.keep, Registry.write
-    late: list[tuple[Once, Kept]] = []
+    store, write = Transaction.store, Registry.write
+    late: list[tuple[IdempotencyKey, StoredAnswer]] = []
 
-    def forget(transaction: Transaction, once: Once, kept: Kept) -> None:
-        transaction._connection.execute(delete(idempotency_table).where(idempotency_table.c.key == once.key))
-        late.append((once, kept))
+    def forget(transaction: Transaction, key: IdempotencyKey, answer: StoredAnswer) -> None:
+        transaction._connection.execute(delete(idempotency_table).where(idempotency_table.c.key == key.key))
+        late.append((key, answer))
 
-    def write_and_keep(registry: Registry, work: Callable[[Transaction], T]) -> T:
+    def write_and_store(registry: Registry, work: Callable[[Transaction], T]) -> T:
         result = write(registry, work)
         while late:
             time.sleep(_LATE)
-            once, kept = late.pop()
+            key, answer = late.pop()
             with registry.transaction() as transaction:
-                transaction.claim(once, 24)
-                keep(transaction, once, kept)
+                transaction.claim(key, 24)
+                store(transaction, key, answer)
         return result
 
-    _open(Transaction).keep = forget
-    _open(Registry).write = write_and_keep
+    _open(Transaction).store = forget
+    _open(Registry).write = write_and_store
 
 
 _earlier: list[threading.Thread] = []

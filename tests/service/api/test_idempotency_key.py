@@ -16,15 +16,15 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from service.errors import RegistryUnavailable
-from service.registry.idempotency import Kept, Once
+from service.registry.idempotency import IdempotencyKey, StoredAnswer
 from service.registry.registry import Registry
 from service.security import keys
 from tests.support.postgres import Server
 from tests.support.service import Client, Reply, make_artifact, make_settings, refused, serving
 
 SOAP = {"item_id": "soap", "title": "red soap"}
-FIRST = Once("", "k", "one")
-ANSWER = Kept(201, b"{}")
+FIRST = IdempotencyKey("", "k", "one")
+ANSWER = StoredAnswer(201, b"{}")
 
 
 class _Undone(Exception):
@@ -237,7 +237,7 @@ def test_a_retry_waits_for_a_first_request_that_is_under_way(
     postgres: Server, open_registry: Callable[..., Registry], first_ends: str
 ) -> None:
     one, two = (open_registry(url, timeout=30) for url in [postgres.database()] * 2)
-    answers: list[Kept | None] = []
+    answers: list[StoredAnswer | None] = []
     with ThreadPoolExecutor(1) as threads:
 
         def retry() -> None:
@@ -249,7 +249,7 @@ def test_a_retry_waits_for_a_first_request_that_is_under_way(
             job = threads.submit(retry)
             wait_for_a_lock(postgres)
             assert answers == []
-            transaction.keep(FIRST, ANSWER)
+            transaction.store(FIRST, ANSWER)
             if first_ends == "rolled back":
                 raise _Undone
         job.result(30)
@@ -273,7 +273,7 @@ def test_a_retry_that_waits_too_long_may_come_again(postgres: Server, open_regis
         transaction.claim(FIRST, 24)
         with pytest.raises(RegistryUnavailable, match="nothing was written"):
             two.write(lambda other: other.claim(FIRST, 24))
-        transaction.keep(FIRST, ANSWER)
+        transaction.store(FIRST, ANSWER)
     assert two.write(lambda other: other.claim(FIRST, 24)) == ANSWER
 
 
@@ -284,12 +284,12 @@ def test_two_that_take_over_an_expired_key_at_once_are_one(
     one, two = open_registry(url), open_registry(url)
     with one.transaction() as transaction:
         transaction.claim(FIRST, 24)
-        transaction.keep(FIRST, Kept(200, b"old"))
+        transaction.store(FIRST, StoredAnswer(200, b"old"))
     execute(url, "UPDATE kindred_idempotency_keys SET created_at = '2020-01-01T00:00:00.000+00:00'")
     with ThreadPoolExecutor(1) as threads:
         with one.transaction() as transaction:
-            assert transaction.claim(Once("", "k", "two"), 24) is None
-            job = threads.submit(two.write, lambda other: other.claim(Once("", "k", "two"), 24))
+            assert transaction.claim(IdempotencyKey("", "k", "two"), 24) is None
+            job = threads.submit(two.write, lambda other: other.claim(IdempotencyKey("", "k", "two"), 24))
             wait_for_a_lock(postgres)
-            transaction.keep(Once("", "k", "two"), ANSWER)
+            transaction.store(IdempotencyKey("", "k", "two"), ANSWER)
         assert job.result(30) == ANSWER

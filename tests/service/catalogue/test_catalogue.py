@@ -19,7 +19,7 @@ from service.engine.engine import Engine
 from service.errors import UnknownItem
 from service.index.boosts import Place
 from service.index.item_index import ItemIndex
-from tests.support.service import make_artifact, make_settings
+from tests.support.service import make_artifact, make_settings, put
 
 
 def record(number: int, revision: int = 0, brand: str = "a") -> Record:
@@ -135,13 +135,13 @@ def test_what_is_written_during_a_compaction_is_kept() -> None:
         ([(record(4, 9), vector(4)), (record(50, 2, brand="b"), vector(52))], ["i51", "i6"]),  # i4 comes back
         ([(record(3, 10, brand="c"), vector(98))], []),
     ]
-    for put, removed in writes:
-        catalogue.apply(put, removed)
+    for written, removed in writes:
+        catalogue.apply(written, removed)
     before = catalogue.moment
     catalogue.take(compacted)
     fresh.apply([(record(n, 3), vector(n)) for n in range(5)])
-    for put, removed in writes:
-        fresh.apply(put, removed)
+    for written, removed in writes:
+        fresh.apply(written, removed)
     now, expected = catalogue.moment, fresh.moment
     assert now.generation is not before.generation
     for moment in (now, before):
@@ -186,13 +186,13 @@ def test_readers_and_writers_together(tmp_path: Path) -> None:
                 item_id = f"own-{seed}-{rng.randrange(20)}"
                 if rng.random() < 0.3:
                     try:
-                        engine.delete(item_id)
+                        engine.writer.delete(item_id)
                     except UnknownItem:
                         continue
                     if engine.recommend(RecommendRequest(history=[item_id])).unknown_history != [item_id]:
                         wrong.append(f"{item_id} was deleted and is still known")
                 else:
-                    engine.put(Item(item_id, title=f"soap {step}", attributes={"step": step}))
+                    put(engine, Item(item_id, title=f"soap {step}", attributes={"step": step}))
                     answer = engine.recommend(
                         RecommendRequest(history=["item-1"], k=500, filter={"step": [step], "title": [f"soap {step}"]})
                     )

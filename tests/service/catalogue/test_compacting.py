@@ -16,7 +16,7 @@ from service.contract.requests import RecommendRequest
 from service.engine.engine import Engine
 from service.errors import Superseded
 from service.index.coarse import BadIndex
-from tests.support.service import make_artifact, make_settings
+from tests.support.service import add, make_artifact, make_settings, put
 
 _SECONDS = 60  # that anything here may take on a slow machine
 
@@ -34,7 +34,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 def crowd(engine: Engine, count: int = 130) -> None:
     """A few more than a third of all rows are dead then."""
     for number in range(count):
-        engine.put(Item("r", title=f"soap number {number}"))
+        put(engine, Item("r", title=f"soap number {number}"))
 
 
 def title(engine: Engine, item_id: str) -> str | None:
@@ -69,9 +69,9 @@ def test_neither_writes_nor_reads_wait(engine: Engine, monkeypatch: pytest.Monke
     assert slow.begun.wait(_SECONDS)
     before = engine.catalogue.moment
     # All of this ends while the compaction stands still: it has no lock that would keep a write for five seconds.
-    engine.put(Item("r", title="the last soap"))
-    engine.add(Item("later", title="a later soap"))
-    engine.delete("item-7")
+    put(engine, Item("r", title="the last soap"))
+    add(engine, Item("later", title="a later soap"))
+    engine.writer.delete("item-7")
     assert len(engine.recommend(RecommendRequest(history=["later"], k=5)).items) == 5
     assert engine.catalogue.moment.generation is before.generation
     slow.go_on.set()
@@ -115,7 +115,7 @@ def test_it_ends_once_another_engine_serves(
     assert engine.catalogue.moment.generation is before
     assert [entry.message for entry in caplog.records] == ["another engine has taken over; its index is new"]
     with pytest.raises(Superseded):
-        engine.put(Item("r", title="soap"))
+        put(engine, Item("r", title="soap"))
 
 
 @pytest.mark.parametrize("error", [BadIndex("too few items"), MemoryError("no room")])

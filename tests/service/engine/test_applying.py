@@ -13,7 +13,7 @@ from model.items import Item
 from service.engine.engine import Engine
 from service.errors import UnknownItem
 from service.registry.registry import Registry, Row
-from tests.support.service import ask, ids, make_settings
+from tests.support.service import add, ask, ids, make_settings, put
 
 
 @pytest.fixture
@@ -45,52 +45,52 @@ def state(engine: Engine) -> list[object]:
 
 
 def test_what_another_wrote_is_served(two: tuple[Engine, Engine], tmp_path: Path) -> None:
-    writer, reader = two
-    writer.add(Item("new", title="red soap"))
-    writer.put(Item("item-3", title="a lamp now"))
-    writer.delete("item-5")
-    assert reader.apply(list(rows_of(tmp_path).values())) == 3
+    author, reader = two
+    add(author, Item("new", title="red soap"))
+    put(author, Item("item-3", title="a lamp now"))
+    author.writer.delete("item-5")
+    assert reader.writer.apply(list(rows_of(tmp_path).values())) == 3
     assert reader.get("new").revision == 1
     assert reader.get("item-3").attributes["title"] == "a lamp now"
     with pytest.raises(UnknownItem):
         reader.get("item-5")
     assert "new" in ids(ask(reader, "item-1", k=500))
-    assert state(reader) == state(writer)
+    assert state(reader) == state(author)
 
 
 def test_rows_may_come_late_twice_and_in_any_order(two: tuple[Engine, Engine], tmp_path: Path) -> None:
-    writer, reader = two
+    author, reader = two
     rng = random.Random(4)
     history: list[Row] = []
     for step in range(60):
         item_id = rng.choice(["item-1", "item-2", "a", "b", "c"])
         if rng.random() < 0.3:
             try:
-                writer.delete(item_id)
+                author.writer.delete(item_id)
             except UnknownItem:
                 continue
         else:
-            writer.put(Item(item_id, title=f"{rng.choice(['red', 'blue'])} lamp {step}"))
+            put(author, Item(item_id, title=f"{rng.choice(['red', 'blue'])} lamp {step}"))
         history.append(rows_of(tmp_path)[item_id])
     told = history * 2
     rng.shuffle(told)
     while told:
         count = rng.randrange(1, 6)
-        reader.apply(told[:count])
+        reader.writer.apply(told[:count])
         told = told[count:]
-    assert state(reader) == state(writer)
-    assert reader.apply(history) == 0
-    assert ids(ask(reader, "item-9", k=500)) == ids(ask(writer, "item-9", k=500))
+    assert state(reader) == state(author)
+    assert reader.writer.apply(history) == 0
+    assert ids(ask(reader, "item-9", k=500)) == ids(ask(author, "item-9", k=500))
 
 
 def test_a_row_that_comes_late_does_not_bring_back_what_was_deleted(two: tuple[Engine, Engine], tmp_path: Path) -> None:
-    writer, reader = two
-    writer.add(Item("new", title="red soap"))
+    author, reader = two
+    add(author, Item("new", title="red soap"))
     before = rows_of(tmp_path)["new"]
-    writer.delete("new")
-    assert writer.apply([before]) == 0
-    assert reader.apply([rows_of(tmp_path)["new"]]) == 1
-    assert reader.apply([before]) == 0
+    author.writer.delete("new")
+    assert author.writer.apply([before]) == 0
+    assert reader.writer.apply([rows_of(tmp_path)["new"]]) == 1
+    assert reader.writer.apply([before]) == 0
     for engine in two:
         with pytest.raises(UnknownItem):
             engine.get("new")
@@ -99,10 +99,10 @@ def test_a_row_that_comes_late_does_not_bring_back_what_was_deleted(two: tuple[E
 def test_an_engine_that_starts_later_knows_what_it_has_read(
     two: tuple[Engine, Engine], root: Path, tmp_path: Path
 ) -> None:
-    two[0].add(Item("new", title="red soap"))
+    add(two[0], Item("new", title="red soap"))
     before = rows_of(tmp_path)["new"]
-    two[0].delete("new")
+    two[0].writer.delete("new")
     with started(root, tmp_path) as engine:
-        assert engine.apply([before]) == 0
+        assert engine.writer.apply([before]) == 0
         with pytest.raises(UnknownItem):
             engine.get("new")

@@ -18,7 +18,7 @@ from service.client import Client, Invalid
 from service.contract.results import Recommendation
 from service.engine.engine import Engine
 from service.index.boosts import Place
-from tests.support.service import KINDS, Starter, ask, ids, make_artifact, make_settings, serving
+from tests.support.service import KINDS, Starter, ask, ids, make_artifact, make_settings, put, serving
 
 HISTORY = ("item-3", "item-9", "item-27")
 
@@ -41,7 +41,7 @@ def reserved(answer: Recommendation) -> list[str]:
 def test_reserved_places_go_to_the_best_cold_items_behind_the_best_trained(start: Starter, root: Path) -> None:
     engine, artifact = start(), Artifact.load(root)
     new = newcomers()
-    engine.add_batch(new)
+    engine.writer.write(new)
     answer = ask(engine, *HISTORY, k=20, cold_share=0.25, explain=True)
     assert [item.reserved for item in answer.items] == [None] * 15 + [True] * 5
     free = ask(engine, *HISTORY, k=252, explain=True)
@@ -76,7 +76,7 @@ def test_the_setting_is_what_a_request_without_a_share_gets(start: Starter) -> N
 
 def test_where_one_kind_is_too_few_the_other_fills_up(start: Starter) -> None:
     engine = start()
-    engine.add_batch(newcomers())
+    engine.writer.write(newcomers())
     some = ask(engine, *HISTORY, k=50, cold_share=0.5)
     assert len(some.items) == 50
     assert len(reserved(some)) == 16  # all that there are
@@ -96,14 +96,14 @@ def test_where_one_kind_is_too_few_the_other_fills_up(start: Starter) -> None:
 
 def test_deleted_excluded_and_seen_items_get_no_place(start: Starter) -> None:
     engine = start()
-    engine.add_batch(newcomers())
+    engine.writer.write(newcomers())
     first, second, third = reserved(ask(engine, *HISTORY, k=3, cold_share=1.0))
     assert reserved(ask(engine, *HISTORY, k=2, cold_share=1.0, exclude=[first])) == [second, third]
     assert first not in ids(ask(engine, *HISTORY, first, k=5, cold_share=1.0))
-    engine.delete(second)
+    engine.writer.delete(second)
     assert reserved(ask(engine, *HISTORY, k=2, cold_share=1.0)) == [first, third]
     # With a new text an item is another, and has one place as before.
-    engine.put(Item(third, title="a guitar, nothing else", brand="Dune"))
+    put(engine, Item(third, title="a guitar, nothing else", brand="Dune"))
     assert reserved(ask(engine, *HISTORY, k=20, cold_share=1.0)).count(third) == 1
 
 
@@ -123,7 +123,7 @@ def test_every_token_type_reserves(tokens: str, tmp_path: Path) -> None:
     make_artifact(tmp_path / "artifacts", tokens=tokens)  # type: ignore[arg-type]
     engine = Engine.start(make_settings(tmp_path / "artifacts", tmp_path))
     try:
-        engine.add_batch(newcomers(3))
+        engine.writer.write(newcomers(3))
         assert len(reserved(ask(engine, *HISTORY, "new-1", k=10, cold_share=0.5))) == 5
     finally:
         engine.close()

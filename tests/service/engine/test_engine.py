@@ -14,7 +14,7 @@ from model.items import Item
 from service.contract.requests import RecommendRequest
 from service.contract.results import Recommendation
 from service.errors import UnknownItem
-from tests.support.service import Starter, ask, ids, make_artifact
+from tests.support.service import Starter, add, ask, ids, make_artifact
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_filter_finds_an_item_by_the_very_text_that_it_was_registered_with(sta
     engine = start()
     name, brand, tag = "Gro\u0308\u00dfe", "Lanco\u0302me", " extra  large"
     content = {"item_id": "cream", "title": "a cream", "brand": brand, "attributes": {name: [tag, "small"]}}
-    engine.add(Item.from_dict(content))
+    add(engine, Item.from_dict(content))
     for asked in ({"brand": [brand]}, {"brand": ["Lanc\u00f4me"]}, {name: [tag]}, {f"{name} ": ["x", "extra large"]}):
         answer = ask(engine, filter=asked)
         assert ids(answer) == ["cream"]
@@ -198,7 +198,7 @@ def test_artifacts_of_one_token_type_are_served(start: Starter, tmp_path: Path, 
         assert item.reasons is not None
         assert (item.reasons.semantic if tokens == "id" else item.reasons.id) == 0
         assert item.reasons.semantic + item.reasons.id == item.score
-    assert engine.add(Item("soap", title="red soap")).cold
+    assert add(engine, Item("soap", title="red soap")).cold
     assert engine.get("soap").shares_semantic_id == (0 if tokens == "id" else engine.get("soap").shares_semantic_id)
     assert len(engine.similar("soap", 3).items) == 3
 
@@ -206,7 +206,7 @@ def test_artifacts_of_one_token_type_are_served(start: Starter, tmp_path: Path, 
 def test_hnsw_serves_and_states_its_recall(start: Starter) -> None:
     engine = start(index="hnsw")
     assert 0.8 <= engine.recall <= 1.0
-    assert engine.add(Item("soap", title="red soap")).outcome == "created"
+    assert add(engine, Item("soap", title="red soap")).outcome == "created"
     assert "soap" in ids(ask(engine, "item-1", k=500))
 
 

@@ -12,9 +12,10 @@ import pytest
 
 from model.artifact import Artifact
 from model.items import Item
+from service.engine.writer import WriteResult
 from service.errors import ItemConflict, RegistryUnavailable, UnknownItem
 from service.registry.registry import Transaction
-from tests.support.service import Starter, ask, ids, make_artifact
+from tests.support.service import Starter, add, ask, ids, make_artifact, put
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +33,8 @@ def start(root: Path, tmp_path: Path) -> Iterator[Starter]:
 def test_a_new_item_is_recommended_counts_in_a_history_and_is_similar(start: Starter) -> None:
     engine = start()
     twin = engine.artifact.items.items[8]
-    written = engine.add(
-        Item("new/1", title=twin.title, brand=twin.brand, categories=twin.categories, price=twin.price)
+    written = add(
+        engine, Item("new/1", title=twin.title, brand=twin.brand, categories=twin.categories, price=twin.price)
     )
     assert (written.outcome, written.cold, written.source, written.revision) == ("created", True, "registered", 1)
     assert written.semantic_id == engine.get("item-8").semantic_id
@@ -50,30 +51,30 @@ def test_a_new_item_is_recommended_counts_in_a_history_and_is_similar(start: Sta
 def test_writing_is_idempotent_and_conflicts_are_refused(start: Starter) -> None:
     engine = start()
     soap = Item("soap", title="green soap", attributes={"a": 1, "b": 2})
-    assert engine.add(soap).outcome == "created"
-    assert engine.add(Item("soap", title="green soap", attributes={"b": 2, "a": 1})).outcome == "unchanged"
+    assert add(engine, soap).outcome == "created"
+    assert add(engine, Item("soap", title="green soap", attributes={"b": 2, "a": 1})).outcome == "unchanged"
     with pytest.raises(ItemConflict, match="'soap' exists with other content"):
-        engine.add(Item("soap", title="grey soap"))
-    replaced = engine.put(Item("soap", title="grey soap"))
+        add(engine, Item("soap", title="grey soap"))
+    replaced = put(engine, Item("soap", title="grey soap"))
     assert (replaced.outcome, replaced.revision) == ("replaced", 2)
-    assert engine.put(Item("soap", title="grey soap")).outcome == "unchanged"
+    assert put(engine, Item("soap", title="grey soap")).outcome == "unchanged"
     assert engine.get("soap").attributes == {"title": "grey soap"}
     assert ids(ask(engine, "soap", "item-1", k=500)).count("soap") == 0
     assert ids(ask(engine, "item-1", k=500)).count("soap") == 1
-    engine.delete("soap")
+    engine.writer.delete("soap")
     with pytest.raises(UnknownItem):
         engine.get("soap")
     with pytest.raises(UnknownItem):
-        engine.delete("soap")
+        engine.writer.delete("soap")
     assert ask(engine, "soap").unknown_history == ["soap"]
-    again = engine.add(Item("soap", title="blue soap"))
+    again = add(engine, Item("soap", title="blue soap"))
     assert (again.outcome, again.revision) == ("created", 4)
 
 
 def test_texts_unlike_the_training_texts_are_flagged(start: Starter, artifact: Artifact) -> None:
     engine = start(unusual_percentile=80)
     usual = artifact.error_quantiles[50]
-    written = [engine.add(Item(f"again-{n}", title=artifact.items.items[n].title)) for n in range(40)]
+    written = [add(engine, Item(f"again-{n}", title=artifact.items.items[n].title)) for n in range(40)]
     assert {item.unusual for item in written} == {True, False}
     for item in written:
         assert item.unusual == (item.quantization_error >= artifact.error_quantiles[80])
@@ -82,8 +83,8 @@ def test_texts_unlike_the_training_texts_are_flagged(start: Starter, artifact: A
 
 def test_a_batch_decides_each_item_by_itself(start: Starter) -> None:
     engine = start()
-    engine.add(Item("b", title="lamp"))
-    results = engine.add_batch(
+    add(engine, Item("b", title="lamp"))
+    results = engine.writer.write(
         [
             Item("a", title="x"),
             Item("b", title="other"),
@@ -91,7 +92,7 @@ def test_a_batch_decides_each_item_by_itself(start: Starter) -> None:
             Item("a", title="y"),
             Item("b", title="lamp"),
         ]
-    )
+    ).results
     assert [r if isinstance(r, ItemConflict) else r.outcome for r in results][0::2] == [
         "created",
         "unchanged",
@@ -105,12 +106,12 @@ def test_a_batch_decides_each_item_by_itself(start: Starter) -> None:
 def test_a_catalogue_item_keeps_what_was_learned_under_a_new_text(start: Starter, artifact: Artifact) -> None:
     engine = start()
     own = artifact.items.items[8]
-    assert engine.add(own).outcome == "unchanged"
+    assert add(engine, own).outcome == "unchanged"
     assert engine.get("item-8").source == "catalogue"
     with pytest.raises(ItemConflict):
-        engine.add(Item("item-8", title="something else"))
+        add(engine, Item("item-8", title="something else"))
     text = Item("item-8", title="bright classic guitar 5", brand="Dune")
-    replaced = engine.put(text)
+    replaced = put(engine, text)
     assert (replaced.outcome, replaced.cold, replaced.source, replaced.revision) == ("replaced", False, "registered", 1)
     # The ID half is the trained one; the semantic half is that of the new text.
     moment = engine.catalogue.moment
@@ -125,11 +126,11 @@ def test_a_catalogue_item_keeps_what_was_learned_under_a_new_text(start: Starter
 
 def test_a_restart_changes_nothing(start: Starter) -> None:
     engine = start()
-    engine.add_batch([Item(f"new-{n}", title=f"soft soap {n}", attributes={"n": n}) for n in range(5)])
-    engine.put(Item("item-8", title="another text"))
-    engine.put(Item("new-1", title="changed"))
-    engine.delete("item-9")
-    engine.delete("new-2")
+    engine.writer.write([Item(f"new-{n}", title=f"soft soap {n}", attributes={"n": n}) for n in range(5)])
+    put(engine, Item("item-8", title="another text"))
+    put(engine, Item("new-1", title="changed"))
+    engine.writer.delete("item-9")
+    engine.writer.delete("new-2")
     before = ask(engine, "item-1", "new-1", k=500, explain=True)
     listed = engine.page(-1, 1000)
     engine = start()
@@ -137,7 +138,7 @@ def test_a_restart_changes_nothing(start: Starter) -> None:
     assert engine.page(-1, 1000) == listed
     assert {"item-9", "new-2"} & set(ids(before)) == set()
     assert engine.catalogue.cold == 4 + 4
-    back = engine.add(engine.artifact.items.items[9])
+    back = add(engine, engine.artifact.items.items[9])
     assert (back.outcome, back.cold) == ("created", False)
     assert [item.item_id for item in engine.page(7, 2).items] == ["item-8", "item-9"]
 
@@ -145,7 +146,7 @@ def test_a_restart_changes_nothing(start: Starter) -> None:
 def test_another_artifact_tokenizes_registered_items_anew(start: Starter, tmp_path: Path) -> None:
     engine = start()
     soap = Item("soap", title="red soap", brand="Alba")
-    first = engine.add(soap)
+    first = add(engine, soap)
     other_root = tmp_path / "other"
     other = make_artifact(other_root, version="v2", seed=5)
     engine = start(other_root)
@@ -162,7 +163,7 @@ def test_another_artifact_tokenizes_registered_items_anew(start: Starter, tmp_pa
 def test_an_item_that_a_later_artifact_learned_becomes_warm(start: Starter, tmp_path: Path) -> None:
     engine = start()
     soap = Item("soap", title="red soap", brand="Alba")
-    assert engine.add(soap).cold
+    assert add(engine, soap).cold
     other_root = tmp_path / "other"
     make_artifact(other_root, version="v2", items=[soap, *engine.artifact.items.items])
     engine = start(other_root)
@@ -175,7 +176,7 @@ def test_many_replacements_do_not_grow_the_catalogue_for_ever(start: Starter) ->
     for step in range(6):
         for part in range(0, 240, 60):
             items = [Item(f"item-{n}", title=f"text {step} {n}") for n in range(part, part + 60)]
-            engine._write(items, replacing=True)
+            engine.writer.write(items, replacing=True)
     index = engine.catalogue.moment.index
     assert index.live_count == 240
     assert index.n <= 240 + 1024 + 60
@@ -191,23 +192,23 @@ def test_a_write_that_cannot_be_committed_changes_nothing(start: Starter) -> Non
     other.execute("BEGIN IMMEDIATE")
     before = ask(engine, "item-1", k=500)
     for write in (
-        lambda: engine.add(Item("soap", title="soap")),
-        lambda: engine.put(Item("item-1", title="soap")),
-        lambda: engine.delete("item-2"),
+        lambda: add(engine, Item("soap", title="soap")),
+        lambda: put(engine, Item("item-1", title="soap")),
+        lambda: engine.writer.delete("item-2"),
     ):
         with pytest.raises(RegistryUnavailable):
             write()
         assert ask(engine, "item-1", k=500) == before
     other.execute("ROLLBACK")
     other.close()
-    assert engine.add(Item("soap", title="soap")).outcome == "created"
+    assert add(engine, Item("soap", title="soap")).outcome == "created"
 
 
 def test_a_commit_whose_answer_got_lost_is_made_good_by_sending_it_again(
     start: Starter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = start()
-    engine.add(Item("lamp", title="lamp"))
+    add(engine, Item("lamp", title="lamp"))
     write = engine._registry.write
 
     def lose(work: Callable[[Transaction], Any]) -> None:
@@ -221,16 +222,16 @@ def test_a_commit_whose_answer_got_lost_is_made_good_by_sending_it_again(
                 change()
         return change()
 
-    assert again(lambda: engine.add(Item("soap", title="soap"))).outcome == "unchanged"
-    assert again(lambda: engine.put(Item("lamp", title="red lamp"))).revision == 2
+    assert again(lambda: add(engine, Item("soap", title="soap"))).outcome == "unchanged"
+    assert again(lambda: put(engine, Item("lamp", title="red lamp"))).revision == 2
     assert engine.get("soap").attributes == {"title": "soap"}
     assert engine.get("lamp").attributes == {"title": "red lamp"}
     for item_id in ("lamp", "item-3"):
-        assert again(lambda item_id=item_id: engine.delete(item_id)) is None  # type: ignore[misc]
+        assert again(lambda item_id=item_id: engine.writer.delete(item_id)) == WriteResult([])  # type: ignore[misc]
         with pytest.raises(UnknownItem):
             engine.get(item_id)
         with pytest.raises(UnknownItem):
-            engine.delete(item_id)
+            engine.writer.delete(item_id)
 
 
 def test_a_write_that_does_not_end_keeps_no_other_waiting_for_ever(start: Starter) -> None:
@@ -239,14 +240,14 @@ def test_a_write_that_does_not_end_keeps_no_other_waiting_for_ever(start: Starte
         engine.publisher.writing(),
         pytest.raises(RegistryUnavailable, match=r"another write has kept the registry for 0\.05"),
     ):
-        engine.add(Item("soap", title="soap"))
-    assert engine.add(Item("soap", title="soap")).outcome == "created"
+        add(engine, Item("soap", title="soap"))
+    assert add(engine, Item("soap", title="soap")).outcome == "created"
 
 
 def test_pages_and_export_walk_over_everything_once(start: Starter) -> None:
     engine = start()
-    engine.add(Item("z", title="soap"))
-    engine.delete("item-100")
+    add(engine, Item("z", title="soap"))
+    engine.writer.delete("item-100")
     seen: list[str] = []
     after = -1
     while True:
@@ -259,7 +260,7 @@ def test_pages_and_export_walk_over_everything_once(start: Starter) -> None:
     assert [item.item_id for item in engine.export()] == seen
     assert [item.item_id for item in engine.export("registered")] == ["z"]
     # One item more than a page holds is the next page, not lost.
-    engine.add(Item("y", title="soap"))
+    add(engine, Item("y", title="soap"))
     first = engine.page(-1, 1, "registered")
     assert first.next_cursor is not None
     assert [item.item_id for item in engine.page(int(first.next_cursor), 1, "registered").items] == ["y"]

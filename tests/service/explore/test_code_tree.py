@@ -16,7 +16,7 @@ from service.contract.explore_answers import CodesResponse
 from service.contract.results import CodeTree
 from service.engine.engine import Engine
 from service.explore import code_tree
-from tests.support.service import Client, Starter, make_artifact, make_items, make_settings, refused, serving
+from tests.support.service import Client, Starter, make_artifact, make_items, make_settings, put, refused, serving
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def test_counts_follow_what_is_registered_replaced_and_deleted(start: Starter) -
     engine = start()
     below(engine)
     for number, item in enumerate(make_items(50)):
-        engine.put(Item(f"r-{number}", title=f"organic {item.title}"))
+        put(engine, Item(f"r-{number}", title=f"organic {item.title}"))
     for number in range(0, 60, 3):
-        engine.delete(f"item-{number}")
-    engine.put(Item("item-1", title="bright travel novel"))
+        engine.writer.delete(f"item-{number}")
+    put(engine, Item("item-1", title="bright travel novel"))
     check(engine)
-    engine.delete("r-0")
+    engine.writer.delete("r-0")
     check(engine)
 
 
@@ -88,7 +88,7 @@ def test_a_catalogue_that_was_packed_anew(start: Starter, monkeypatch: pytest.Mo
     before = engine.catalogue.moment.generation
     below(engine)
     for number in range(200):  # a third of all rows are dead by then
-        engine.put(Item("r", title=f"soap number {number}"))
+        put(engine, Item("r", title=f"soap number {number}"))
     engine.publisher.compactor.wait()
     assert engine.catalogue.moment.generation is not before
     check(engine)
@@ -120,7 +120,7 @@ def test_a_branch_of_items_that_were_not_read_says_what_they_say(
 
 def test_an_item_that_is_a_text_alone_is_told_by_it(start: Starter) -> None:
     engine = start()
-    engine.put(Item("new", text="A red lamp and a blue kettle.", attributes={"title": "not this"}))
+    put(engine, Item("new", text="A red lamp and a blue kettle.", attributes={"title": "not this"}))
     moment = engine.catalogue.moment
     row = moment.row("new")
     assert row is not None
@@ -130,7 +130,7 @@ def test_an_item_that_is_a_text_alone_is_told_by_it(start: Starter) -> None:
 def test_titles_that_are_many_are_cut(start: Starter) -> None:
     engine = start()
     for number in range(150):
-        engine.put(Item(f"same-{number}", title="soft red soap", brand="Alba"))
+        put(engine, Item(f"same-{number}", title="soft red soap", brand="Alba"))
     codes = semantic_ids(engine)["same-0"]
     tree = below(engine, *codes)
     assert tree.items >= 150

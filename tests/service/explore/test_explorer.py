@@ -17,7 +17,7 @@ from service.catalogue import catalogue
 from service.catalogue.catalogue import Moment
 from service.engine.engine import Engine
 from service.explore.search import Search
-from tests.support.service import Client, Starter, make_artifact, make_settings, refused, serving
+from tests.support.service import Client, Starter, add, make_artifact, make_settings, put, refused, serving
 
 NUMBERS = {"search": "limit", "examples": "count"}
 
@@ -77,7 +77,7 @@ def test_the_limit_is_kept_though_most_of_what_is_found_is_gone(client: Client) 
 
 def test_a_former_moment_finds_what_it_had(engine: Engine) -> None:
     before = engine.catalogue.moment
-    engine.add(Item("g", title="a gizmo"))
+    add(engine, Item("g", title="a gizmo"))
     index = Search()
     assert [engine.catalogue.moment.record(row).item_id for row in index.find(engine.catalogue.moment, "gizmo", 5)] == [
         "g"
@@ -90,7 +90,7 @@ def test_a_catalogue_that_was_packed_anew_is_searched_anew(engine: Engine, monke
     index = Search()
     before = engine.catalogue.moment.generation
     for number in range(200):  # a third of all rows are dead by then
-        engine.put(Item("g", title=f"gizmo number{number}"))
+        put(engine, Item("g", title=f"gizmo number{number}"))
         moment = engine.catalogue.moment
         if number % 10 == 0:
             rows = index.find(moment, f"gizmo number{number}", 5)

@@ -15,7 +15,7 @@ from service.catalogue.catalogue import Moment
 from service.catalogue.generation import Generation
 from service.engine.engine import Engine
 from service.explore.explorer import Explorer
-from tests.support.service import make_artifact, make_settings
+from tests.support.service import make_artifact, make_settings, put
 
 _SECONDS = 60
 NEW = Item("new", title="small red lamp", brand="Alba")
@@ -43,7 +43,7 @@ def look_around(engine: Engine, moment: Moment | None = None) -> None:
 def compact(engine: Engine) -> None:
     before = engine.catalogue.moment.index.n
     for number in range(130):
-        engine.put(Item("r", title=f"soap number {number}"))
+        put(engine, Item("r", title=f"soap number {number}"))
     engine.publisher.compactor.wait(_SECONDS)
     assert engine.catalogue.moment.index.n < before + 130
 

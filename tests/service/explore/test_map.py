@@ -13,7 +13,7 @@ from model.items import Item
 from service.contract.explore_answers import MapResponse
 from service.engine.engine import Engine
 from service.explore import map
-from tests.support.service import Client, Starter, make_artifact, make_settings, refused, serving
+from tests.support.service import Client, Starter, make_artifact, make_settings, put, refused, serving
 
 
 @pytest.fixture
@@ -47,21 +47,21 @@ def test_catalogue_items_lie_where_the_artifact_says(engine: Engine, artifact: A
 
 def test_a_registered_item_lies_among_those_like_it(engine: Engine) -> None:
     before = places(engine)
-    engine.put(Item("new", title="small red lamp", brand="Alba", categories=("Home", "lamp")))
+    put(engine, Item("new", title="small red lamp", brand="Alba", categories=("Home", "lamp")))
     near = [item.item_id for item in engine.similar("new", 5).items]
     found = engine.explorer.map(engine.catalogue.moment, 1000)
     assert found.points.item_id[-1] == "new"  # drawn last
     assert found.points.registered == [False] * 240 + [True]
     middle = np.mean([before[item_id] for item_id in near], axis=0)
     assert places(engine)["new"] == pytest.approx(middle, abs=1e-3)
-    engine.delete("new")
+    engine.writer.delete("new")
     assert places(engine) == before
 
 
 def test_an_item_with_another_text_lies_elsewhere_and_one_that_is_gone_nowhere(engine: Engine) -> None:
     before = places(engine)
-    engine.put(Item("item-3", title="bright travel novel"))
-    engine.delete("item-4")
+    put(engine, Item("item-3", title="bright travel novel"))
+    engine.writer.delete("item-4")
     after = places(engine)
     assert after["item-3"] != before["item-3"]
     assert set(before) - set(after) == {"item-4"}
@@ -73,7 +73,7 @@ def test_an_item_with_another_text_lies_elsewhere_and_one_that_is_gone_nowhere(e
 def test_the_most_used_and_the_latest_are_shown_where_not_all_are(engine: Engine) -> None:
     assert sorted(places(engine, 3)) == ["item-0", "item-1", "item-2"]
     for number in range(5):
-        engine.put(Item(f"r-{number}", title=f"soap number {number}"))
+        put(engine, Item(f"r-{number}", title=f"soap number {number}"))
     assert list(places(engine, 4)) == ["r-1", "r-2", "r-3", "r-4"]
     assert list(places(engine, 6)) == ["item-0", "r-0", "r-1", "r-2", "r-3", "r-4"]
 
@@ -82,7 +82,7 @@ def test_the_latest_of_many_registered_items_are_shown(engine: Engine, monkeypat
     monkeypatch.setattr(map, "_REGISTERED", 3)
     monkeypatch.setattr(map, "_KNOWN", 50)  # as where the catalogue is large
     for number in range(5):
-        engine.put(Item(f"r-{number}", title=f"soap number {number}"))
+        put(engine, Item(f"r-{number}", title=f"soap number {number}"))
     assert list(places(engine))[-3:] == ["r-2", "r-3", "r-4"]
     assert len(places(engine)) == 243
 
@@ -91,7 +91,7 @@ def test_an_artifact_without_a_map_has_no_points(tmp_path: Path) -> None:
     make_artifact(tmp_path / "artifacts")
     starter = Starter(tmp_path / "artifacts", tmp_path)
     engine = starter()
-    engine.put(Item("new", title="a lamp"))
+    put(engine, Item("new", title="a lamp"))
     found = engine.explorer.map(engine.catalogue.moment, 100)
     assert (found.items, found.points.item_id, found.points.x) == (241, [], [])
     starter.close()

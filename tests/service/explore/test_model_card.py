@@ -23,7 +23,18 @@ from service.explore.model_card import model_card
 from service.registry.registry import Row
 from tests.support.cards import METRICS, TRAINING, make_carded
 from tests.support.postgres import Server
-from tests.support.service import Client, Starter, make_artifact, make_items, make_settings, refused, serving, until
+from tests.support.service import (
+    Client,
+    Starter,
+    add,
+    make_artifact,
+    make_items,
+    make_settings,
+    put,
+    refused,
+    serving,
+    until,
+)
 
 
 @pytest.fixture(scope="module")
@@ -231,24 +242,25 @@ def test_registered_items_are_counted_as_they_come_and_go(tmp_path: Path) -> Non
         return engine.registered(), sum(1 for _ in engine.export("registered"))
 
     assert counted() == (RegistryState("sqlite", 0), 0)
-    engine.add_batch(items[240:])
+    engine.writer.write(items[240:])
     assert counted() == (RegistryState("sqlite", 60), 60)
-    engine.add_batch(items[240:])  # the same again
-    engine.add(items[5])  # the catalogue's own, as it is
+    engine.writer.write(items[240:])  # the same again
+    add(engine, items[5])  # the catalogue's own, as it is
     for item in items[10:20]:
-        engine.put(Item(item.item_id, title="another"))
+        put(engine, Item(item.item_id, title="another"))
     expected = counted()[1]
     assert counted() == (RegistryState("sqlite", expected), expected)
     assert expected >= 70
     for item in [*items[15:20], *items[295:]]:
-        engine.delete(item.item_id)
+        engine.writer.delete(item.item_id)
     assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
     engine = start()  # from the database
     assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
     before = engine.catalogue.moment.generation
-    engine.add_batch([Item(f"more-{index}", title="more") for index in range(1100)])
+    engine.writer.write([Item(f"more-{index}", title="more") for index in range(1100)])
     assert counted()[0].items == counted()[1] == expected + 1090
-    engine.apply([Row(2000 + index, f"more-{index}", None, None, 2) for index in range(1100)])  # deleted elsewhere
+    deleted_elsewhere = [Row(2000 + index, f"more-{index}", None, None, 2) for index in range(1100)]
+    engine.writer.apply(deleted_elsewhere)
     engine.publisher.compactor.wait()
     assert engine.catalogue.moment.generation is not before  # so many that it was made anew, of what is left
     assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)

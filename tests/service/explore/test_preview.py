@@ -17,11 +17,13 @@ from service.settings import Settings
 from tests.support.service import (
     Client,
     Starter,
+    add,
     ask,
     ids,
     make_artifact,
     make_items,
     make_settings,
+    put,
     refused,
     serving,
 )
@@ -51,7 +53,7 @@ def preview(engine: Engine, item: Item) -> Preview:
 def holds(engine: Engine, item: Item) -> Preview:
     """The preview of an item, once it is put and everything the preview said is found to be so."""
     said = preview(engine, item)
-    written = engine.put(item)
+    written = put(engine, item)
     assert (said.outcome, said.semantic_id, said.cold) == (written.outcome, written.semantic_id, written.cold)
     assert said.shares_semantic_id == written.shares_semantic_id
     assert said.quantization_error == written.quantization_error
@@ -91,7 +93,7 @@ def test_a_new_item_is_as_was_said(start: Starter) -> None:
 
 def test_an_item_that_is_replaced_is_as_was_said(start: Starter) -> None:
     engine = start()
-    engine.add(NEW)
+    add(engine, NEW)
     said = holds(engine, Item("new", title="large blue kettle", brand="Corvo"))
     assert said.outcome == "replaced"
     assert "new" not in [each.item_id for each in said.neighbours]
@@ -108,15 +110,15 @@ def test_an_item_of_the_catalogue_keeps_what_training_learned(start: Starter) ->
 def test_beside_other_registered_items(start: Starter) -> None:
     engine = start()
     for number, item in enumerate(make_items(60)):
-        engine.put(Item(f"r-{number}", title=f"organic {item.title}", brand=item.brand))
-    engine.put(Item("item-3", title="bright travel novel"))
-    engine.delete("item-0")
+        put(engine, Item(f"r-{number}", title=f"organic {item.title}", brand=item.brand))
+    put(engine, Item("item-3", title="bright travel novel"))
+    engine.writer.delete("item-0")
     holds(engine, Item("new", title="organic travel novel", brand="Borea"))
 
 
 def test_the_same_item_again(start: Starter) -> None:
     engine = start()
-    engine.add(NEW)
+    add(engine, NEW)
     assert preview(engine, NEW).outcome == "unchanged"
 
 
@@ -144,9 +146,9 @@ def test_users_are_asked_anew_where_the_catalogue_has_changed(start: Starter) ->
     engine = start()
     first = preview(engine, NEW).audience
     for number in range(30):
-        engine.put(Item(f"r-{number}", title=f"small red lamp {number}", brand="Alba", categories=("Home", "lamp")))
+        put(engine, Item(f"r-{number}", title=f"small red lamp {number}", brand="Alba", categories=("Home", "lamp")))
     assert preview(engine, NEW).audience != first
-    engine.delete("item-1")
+    engine.writer.delete("item-1")
     assert preview(engine, NEW).audience.users < first.users  # those who have used what is gone
 
 

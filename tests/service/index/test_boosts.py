@@ -15,7 +15,7 @@ from service.index import boosts as boosting
 from service.index import coarse
 from service.index.boosts import Boosts
 from service.index.item_index import ItemIndex, pack
-from tests.support.service import Starter, ids, make_artifact
+from tests.support.service import Starter, add, ids, make_artifact, put
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_the_catalogue_s_own_items_are_boosted_as_the_model_says(engine: Engine,
 
 def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, artifact: Artifact) -> None:
     new = [fresh(0, 3), fresh(1, 4)]
-    engine.add_batch(new)
+    engine.writer.write(new)
     count = len(artifact.items)
     near = int(artifact.encode_new(new).joining[0].alike.items[0])
     for history in ([near, count], [count + 1, 3], [near]):
@@ -68,12 +68,12 @@ def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, a
 
 
 def test_what_is_removed_is_boosted_no_more(engine: Engine, artifact: Artifact) -> None:
-    engine.add(fresh(0, 3))
+    add(engine, fresh(0, 3))
     near = f"item-{artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0]}"
     before = added(engine, [near])
-    engine.delete("new-0")
+    engine.writer.delete("new-0")
     gone = next(item for item in before if item.startswith("item-"))
-    engine.delete(gone)
+    engine.writer.delete(gone)
     assert added(engine, [near]) == {item: value for item, value in before.items() if item not in ("new-0", gone)}
 
 
@@ -84,7 +84,7 @@ def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine:
     follower = int(together.items[0])
     leader = int(np.searchsorted(together.offsets, 0, side="right") - 1)
     other = artifact.items.items[50]
-    engine.put(Item(f"item-{follower}", text=other.to_text()))
+    put(engine, Item(f"item-{follower}", text=other.to_text()))
     moment = engine.catalogue.moment
     row = moment.row(f"item-{follower}")
     boosts = moment.boosts([[moment.row(f"item-{leader}") or 0]])
@@ -104,9 +104,9 @@ def test_histories_read_together_are_boosted_as_each_by_itself(
     engine: Engine, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(boosting, "_CELLS", most)
-    engine.add_batch([fresh(0, 3), fresh(1, 4)])
-    engine.put(Item("item-7", text="a wholly other text about soap"))
-    engine.delete("item-8")
+    engine.writer.write([fresh(0, 3), fresh(1, 4)])
+    put(engine, Item("item-7", text="a wholly other text about soap"))
+    engine.writer.delete("item-8")
     moment = engine.catalogue.moment
     rng = np.random.default_rng(3)
     histories = [rng.choice(moment.index.n, length).tolist() for length in (1, 7, 3, 12)]
@@ -123,7 +123,7 @@ def test_histories_read_together_are_boosted_as_each_by_itself(
 def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifact: Artifact) -> None:
     near = int(artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0])
     before = engine.catalogue.moment
-    engine.add(fresh(0, 3))
+    add(engine, fresh(0, 3))
     boosts = before.boosts([[near]])
     assert boosts is not None
     assert boosts.cells.max() < before.index.n
@@ -131,9 +131,9 @@ def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifac
 
 def test_answers_are_the_same_after_a_restart(engine: Engine, tmp_path: Path) -> None:
     for number in range(5):
-        engine.add(fresh(number, number))
-    engine.put(Item("item-7", text="a wholly other text about soap"))
-    engine.delete("item-8")
+        add(engine, fresh(number, number))
+    put(engine, Item("item-7", text="a wholly other text about soap"))
+    engine.writer.delete("item-8")
     request = RecommendRequest(history=["item-3", "new-2", "item-7"], k=20, explain=True)
     before = engine.recommend(request)
     engine.close()

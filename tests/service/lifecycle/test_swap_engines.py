@@ -11,7 +11,7 @@ from model.items import Item
 from service.engine.engine import Engine
 from service.errors import Superseded
 from tests.support.postgres import Server
-from tests.support.service import ask, make_settings, serving, until
+from tests.support.service import add, ask, make_settings, put, serving, until
 from tests.support.swaps import HISTORY, use
 
 
@@ -21,15 +21,15 @@ def test_an_engine_that_handed_over_writes_no_more_and_reads_on(root: Path, tmp_
 
     old = Engine.start(make_settings(root, tmp_path))
     try:
-        old.add(Item("early", title="red soap"))
+        add(old, Item("early", title="red soap"))
         with pytest.raises(KeyError):
             old.hand_over(fail)
-        old.add(Item("late", title="red soap"))  # it stayed in its place
+        add(old, Item("late", title="red soap"))  # it stayed in its place
         old.hand_over(lambda: None)
         for write in (
-            lambda: old.add(Item("new", title="red soap")),
-            lambda: old.put(Item("early", title="red soap")),
-            lambda: old.delete("early"),
+            lambda: add(old, Item("new", title="red soap")),
+            lambda: put(old, Item("early", title="red soap")),
+            lambda: old.writer.delete("early"),
         ):
             with pytest.raises(Superseded):
                 write()
@@ -43,14 +43,14 @@ def test_a_listener_hears_of_all_that_is_published(root: Path, tmp_path: Path) -
     engine = Engine.start(make_settings(root, tmp_path))
     heard: list[tuple[str, int, bool]] = []
     try:
-        engine.add(Item("before", title="red soap"))
+        add(engine, Item("before", title="red soap"))
         engine.publisher.listen(lambda rows: heard.extend((row.item_id, row.revision, row.active) for row in rows))
-        engine.add(Item("new", title="red soap"))
-        engine.add(Item("new", title="red soap"))
-        engine.put(Item("new", title="blue soap"))
-        engine.delete("item-3")
+        add(engine, Item("new", title="red soap"))
+        add(engine, Item("new", title="red soap"))
+        put(engine, Item("new", title="blue soap"))
+        engine.writer.delete("item-3")
         engine.publisher.listen(None)
-        engine.add(Item("after", title="red soap"))
+        add(engine, Item("after", title="red soap"))
     finally:
         engine.close()
     assert heard == [("new", 1, True), ("new", 2, True), ("item-3", 1, False)]
@@ -71,7 +71,7 @@ def test_what_another_replica_writes_is_followed_across_swaps(
         def write() -> None:
             while not stop.is_set():
                 item = Item(f"theirs-{len(written)}", title="a red soap")
-                other.add(item)
+                add(other, item)
                 written.append(item.item_id)
 
         writer = threading.Thread(target=write)

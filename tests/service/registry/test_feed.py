@@ -21,7 +21,7 @@ from service.registry import feed
 from service.registry.changes import _CHANGED
 from service.registry.registry import Registry
 from tests.support.postgres import Server, running_server
-from tests.support.service import ask, ids, make_settings, serving, until
+from tests.support.service import add, ask, ids, make_settings, put, serving, until
 
 KILL_LISTENERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'kindred-feed'"
 
@@ -88,18 +88,18 @@ def looks(engine: Engine) -> None:
 
 def test_what_one_registers_replaces_and_deletes_is_served_by_all(start: Start, url: str) -> None:
     engines = [start(url) for _ in range(3)]
-    for number, writer in enumerate(engines):
-        writer.add(Item(f"new-{number}", title="red soap"))
-        writer.put(Item(f"item-{number}", title="a lamp now"))
-        writer.delete(f"item-{number + 10}")
+    for number, author in enumerate(engines):
+        add(author, Item(f"new-{number}", title="red soap"))
+        put(author, Item(f"item-{number}", title="a lamp now"))
+        author.writer.delete(f"item-{number + 10}")
     for engine in engines:
         until(lambda engine=engine: all(serves(engine, f"new-{number}") for number in range(3)))  # type: ignore[misc]
         until(lambda engine=engine: all(serves(engine, f"item-{number}") for number in range(3)))  # type: ignore[misc]
         for number in range(3):
             until(lambda engine=engine, n=number: not serves(engine, f"item-{n + 10}", 0))  # type: ignore[misc]
         assert {"new-0", "new-1", "new-2"} <= set(ids(ask(engine, "item-20", k=500)))
-    engines[2].put(Item("new-0", title="blue lamp"))
-    engines[1].delete("new-1")
+    put(engines[2], Item("new-0", title="blue lamp"))
+    engines[1].writer.delete("new-1")
     until(lambda: serves(engines[0], "new-0", 2) and not serves(engines[0], "new-1"))
     for engine in engines:
         looks(engine)
@@ -108,9 +108,9 @@ def test_what_one_registers_replaces_and_deletes_is_served_by_all(start: Start, 
 
 
 def test_a_commit_is_told_of(start: Start, url: str, only_told: None) -> None:
-    writer, reader = start(url), start(url)
+    author, reader = start(url), start(url)
     for number in range(5):
-        writer.add(Item(f"new-{number}", title="red soap"))
+        add(author, Item(f"new-{number}", title="red soap"))
         until(lambda number=number: serves(reader, f"new-{number}"))  # type: ignore[misc]
 
 
@@ -134,13 +134,13 @@ def test_one_service_on_sqlite_follows_nobody(start: Start, tmp_path: Path) -> N
 
 def test_no_transaction_is_missed_that_commits_late(start: Start, url: str, open_registry: Open) -> None:
     """Begun first and committed last, in every order of three, with others' commits served in between."""
-    reader, writer = start(url), start(url)
+    reader, author = start(url), start(url)
     registry = open_registry(url)
     for number, order in enumerate([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]):
         open_ = [registry.transaction() for _ in range(2)]
         for slow, transaction in enumerate(open_):
             transaction.__enter__().put(Item(f"slow-{number}-{slow}", title="red soap"), None)
-        writer.add(Item(f"between-{number}", title="blue lamp"))
+        add(author, Item(f"between-{number}", title="blue lamp"))
         until(lambda number=number: serves(reader, f"between-{number}"))  # type: ignore[misc]
         looks(reader)
         for step in order:
@@ -148,11 +148,11 @@ def test_no_transaction_is_missed_that_commits_late(start: Start, url: str, open
                 open_[step].__exit__(None, None, None)
                 until(lambda name=f"slow-{number}-{step}": serves(reader, name))  # type: ignore[misc]
             else:
-                writer.put(Item(f"between-{number}", title="red lamp"))
+                put(author, Item(f"between-{number}", title="red lamp"))
                 until(lambda number=number: serves(reader, f"between-{number}", 2))  # type: ignore[misc]
-    looks(writer)
+    looks(author)
     looks(reader)
-    assert state(reader) == state(writer)
+    assert state(reader) == state(author)
     assert reader.feed is not None
     assert reader.feed.failures == 0  # nothing was found because all was compared anew
     assert reader.feed.applied == 24
@@ -161,11 +161,11 @@ def test_no_transaction_is_missed_that_commits_late(start: Start, url: str, open
 def test_what_commits_between_the_loading_and_the_first_look_is_served(
     start: Start, url: str, monkeypatch: pytest.MonkeyPatch, only_told: None
 ) -> None:
-    writer = start(url)
+    author = start(url)
     late = feed.Feed.start
 
     def commit_first(*arguments: object) -> feed.Feed | None:
-        writer.add(Item("new", title="red soap"))
+        add(author, Item("new", title="red soap"))
         return late(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(feed.Feed, "start", commit_first)
@@ -200,8 +200,8 @@ def test_rows_of_another_server_s_dump_cost_nothing_and_are_not_lost(
     start: Start, url: str, postgres: Server, open_registry: Open
 ) -> None:
     """A dump brings the numbers of transactions along; here they lie far in the future of the new server."""
-    writer = start(url)
-    writer.add_batch([Item(f"new-{number}", title="red soap") for number in range(3)])
+    author = start(url)
+    author.writer.write([Item(f"new-{number}", title="red soap") for number in range(3)])
     postgres.execute("ALTER TABLE kindred_items DISABLE TRIGGER kindred_items_mark", "shop")
     postgres.execute("UPDATE kindred_items SET change_xid = '1000000000000'", "shop")
     postgres.execute("ALTER TABLE kindred_items ENABLE TRIGGER kindred_items_mark", "shop")
@@ -216,7 +216,7 @@ def test_rows_of_another_server_s_dump_cost_nothing_and_are_not_lost(
         changes.close()
     reader = start(url)
     assert all(serves(reader, f"new-{number}") for number in range(3))
-    writer.put(Item("new-1", title="blue lamp"))
+    put(author, Item("new-1", title="blue lamp"))
     until(lambda: serves(reader, "new-1", 2))
 
 
@@ -226,33 +226,33 @@ def test_rows_of_another_server_s_dump_cost_nothing_and_are_not_lost(
 def test_a_listener_that_is_cut_off_comes_back_and_has_missed_nothing(
     start: Start, url: str, postgres: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer, reader = start(url), start(url)
+    author, reader = start(url), start(url)
     for number in range(3):
         assert len(postgres.execute(KILL_LISTENERS)) == 2
-        writer.add(Item(f"new-{number}", title="red soap"))
+        add(author, Item(f"new-{number}", title="red soap"))
         until(lambda number=number: serves(reader, f"new-{number}"))  # type: ignore[misc]
         looks(reader)
-        looks(writer)
+        looks(author)
     assert reader.feed is not None
     assert reader.feed.failures == 3
     assert "the feed broke off" in caplog.text
 
 
 def test_a_commit_that_nobody_was_told_of_is_found(start: Start, url: str, postgres: Server) -> None:
-    reader, writer = start(url), start(url)
+    reader, author = start(url), start(url)
     postgres.execute("ALTER TABLE kindred_items DISABLE TRIGGER kindred_items_tell", "shop")
-    writer.add(Item("new", title="red soap"))
+    add(author, Item("new", title="red soap"))
     until(lambda: serves(reader, "new"))
 
 
 def test_a_row_that_is_no_item_holds_up_no_other(
     start: Start, url: str, postgres: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer, reader = start(url), start(url)
-    writer.add(Item("bad", title="red soap"))
+    author, reader = start(url), start(url)
+    add(author, Item("bad", title="red soap"))
     until(lambda: serves(reader, "bad"))
     postgres.execute("UPDATE kindred_items SET content = '{}', revision = 2 WHERE item_id = 'bad'", "shop")
-    writer.add(Item("new", title="red soap"))
+    add(author, Item("new", title="red soap"))
     until(lambda: serves(reader, "new"))
     looks(reader)
     assert serves(reader, "bad", 1)
@@ -268,8 +268,8 @@ def test_a_database_that_lost_rows_is_told_of(
     start: Start, url: str, postgres: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine = start(url)
-    engine.add_batch([Item(f"new-{number}", title="red soap") for number in range(3)])
-    engine.put(Item("new-0", title="blue lamp"))
+    engine.writer.write([Item(f"new-{number}", title="red soap") for number in range(3)])
+    put(engine, Item("new-0", title="blue lamp"))
     postgres.execute("DELETE FROM kindred_items WHERE item_id = 'new-2'", "shop")
     postgres.execute("UPDATE kindred_items SET revision = 1 WHERE item_id = 'new-0'", "shop")
     postgres.execute(KILL_LISTENERS)
@@ -281,7 +281,7 @@ def test_a_database_that_lost_rows_is_told_of(
 def test_an_error_of_our_own_does_not_end_the_feed(
     start: Start, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer, reader = start(url), start(url)
+    author, reader = start(url), start(url)
     apply = reader.feed._apply if reader.feed else None
     assert apply is not None
     failures = [ZeroDivisionError()]
@@ -292,7 +292,7 @@ def test_an_error_of_our_own_does_not_end_the_feed(
         return apply(rows)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reader.feed, "_apply", fail_once)
-    writer.add(Item("new", title="red soap"))
+    add(author, Item("new", title="red soap"))
     until(lambda: serves(reader, "new"))
     assert "ZeroDivisionError" in caplog.text
 
@@ -300,7 +300,7 @@ def test_an_error_of_our_own_does_not_end_the_feed(
 def test_a_server_that_is_killed_stopped_and_frozen_is_followed_again(start: Start) -> None:
     with running_server() as server:
         url = server.own_database()
-        writer, reader = start(url, database_timeout=1), start(url, database_timeout=1)
+        author, reader = start(url, database_timeout=1), start(url, database_timeout=1)
         assert reader.feed is not None
         for number, (down, up) in enumerate(
             [(server.kill, server.start), (server.stop, server.start), (server.freeze, server.thaw)]
@@ -311,7 +311,7 @@ def test_a_server_that_is_killed_stopped_and_frozen_is_followed_again(start: Sta
             assert ids(ask(reader, "item-1"))
             up()
             looks(reader)
-            writer.add(Item(f"new-{number}", title="red soap"))
+            add(author, Item(f"new-{number}", title="red soap"))
             until(lambda number=number: serves(reader, f"new-{number}"))  # type: ignore[misc]
         assert reader.feed.lag < 30
 
@@ -333,9 +333,9 @@ def test_an_engine_ends_though_its_server_is_frozen(start: Start) -> None:
 
 
 def test_the_metrics_say_how_far_a_replica_is_behind(root: Path, tmp_path: Path, url: str, start: Start) -> None:
-    writer = start(url)
+    author = start(url)
     with serving(make_settings(root, tmp_path, database_url=url)) as client:
-        writer.add(Item("new", title="red soap"))
+        add(author, Item("new", title="red soap"))
         until(lambda: client.get("/items/new").status == 200)
         lines = client.get("/metrics").body.decode().splitlines()
         values = {name: float(value) for name, _, value in (line.partition(" ") for line in lines if line[0] != "#")}

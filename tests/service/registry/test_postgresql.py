@@ -19,6 +19,7 @@ from model.items import Item
 from service import logs
 from service.contract.results import Written
 from service.engine.engine import Engine
+from service.engine.writer import Results
 from service.errors import ItemConflict
 from service.registry.registry import Registry
 from service.security.keys import redact
@@ -80,13 +81,13 @@ def engines(database_url: str, root: Path, artifact: Artifact, tmp_path: Path) -
         yield started
 
 
-def at_once(engines: Sequence[Engine], items: Callable[[int], list[Item]]) -> list[list[Written | ItemConflict]]:
+def at_once(engines: Sequence[Engine], items: Callable[[int], list[Item]]) -> list[Results]:
     """What each engine answers when all register their items at the same moment."""
     together = threading.Barrier(len(engines))
 
-    def register(number: int) -> list[Written | ItemConflict]:
+    def register(number: int) -> Results:
         together.wait(30)
-        return engines[number].add_batch(items(number))
+        return engines[number].writer.write(items(number)).results
 
     with ThreadPoolExecutor(len(engines)) as threads:
         return list(threads.map(register, range(len(engines))))

@@ -15,6 +15,7 @@ import pytest
 from service.contract.requests import RecommendRequest
 from service.contract.results import Recommendation
 from service.engine.engine import Engine
+from service.engine.writer import Writer
 from service.explore.explorer import Explorer
 from tests.support.service import Client, make_settings, refused, serving
 
@@ -88,13 +89,13 @@ def test_recommendations_beyond_the_queue_are_refused(
 def test_writes_have_a_queue_of_their_own(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: Held
 ) -> None:
-    original = Engine.add
+    original = Writer.write
 
-    def slow(self: Engine, item: Any) -> Any:
+    def slow(self: Writer, *arguments: Any) -> Any:
         held.wait()
-        return original(self, item)
+        return original(self, *arguments)
 
-    monkeypatch.setattr(Engine, "add", slow)
+    monkeypatch.setattr(Writer, "write", slow)
     with serving(make_settings(root, tmp_path, write_queue_max=1)) as client, ThreadPoolExecutor(1) as pool:
         job = pool.submit(post, client.port, "/items", {"item_id": "new-1", "title": "red lamp"})
         assert held.begun.acquire(timeout=30)

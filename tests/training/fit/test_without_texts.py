@@ -9,7 +9,7 @@ import pytest
 from model.artifact import Artifact
 from model.items import Item
 from service.engine.engine import Engine
-from tests.support.service import ask, ids, make_settings
+from tests.support.service import add, ask, ids, make_settings
 from tests.support.tiny_training import checkerboard
 from tests.training.test_command_line import TINY_OPTIONS, Command
 
@@ -43,7 +43,7 @@ def test_id_tokens_are_trained_and_served(command: Command, data: Path, tmp_path
     engine = Engine.start(make_settings(root, tmp_path))
     try:
         assert len(ids(ask(engine, "item-1", "item-5", k=10))) == 10
-        written = engine.add(Item("soap", title="red soap", brand="Alba", price=3.0))
+        written = add(engine, Item("soap", title="red soap", brand="Alba", price=3.0))
         assert (written.outcome, written.quantization_error_percentile, written.unusual) == ("created", 0, False)
         assert engine.get("soap").semantic_id == []
         assert "soap" in ids(ask(engine, "item-1", k=500))
