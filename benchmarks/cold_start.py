@@ -22,8 +22,8 @@ from service.engine.engine import Engine
 from service.settings import Settings
 from training.config import RECIPES
 from training.console import progress_display
-from training.datasets import cold_holdout, load_dataset
-from training.evaluate.splits import ColdCase
+from training.datasets import load_dataset
+from training.evaluate.splits import ColdCase, cold_holdout
 from training.export.export import export
 from training.fit.trainer import Trainer
 from training.options import limit_threads

@@ -21,7 +21,8 @@ import typer
 
 from training.config import RECIPES
 from training.datasets import load_dataset
-from training.fit.trainer import EpochReport, Progress, Trainer
+from training.fit.progress import EpochReport, Progress
+from training.fit.trainer import Trainer
 
 
 def main(

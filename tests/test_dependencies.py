@@ -169,14 +169,6 @@ PENDING: set[str] = {
     "service.engine.engine -> service.explore.explorer",
     "service.logs -> service.security.keys",
     "service.metrics -> service.registry.feed",
-    "training.baselines.command -> training.report.methods",
-    "training.datasets -> training.evaluate.splits",
-    "training.evaluate.artifact_evaluation -> training.fit.batches",
-    "training.evaluate.evaluation -> training.fit.batches",
-    "training.baselines.loop training.baselines.neural",
-    "training.datasets.base training.datasets.report",
-    "training/report/__init__.py",
-    "training/datasets/__init__.py",
 }
 # The client shares the contract with the service, and nothing else.
 CLIENT = {"client", "contract", "version"}

@@ -26,8 +26,8 @@ from training.evaluate.artifact_evaluation import (
     evaluate_artifact,
     groups,
 )
-from training.evaluate.evaluation import can_sample
 from training.evaluate.metrics import summary
+from training.evaluate.negatives import can_sample
 from training.export.card import model_card
 from training.export.export import export
 from training.fit.checkpoint import CheckpointError

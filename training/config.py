@@ -13,6 +13,9 @@ from pydantic import Field, model_validator
 
 from model.config import ColdPolicy, FrozenConfig, Metric, RecommenderConfig, TokenizerConfig, TokenType
 
+Monitor = Literal["sampled_mrr", "full_ndcg@10"]
+"""The figure by which validation chooses: protocol and metric."""
+
 # With fewer items to a codeword the first level holds one item each and leaves nothing to the others: every item is
 # then its own code, and every new one unlike them all (docs/training.md has the figures).
 ITEMS_OF_A_CODEWORD = 4
@@ -93,7 +96,7 @@ class Recipe(FrozenConfig):
         description="epochs without a better monitored metric before training ends. Not with `decay`: its last epochs, "
         "at the lowest rates, are the ones that settle",
     )
-    monitor: Literal["sampled_mrr", "full_ndcg@10"] = "sampled_mrr"
+    monitor: Monitor = "sampled_mrr"
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from training.fit.trainer import EpochReport, Progress
+from training.fit.progress import EpochReport, Progress
 
 
 @contextmanager

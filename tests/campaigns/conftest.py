@@ -13,8 +13,8 @@ import torch
 from tests.support.console import browser
 from tests.support.paths import REPOSITORY
 from training.config import RECIPES
-from training.datasets import cold_holdout, load_dataset
-from training.evaluate.splits import ColdHoldout
+from training.datasets import load_dataset
+from training.evaluate.splits import ColdHoldout, cold_holdout
 from training.export.export import export
 from training.fit.trainer import Trainer
 

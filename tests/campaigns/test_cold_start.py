@@ -9,8 +9,7 @@ import pytest
 
 from model.artifact import Artifact
 from tests.support.tiny_training import checkerboard, train_tiny
-from training.datasets import cold_holdout
-from training.evaluate.splits import ColdCase, ColdHoldout
+from training.evaluate.splits import ColdCase, ColdHoldout, cold_holdout
 
 K = 10
 

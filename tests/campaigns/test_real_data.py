@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from training.baselines import baseline_ranks, evaluation_negatives
+from training.baselines import baseline_ranks
 from training.baselines.popularity import Popularity
-from training.datasets import cold_holdout, leave_one_out, load_dataset, write_dataset
+from training.datasets import load_dataset, write_dataset
 from training.evaluate.metrics import summary
-from training.fit.trainer import Progress
+from training.evaluate.negatives import evaluation_negatives
+from training.evaluate.splits import cold_holdout, leave_one_out
+from training.fit.progress import Progress
 
 RealData = Callable[[str], Path]
 

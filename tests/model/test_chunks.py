@@ -13,7 +13,7 @@ from model.chunks import row_chunks
 from model.config import Metric, TokenizerConfig
 from model.quantizer import Codebook
 from model.tokenizer import COLD, HybridTokenizer
-from training.evaluate.evaluation import full_ranks, sampled_ranks
+from training.evaluate.ranking import full_ranks, sampled_ranks
 
 
 class Largest(TorchDispatchMode):
@@ -74,7 +74,7 @@ def test_ranks_hold_few_users_of_a_large_catalogue(monkeypatch: pytest.MonkeyPat
 
     full = full_ranks(query, catalogue, targets, histories, boosts)
     sampled = sampled_ranks(query, catalogue, targets, negatives, boosts)
-    monkeypatch.setattr("training.evaluate.evaluation.CELLS", 2100)
+    monkeypatch.setattr("training.evaluate.ranking.CELLS", 2100)
     with Largest() as largest:
         again = full_ranks(query, catalogue, targets, histories, boosts)
         sampled_again = sampled_ranks(query, catalogue, targets, negatives, boosts)

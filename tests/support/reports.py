@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.support.tiny_training import TINY, checkerboard
 from training.datasets import Dataset
-from training.evaluate.metrics import Ranks
 from training.evaluate.splits import EvaluationCases, Split
-from training.fit.trainer import Progress
-from training.report.methods import Baseline, RankBaseline
+from training.fit.progress import Progress
 from training.report.plan import Plan, Sweeps
 from training.report.runs import Workbench
 from training.report.store import RunStore
@@ -48,6 +45,9 @@ class Counting:
         self._counts = torch.from_numpy(counts.astype(np.float32))
         return {"epochs": self.settings.epochs, "best": 0.5}
 
+    def cap_epochs(self, epochs: int) -> None:
+        self.settings = Settings(min(self.settings.epochs, epochs))
+
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
         return self._counts.repeat(len(cases.targets[rows]), 1)
 
@@ -64,25 +64,6 @@ class Words(Counting):
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
         return self._shared[[int(history[-1]) for history in cases.histories[rows]]]
-
-
-def rank_scores(baseline: Baseline, cases: EvaluationCases, negatives: NDArray[np.int64] | None) -> dict[str, Ranks]:
-    """Ranks of a baseline, case by case, in the plainest way."""
-    protocols = ("full",) if negatives is None else ("full", "sampled")
-    found: dict[str, list[tuple[int, int]]] = {protocol: [] for protocol in protocols}
-    scores = baseline.scores(cases, slice(0, len(cases))).numpy()
-    for row, target in enumerate(cases.targets.tolist()):
-        rivals = {"full": np.setdiff1d(np.arange(scores.shape[1]), [*cases.histories[row], target])}
-        if negatives is not None:
-            rivals["sampled"] = negatives[row]
-        for protocol, items in rivals.items():
-            others, own = scores[row, items], scores[row, target]
-            found[protocol].append((int((others > own).sum()), int((others == own).sum())))
-    pairs = {protocol: np.array(values, dtype=np.int64).reshape(-1, 2) for protocol, values in found.items()}
-    return {protocol: Ranks(values[:, 0], values[:, 1]) for protocol, values in pairs.items()}
-
-
-_CHECKED: RankBaseline = rank_scores
 
 
 def quiet(monitor: str) -> AbstractContextManager[Progress]:
@@ -103,7 +84,6 @@ def make_bench(folder: Path, dataset: Dataset | None = None, said: list[str] | N
         dataset=dataset or small_data(),
         store=RunStore(folder / "runs"),
         baselines={"popularity": Counting, "text-nn": lambda: Words("text-nn"), "sasrec": lambda: Counting("sasrec")},
-        baseline_ranks=rank_scores,
         command="python -m training report --test",
         display=quiet,
         say=(said if said is not None else []).append,

@@ -11,6 +11,7 @@ from model.artifact import Artifact
 from model.items import Item
 from training.config import DEFAULT, Recipe
 from training.datasets.base import Dataset, DatasetReport
+from training.datasets.measure import measure
 from training.export.export import export
 from training.fit.trainer import Trainer
 
@@ -47,7 +48,7 @@ def checkerboard(n_items: int = 120, n_users: int = 240, seed: int = 0) -> Datas
         sequences.append(np.array(sequence, dtype=np.int32))
     report = DatasetReport(format="test", recognised="checkerboard", files=[])
     dataset = Dataset("checkerboard", [f"user-{user}" for user in range(n_users)], items, sequences, None, report)
-    report.measure(dataset)
+    measure(dataset)
     return dataset
 
 

@@ -1,4 +1,6 @@
-"""Methods to compare with, on our split, our negatives and our metric code.
+"""Published methods to compare with, on our split, our negatives and our metric code.
+
+May import options, console, export, fit, evaluate, datasets, config and `model`.
 
 Why no library (tried on 2026-11-21 with what pyproject.toml pins: Python 3.11, torch 2.13.0, numpy 2.4.6):
 RecBole 1.2.1 installs and does not import: its ray 2.6.3 wants `pkg_resources`, which setuptools no longer has, and
@@ -12,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from training.baselines.base import Baseline, baseline_ranks, evaluation_negatives
+from training.baselines.base import Baseline, baseline_ranks, cap_epochs
 from training.baselines.bert4rec import Bert4Rec
 from training.baselines.caser import Caser
 from training.baselines.fm import FactorizationMachine
@@ -23,7 +25,7 @@ from training.baselines.popularity import Popularity
 from training.baselines.sasrec import SOFTMAX, SasRec
 from training.baselines.text_nn import TextNearestNeighbour
 
-__all__ = ["BASELINES", "Baseline", "baseline_ranks", "evaluation_negatives"]
+__all__ = ["BASELINES", "Baseline", "baseline_ranks", "cap_epochs"]
 
 BASELINES: dict[str, Callable[[], Baseline]] = {
     "popularity": Popularity,

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.config import Monitor
 from training.datasets.base import Dataset
-from training.evaluate.evaluation import (
-    NEGATIVES_SEED,
-    NOT_SAMPLED,
-    can_sample,
-    candidate_ranks,
-    catalogue_ranks,
-    draw_negatives,
-    join_ranks,
-)
-from training.evaluate.metrics import Ranks, ndcg, reciprocal_rank
+from training.evaluate.metrics import Ranks, monitored, protocol_of
+from training.evaluate.negatives import NOT_SAMPLED, evaluation_negatives
+from training.evaluate.ranking import candidate_ranks, catalogue_ranks, join_ranks
 from training.evaluate.splits import EvaluationCases, Split
-from training.fit.trainer import Progress
-
-Monitor = Literal["sampled_mrr", "full_ndcg@10"]
+from training.fit.progress import Progress
 
 
-class Baseline(Protocol):
+class Scorer(Protocol):
+    """Whatever scores the catalogue for evaluation cases."""
+
+    @property
+    def name(self) -> str: ...
+
+    def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
+        """Scores [cases of the slice, n_items], float32, higher is better, as a new tensor. The history counts, too."""
+        ...
+
+
+class Baseline(Scorer, Protocol):
     """A method to compare with: learns from `split.train` and the items' texts, chooses by `split.valid`.
 
     Weights of interactions are not read: none of the published methods has them.
     """
-
-    @property
-    def name(self) -> str: ...
 
     @property
     def config(self) -> dict[str, Any]:
@@ -51,13 +51,24 @@ class Baseline(Protocol):
         """
         ...
 
-    def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
-        """Scores [cases of the slice, n_items], float32, higher is better; the history is not masked. A new tensor."""
+
+@runtime_checkable
+class TrainsInEpochs(Protocol):
+    """A baseline that trains for a number of epochs."""
+
+    def cap_epochs(self, epochs: int) -> None:
+        """Train for at most `epochs`; part of `config`."""
         ...
 
 
+def cap_epochs(baseline: Baseline, epochs: int) -> None:
+    """Let a baseline train for at most `epochs`; those that do not train in epochs stay as they are."""
+    if isinstance(baseline, TrainsInEpochs):
+        baseline.cap_epochs(epochs)
+
+
 def baseline_ranks(
-    baseline: Baseline, cases: EvaluationCases, negatives: NDArray[np.int64] | None, chunk: int = 512
+    scorer: Scorer, cases: EvaluationCases, negatives: NDArray[np.int64] | None, chunk: int = 512
 ) -> dict[str, Ranks]:
     """Ranks of the targets, "full" and "sampled", with the masking, ties and negatives of our own models.
 
@@ -68,11 +79,11 @@ def baseline_ranks(
     targets = cases.targets.astype(np.int64)
     for start in range(0, len(cases), chunk):
         part = slice(start, min(start + chunk, len(cases)))
-        scores = baseline.scores(cases, part)
+        scores = scorer.scores(cases, part)
         if scores.dim() != 2 or len(scores) != part.stop - start:
-            raise ValueError(f"{baseline.name}: scores of shape {tuple(scores.shape)} for {part.stop - start} cases")
+            raise ValueError(f"{scorer.name}: scores of shape {tuple(scores.shape)} for {part.stop - start} cases")
         if not torch.isfinite(scores).all():
-            raise ValueError(f"{baseline.name}: cases {start} … {part.stop - 1} have scores that are not finite")
+            raise ValueError(f"{scorer.name}: cases {start} … {part.stop - 1} have scores that are not finite")
         if negatives is not None:
             # Before the full ranking masks the histories; negatives are never in them.
             candidates = np.concatenate([targets[part, None], negatives[part]], axis=1)
@@ -80,17 +91,6 @@ def baseline_ranks(
         full.append(catalogue_ranks(scores, targets[part], cases.histories[part]))
     ranks = {"full": join_ranks(full)}
     return ranks if negatives is None else ranks | {"sampled": join_ranks(sampled)}
-
-
-def evaluation_negatives(dataset: Dataset, cases: EvaluationCases) -> NDArray[np.int64] | None:
-    """The negatives [cases, 99] that every method is measured with, drawn for the users' whole sequences.
-
-    None where some user leaves too few items untouched.
-    """
-    sequences = [dataset.sequences[user] for user in cases.users]
-    if not can_sample(sequences, dataset.n_items):
-        return None
-    return draw_negatives(sequences, dataset.n_items, NEGATIVES_SEED)
 
 
 def choose_by(
@@ -109,11 +109,6 @@ def choose_by(
     return monitor, negatives
 
 
-def monitored(ranks: Ranks, monitor: Monitor) -> float:
-    """The figure that validation chooses by, of ranks in the protocol that `monitor` names."""
-    return float((reciprocal_rank(ranks) if monitor == "sampled_mrr" else ndcg(ranks, 10)).mean())
-
-
 def choose(
     baseline: Baseline,
     candidates: list[dict[str, Any]],
@@ -130,7 +125,7 @@ def choose(
     figures: list[float] = []
     if len(candidates) > 1:
         monitor, negatives = choose_by(monitor, dataset, split.valid, progress)
-        protocol = monitor.partition("_")[0]
+        protocol = protocol_of(monitor)
         for settings in candidates:
             apply(settings)
             figures.append(monitored(baseline_ranks(baseline, split.valid, negatives)[protocol], monitor))

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.baselines.neural import Batches, Neural, NeuralSettings, Ranker
+from training.baselines.neural import Neural
+from training.baselines.ranker import Batches, NeuralSettings, Ranker
 from training.baselines.sampling import by_length
 from training.baselines.windows import with_bias, with_one
-from training.datasets.base import Dataset
+from training.datasets.base import Dataset, Indices
 from training.evaluate.splits import Split
-from training.fit.batches import Batch, Items, TrainingBatches
+from training.fit.batches import Batch, TrainingBatches
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Bert4RecRanker(Ranker[Batch]):
         last_only = torch.rand(len(items), 1, device=items.device) < self._settings.last_only
         return torch.where(last_only | ~hidden.any(1, keepdim=True), last, hidden)
 
-    def query(self, users: Tensor, histories: Sequence[Items]) -> Tensor:
+    def query(self, users: Tensor, histories: Sequence[Indices]) -> Tensor:
         out = self.bias.new_empty(len(histories), self.item.embedding_dim + 1)
         kept = [history[-(self._settings.length - 1) :] for history in histories]
         for members, items in by_length(kept, users.device):

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from training.baselines import BASELINES, baseline_ranks, evaluation_negatives
+from training.baselines import BASELINES, baseline_ranks, cap_epochs
 from training.evaluate.metrics import summary
+from training.evaluate.negatives import evaluation_negatives
 from training.evaluate.splits import leave_one_out
-from training.fit.trainer import EpochReport, Progress
+from training.fit.progress import EpochReport, Progress
 from training.options import (
     ColumnOption,
     CoreOption,
@@ -28,7 +29,6 @@ from training.options import (
     limit_threads,
     read_data,
 )
-from training.report.methods import cap_epochs
 
 
 def baselines(

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from model.packing import Runs
-from training.baselines.neural import Batches, Neural, NeuralSettings, Ranker
+from training.baselines.neural import Neural
+from training.baselines.ranker import Batches, NeuralSettings, Ranker
 from training.baselines.sampling import Negatives, bce, by_length
-from training.datasets.base import Dataset
+from training.datasets.base import Dataset, Indices
 from training.evaluate.splits import Split
-from training.fit.batches import Batch, Items, TrainingBatches
+from training.fit.batches import Batch, TrainingBatches
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Gru4RecRanker(Ranker[Batch]):
         negative = torch.einsum("pd,pnd->pn", states, self.item(negatives))
         return bce(positive, negative).mean()
 
-    def query(self, users: Tensor, histories: Sequence[Items]) -> Tensor:
+    def query(self, users: Tensor, histories: Sequence[Indices]) -> Tensor:
         out = self.item.weight.new_empty(len(histories), self.item.embedding_dim)
         for members, items in by_length(histories, users.device):
             out[members] = self.out(self.gru(self.item(items))[1][0])

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.baselines.neural import Batches, Neural, NeuralSettings
+from training.baselines.neural import Neural
+from training.baselines.ranker import Batches, NeuralSettings
 from training.baselines.sampling import Negatives, bpr
 from training.baselines.windows import WindowBatch, WindowRanker, Windows, with_bias, with_one
 from training.datasets.base import Dataset

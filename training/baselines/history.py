@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from training.fit.batches import Items
+from training.datasets.base import Indices
 
 
-def weighted_histories(histories: Sequence[Items], n_items: int, decay: float) -> csr_matrix:
+def weighted_histories(histories: Sequence[Indices], n_items: int, decay: float) -> csr_matrix:
     """Sparse [histories, n_items]: decay^age for each item of a history, age 0 for the latest; repeats add up.
 
     decay 1 weighs all items the same, 0 leaves the latest alone.

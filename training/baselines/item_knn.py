@@ -17,12 +17,12 @@ import torch
 from scipy.sparse import csr_matrix, diags
 from torch import Tensor
 
-from training.baselines.base import Monitor, choose
+from training.baselines.base import choose
 from training.baselines.history import weighted_histories
-from training.datasets.base import Dataset
+from training.config import Monitor
+from training.datasets.base import Dataset, Indices
 from training.evaluate.splits import EvaluationCases, Split
-from training.fit.batches import Items
-from training.fit.trainer import Progress
+from training.fit.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class ItemKnn:
         return torch.from_numpy((weights @ self._table).toarray())
 
 
-def co_occurrences(sequences: list[Items], n_items: int) -> csr_matrix:
+def co_occurrences(sequences: list[Indices], n_items: int) -> csr_matrix:
     """Sparse [n_items, n_items]: users who have both items, each user counted once; the diagonal counts its users."""
     users = np.repeat(np.arange(len(sequences)), [len(sequence) for sequence in sequences])
     items = np.concatenate(sequences)

@@ -9,15 +9,17 @@ import hashlib
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, optim
 
-from training.baselines.base import choose_by, monitored
+from training.baselines.base import choose_by
+from training.baselines.ranker import Batches, NeuralSettings, Ranker, vectors
 from training.datasets.base import Dataset
-from training.evaluate.evaluation import full_ranks, sampled_ranks
+from training.evaluate.metrics import monitored
+from training.evaluate.ranking import full_ranks, sampled_ranks
 from training.evaluate.splits import Split
 from training.fit.checkpoint import (
     CheckpointError,
@@ -30,10 +32,7 @@ from training.fit.checkpoint import (
     save_checkpoint,
     snapshot,
 )
-from training.fit.trainer import EpochReport, Progress
-
-if TYPE_CHECKING:
-    from training.baselines.neural import Batches, Neural
+from training.fit.progress import EpochReport, Progress
 
 _SEED_STRIDE = 100_003  # see training.fit.trainer
 
@@ -43,22 +42,24 @@ class Loop:
 
     def __init__(
         self,
-        baseline: Neural[Any, Any],
+        name: str,
+        model: Ranker[Any],
+        settings: NeuralSettings,
         batches: Batches[Any],
         dataset: Dataset,
         split: Split,
         seed: int,
         progress: Progress,
     ) -> None:
-        self.baseline, self.batches, self.seed, self.valid = baseline, batches, seed, split.valid
-        settings = baseline.settings
+        self.name, self.model, self.settings, self.batches = name, model, settings, batches
+        self.seed, self.valid = seed, split.valid
         self.optimizer = optim.Adam(
-            baseline.model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.monitor, self.negatives = choose_by(settings.monitor, dataset, split.valid, progress)
         trained = hashlib.sha256(b"".join(b"%d " % len(row) + row.tobytes() for row in split.train)).hexdigest()
         self.key = {
-            "method": baseline.name,
+            "method": name,
             "settings": asdict(settings),
             "seed": seed,
             "dataset": dataset.fingerprint(),
@@ -77,37 +78,36 @@ class Loop:
             self._run(checkpoint, progress)
 
     def _run(self, checkpoint: Path | None, progress: Progress) -> None:
-        settings = self.baseline.settings
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
             progress.message(f"going on from {checkpoint}, after epoch {len(self.curve)}")
-        for epoch in range(len(self.curve), settings.epochs):
-            if self.curve and epoch - self.best_epoch > settings.patience:
+        for epoch in range(len(self.curve), self.settings.epochs):
+            if self.curve and epoch - self.best_epoch > self.settings.patience:
                 break
             report = self._epoch(epoch, progress)
             if report.best:
-                self.best, self.best_epoch, self._best_weights = report.monitored, epoch, snapshot(self.baseline.model)
+                self.best, self.best_epoch, self._best_weights = report.monitored, epoch, snapshot(self.model)
             seconds = round(report.seconds, 2)
             self.curve.append({"epoch": epoch, "monitored": report.monitored, "seconds": seconds, **report.losses})
             if checkpoint is not None:
                 self._save(checkpoint)
             progress.epoch(report)
-        self.baseline.model.load_state_dict(self._best_weights)
-        self.baseline.model.eval()
+        self.model.load_state_dict(self._best_weights)
+        self.model.eval()
 
     def _epoch(self, epoch: int, progress: Progress) -> EpochReport:
         started = time.perf_counter()
         torch.manual_seed(self.seed * _SEED_STRIDE + epoch + 1)
-        model = self.baseline.model.train()
+        model = self.model.train()
         total = 0.0
         for done, batch in enumerate(self.batches.epoch(np.random.default_rng([self.seed, epoch])), start=1):
-            loss = model.loss(batch.to(self.baseline.device))
+            loss = model.loss(batch.to(model.device))
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             total += loss.item()
             if not np.isfinite(total):
-                raise FloatingPointError(f"{self.baseline.name}, epoch {epoch}: the loss is no longer finite")
+                raise FloatingPointError(f"{self.name}, epoch {epoch}: the loss is no longer finite")
             progress.step(done, len(self.batches), total / done)
         trained = time.perf_counter()
         figure = self._validate()
@@ -122,7 +122,7 @@ class Loop:
         )
 
     def _validate(self) -> float:
-        query, catalogue = self.baseline.vectors(self.valid, slice(None))
+        query, catalogue = vectors(self.model, self.valid, slice(None), self.settings.length)
         targets = self.valid.targets.astype(np.int64)
         if self.negatives is None:
             ranks = full_ranks(query, catalogue, targets, self.valid.histories)
@@ -132,7 +132,7 @@ class Loop:
 
     def _save(self, path: Path) -> None:
         tensors = {
-            **flatten("model", self.baseline.model.state_dict()),
+            **flatten("model", self.model.state_dict()),
             **flatten("best", self._best_weights),
             **flatten("optimizer", optimizer_tensors(self.optimizer)),
         }
@@ -145,7 +145,7 @@ class Loop:
             raise CheckpointError(
                 f"{path}: belongs to a run with another method, data, settings or seed; delete it to start anew"
             )
-        self.baseline.model.load_state_dict(part("model", tensors))
+        self.model.load_state_dict(part("model", tensors))
         restore_optimizer(self.optimizer, part("optimizer", tensors))
         self._best_weights, self.curve = part("best", tensors), state["history"]
         self.best, self.best_epoch = state["loop"]["best"], state["loop"]["best_epoch"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from training.datasets.base import Dataset
-from training.evaluate.splits import EvaluationCases, Split
-from training.fit.trainer import Progress, training_popularity
+from training.evaluate.splits import EvaluationCases, Split, training_popularity
+from training.fit.progress import Progress
 
 
 class Popularity:

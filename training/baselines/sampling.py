@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.packing import pack
-from training.evaluate.splits import Split
-from training.fit.batches import Items
+from training.datasets.base import Indices
+from training.evaluate.splits import Split, training_popularity
 from training.fit.objective import draw_others
-from training.fit.trainer import training_popularity
 
 
 class Negatives(nn.Module):
@@ -46,7 +45,7 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive.unsqueeze(-1)).mean(-1)
 
 
-def by_length(histories: Sequence[Items], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def by_length(histories: Sequence[Indices], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Histories of one length together: (which they are [n], their items [n, length]), the shortest first."""
     order, runs = pack([len(history) for history in histories])
     start = 0

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from training.config import PAPER, Recipe
 from training.datasets.base import Dataset
-from training.evaluate.evaluation import queries
+from training.evaluate.ranking import queries
 from training.evaluate.splits import EvaluationCases, Split
-from training.fit.trainer import Progress, Trainer
+from training.fit.progress import Progress
+from training.fit.trainer import Trainer
 
 BCE = PAPER.override({"name": "sasrec", "tokens": "id", "id_dim": 64})
 # Chooses by the full ranking, as its published figures are of that alone.
@@ -61,6 +62,9 @@ class SasRec:
             "parameters": sum(parameter.numel() for parameter in trainer.model.parameters()),
             "curve": trainer.history,
         }
+
+    def cap_epochs(self, epochs: int) -> None:
+        self.recipe = self.recipe.override({"epochs": min(self.recipe.epochs, epochs)})
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
         return queries(self._recommender, self._catalogue, cases.histories[rows]) @ self._catalogue.T

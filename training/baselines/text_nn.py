@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from model.text import TextEncoder
-from training.baselines.base import Monitor, choose
+from training.baselines.base import choose
 from training.baselines.history import weighted_histories
-from training.config import PAPER
+from training.config import PAPER, Monitor
 from training.datasets.base import Dataset
 from training.evaluate.splits import EvaluationCases, Split
-from training.fit.trainer import Progress, fit_text_encoder
+from training.fit.progress import Progress
+from training.fit.trainer import fit_text_encoder
 
 
 class TextNearestNeighbour:

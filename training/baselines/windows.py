@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.baselines.neural import Ranker
+from training.baselines.ranker import Ranker
 from training.baselines.sampling import Negatives
-from training.fit.batches import Items
+from training.datasets.base import Indices
 
 
 class WindowBatch(NamedTuple):
@@ -30,7 +30,7 @@ class WindowBatch(NamedTuple):
 class Windows:
     """Every position of every sequence but the first is a sample: the `length` items before it, the `ahead` from it."""
 
-    def __init__(self, sequences: Sequence[Items], *, length: int, ahead: int, batch_size: int) -> None:
+    def __init__(self, sequences: Sequence[Indices], *, length: int, ahead: int, batch_size: int) -> None:
         lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
         if lengths.max(initial=0) < 2:
             raise ValueError("sequences: no user has two training interactions, there is nothing to learn from")
@@ -58,7 +58,7 @@ class Windows:
         return WindowBatch(*(torch.from_numpy(part) for part in (self._user[at], windows, targets)))
 
 
-def latest(histories: Sequence[Items], length: int) -> Tensor:
+def latest(histories: Sequence[Indices], length: int) -> Tensor:
     """Windows [histories, length] of the latest items, −1 in front where there are fewer."""
     windows = np.full((len(histories), length), -1, dtype=np.int64)
     for row, history in enumerate(histories):
@@ -81,7 +81,7 @@ class WindowRanker(Ranker[WindowBatch]):
     def state(self, users: Tensor, windows: Tensor) -> Tensor:
         """Vectors [n, D] of users [n] and windows [n, length]."""
 
-    def query(self, users: Tensor, histories: Sequence[Items]) -> Tensor:
+    def query(self, users: Tensor, histories: Sequence[Indices]) -> Tensor:
         return self.state(users, latest(histories, self._length).to(users.device))
 
     def loss(self, batch: WindowBatch) -> Tensor:

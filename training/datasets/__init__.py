@@ -1,11 +1,13 @@
-"""Readers of interactions and items, to one `Dataset`; splits; validation with file and line."""
+"""Readers of interactions and items into one `Dataset`; they name every problem with file and line.
+
+May import config and `model`.
+"""
 
 from training.datasets.base import Dataset, DatasetReport
 from training.datasets.columns import ColumnMap
 from training.datasets.load import load_dataset
 from training.datasets.problems import DatasetError, Problem
 from training.datasets.write import write_dataset
-from training.evaluate.splits import Split, cold_holdout, leave_one_out
 
 __all__ = [
     "ColumnMap",
@@ -13,9 +15,6 @@ __all__ = [
     "DatasetError",
     "DatasetReport",
     "Problem",
-    "Split",
-    "cold_holdout",
-    "leave_one_out",
     "load_dataset",
     "write_dataset",
 ]

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from model.items import Item
-from training.datasets.base import Dataset, DatasetReport, IntArray
+from training.datasets.base import Dataset, DatasetReport, Indices
 from training.datasets.collect import ITEM_ROWS_UNSEEN, RawData
+from training.datasets.measure import measure
 from training.datasets.problems import DatasetError, ProblemLog, printable, shown
 from training.datasets.values import MICROSECONDS
 
@@ -79,7 +80,7 @@ def assemble(raw: RawData, problems: ProblemLog, *, name: str, core: int, keep_u
         weights=_groups(weights[order], starts) if weights is not None else None,
         report=report,
     )
-    report.measure(dataset)
+    measure(dataset)
     return dataset
 
 
@@ -92,7 +93,7 @@ def _refuse_empty(raw: RawData, problems: ProblemLog, remaining: int, reason: st
     raise DatasetError(f"the data set is empty: {reason} in {files}{rows}", problems)
 
 
-def _unmatched(raw: RawData, unlisted: list[str], items: IntArray) -> list[str]:
+def _unmatched(raw: RawData, unlisted: list[str], items: Indices) -> list[str]:
     """A warning where the items file has no row for more than half of the items that the interactions name."""
     named = len(np.unique(items))
     if len(raw.files) < 2 or len(unlisted) <= _UNMATCHED_SHARE * named:
@@ -109,7 +110,7 @@ def _groups(values: npt.NDArray[_Scalar], starts: npt.NDArray[np.int64]) -> list
     return list(np.split(values, starts[1:]))
 
 
-def _first_of_each(users: IntArray, items: IntArray, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _first_of_each(users: Indices, items: Indices, seconds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Positions, ascending, of the first row of every (user, item, second)."""
     order = np.lexsort((seconds, items, users))
     same = np.zeros(len(order), dtype=bool)
@@ -121,7 +122,7 @@ def _first_of_each(users: IntArray, items: IntArray, seconds: npt.NDArray[np.int
     return np.sort(order[~same])
 
 
-def _core_mask(users: IntArray, items: IntArray, core: int) -> npt.NDArray[np.bool_]:
+def _core_mask(users: Indices, items: Indices, core: int) -> npt.NDArray[np.bool_]:
     """Rows of the k-core: drop users and items with fewer than `core` rows until none is left to drop."""
     mask = np.ones(len(users), dtype=bool)
     while core:
@@ -134,7 +135,7 @@ def _core_mask(users: IntArray, items: IntArray, core: int) -> npt.NDArray[np.bo
     return mask
 
 
-def _number_items(raw: RawData, items: IntArray, keep_unseen: bool) -> tuple[list[Item], IntArray, int]:
+def _number_items(raw: RawData, items: Indices, keep_unseen: bool) -> tuple[list[Item], Indices, int]:
     """The catalogue, the item_index of each number in the log, and how many items have no row."""
     seen_ids = list(raw.log.items.numbers)
     present = np.unique(items).tolist()

@@ -12,11 +12,12 @@ from model.items import Item
 from training.datasets.problems import DatasetError, Problem
 from training.datasets.report import DatasetReport
 
-__all__ = ["Dataset", "DatasetError", "DatasetReport", "IntArray", "Problem"]
+__all__ = ["Dataset", "DatasetError", "DatasetReport", "Indices", "Problem"]
 
-IntArray = npt.NDArray[np.int32]
-TimeArray = npt.NDArray[np.int64]
-WeightArray = npt.NDArray[np.float32]
+# Numbers of users or of items, int32.
+Indices = npt.NDArray[np.int32]
+Times = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +32,10 @@ class Dataset:
     name: str
     user_ids: list[str]
     items: list[Item]
-    sequences: list[IntArray]
-    timestamps: list[TimeArray] | None
+    sequences: list[Indices]
+    timestamps: list[Times] | None
     report: DatasetReport
-    weights: list[WeightArray] | None = None
+    weights: list[Weights] | None = None
 
     @property
     def n_users(self) -> int:
@@ -48,7 +49,7 @@ class Dataset:
     def n_interactions(self) -> int:
         return sum(len(sequence) for sequence in self.sequences)
 
-    def popularity(self) -> TimeArray:
+    def popularity(self) -> Times:
         """Interactions of each item, int64 `[n_items]`, over the whole sequences."""
         if not self.sequences:
             return np.zeros(self.n_items, dtype=np.int64)

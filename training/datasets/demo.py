@@ -18,6 +18,7 @@ from training.datasets.base import Dataset, DatasetReport
 from training.datasets.demo_catalogue import Catalogue, build_catalogue, demo_cold_items
 from training.datasets.demo_draws import Draws, Ints
 from training.datasets.demo_habits import Circles, FollowUps, follow_ups, item_circles
+from training.datasets.measure import measure
 
 __all__ = ["DEMO_NAME", "DEMO_README", "demo_cold_items", "generate_demo"]
 
@@ -78,7 +79,7 @@ def generate_demo(seed: int = 0, n_items: int = 3000, n_users: int = 6000) -> Da
         timestamps=[row[:length].copy() for row, length in zip(times, lengths, strict=True)],
         report=report,
     )
-    report.measure(dataset)
+    measure(dataset)
     return dataset
 
 

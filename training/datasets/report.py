@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from training.datasets.columns import TableUse
 from training.datasets.problems import (
@@ -17,9 +15,6 @@ from training.datasets.problems import (
     examples,
     problems_to_dict,
 )
-
-if TYPE_CHECKING:
-    from training.datasets.base import Dataset
 
 REFERENCE_CORE = 5
 
@@ -67,34 +62,6 @@ class DatasetReport:
     problem_counts: dict[str, int] = field(default_factory=dict)
     problem_groups: list[ProblemGroup] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-
-    def measure(self, dataset: Dataset) -> None:
-        """Fill in every figure that follows from the data set itself."""
-        lengths = np.array([len(sequence) for sequence in dataset.sequences], dtype=np.int64)
-        popularity = dataset.popularity()
-        self.n_users = dataset.n_users
-        self.n_items = dataset.n_items
-        self.n_interactions = dataset.n_interactions
-        if len(lengths):
-            self.min_length, self.max_length = int(lengths.min()), int(lengths.max())
-            self.median_length, self.mean_length = float(np.median(lengths)), float(lengths.mean())
-        cells = self.n_users * self.n_items
-        self.density = self.n_interactions / cells if cells else 0.0
-        self.reference_core = self.core or REFERENCE_CORE
-        self.users_below_core = int((lengths < self.reference_core).sum())
-        self.items_below_core = int(((popularity > 0) & (popularity < self.reference_core)).sum())
-        self.training_only_users = int((lengths < 3).sum())
-        self.repeated_interactions = self.n_interactions - sum(
-            len(set(sequence.tolist())) for sequence in dataset.sequences
-        )
-        self.cold_items = int((popularity == 0).sum())
-        self.items_without_text = sum(not item.to_text() for item in dataset.items)
-        if dataset.timestamps is not None:
-            users = np.repeat(np.arange(len(lengths)), lengths)
-            times = np.concatenate(dataset.timestamps)
-            gaps = np.diff(times)[users[1:] == users[:-1]]
-            self.equal_timestamps = float((gaps == 0).mean()) if len(gaps) else 0.0
-            self.first_date, self.last_date = _date(times.min()), _date(times.max())
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
@@ -147,7 +114,3 @@ class DatasetReport:
         out.append(f"problems            {sum(self.problem_counts.values()):,}")
         out += [f"  {count:,} {kind}" for kind, count in sorted(self.problem_counts.items())]
         return out + examples(self.problem_groups)
-
-
-def _date(seconds: np.int64) -> str:
-    return str(np.datetime64(int(seconds), "s").astype("datetime64[D]"))

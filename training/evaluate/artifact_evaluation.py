@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from model.artifact import Artifact, ArtifactError
-from training.datasets.base import Dataset
-from training.evaluate.evaluation import NEGATIVES_SEED, boosts_of, draw_negatives, full_ranks, queries, sampled_ranks
+from training.datasets.base import Dataset, Indices
 from training.evaluate.metrics import Ranks
+from training.evaluate.negatives import NEGATIVES_SEED, draw_negatives
+from training.evaluate.ranking import boosts_of, full_ranks, queries, sampled_ranks
 from training.evaluate.splits import leave_one_out
-from training.fit.batches import Items
 
 PROTOCOLS = ("full", "sampled")
 
 
-def artifact_sequences(artifact: Artifact) -> list[Items]:
+def artifact_sequences(artifact: Artifact) -> list[Indices]:
     """The sequences of item indices that the artifact carries; raises ArtifactError when it was exported without."""
     if artifact.evaluation is None:
         raise ArtifactError(f"{artifact.path}: carries no evaluation data; name the data set with --data")
@@ -27,7 +27,7 @@ def artifact_sequences(artifact: Artifact) -> list[Items]:
     return [np.array(sequence, dtype=np.int32) for sequence in column]
 
 
-def dataset_sequences(artifact: Artifact, dataset: Dataset) -> list[Items]:
+def dataset_sequences(artifact: Artifact, dataset: Dataset) -> list[Indices]:
     """The evaluated users' sequences of a data set in the artifact's numbering.
 
     Raises ValueError when an item of the data set is not in the artifact's catalogue.
@@ -39,7 +39,7 @@ def dataset_sequences(artifact: Artifact, dataset: Dataset) -> list[Items]:
     return [renumber[dataset.sequences[user]] for user in leave_one_out(dataset).test.users]
 
 
-def evaluate_artifact(artifact: Artifact, sequences: list[Items], protocol: str) -> Ranks:
+def evaluate_artifact(artifact: Artifact, sequences: list[Indices], protocol: str) -> Ranks:
     """Places of each user's last item, predicted from all before it; protocol "full" or "sampled"."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
@@ -56,7 +56,7 @@ def evaluate_artifact(artifact: Artifact, sequences: list[Items], protocol: str)
     return sampled_ranks(query, catalogue, targets, negatives, boosts)
 
 
-def groups(artifact: Artifact, sequences: list[Items]) -> dict[str, NDArray[np.bool_]]:
+def groups(artifact: Artifact, sequences: list[Indices]) -> dict[str, NDArray[np.bool_]]:
     """Masks over users by the training popularity of their target: never trained, and quarters of the others."""
     popularity = artifact.items.popularity[[sequence[-1] for sequence in sequences]]
     out = {"cold (never in training)": popularity == 0}

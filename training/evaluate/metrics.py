@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.config import Monitor
+
 CUTOFFS = (1, 5, 10, 20)
 
 
@@ -47,6 +49,16 @@ def summary(ranks: Ranks) -> dict[str, float]:
     values = {f"hit@{k}": float(hit(ranks, k).mean()) for k in CUTOFFS}
     values |= {f"ndcg@{k}": float(ndcg(ranks, k).mean()) for k in CUTOFFS[1:]}
     return values | {"mrr": float(reciprocal_rank(ranks).mean())}
+
+
+def protocol_of(monitor: Monitor) -> str:
+    """The protocol, "full" or "sampled", whose ranks the monitor reads."""
+    return monitor.partition("_")[0]
+
+
+def monitored(ranks: Ranks, monitor: Monitor) -> float:
+    """The figure by which validation chooses, of ranks in the monitor's protocol."""
+    return float((reciprocal_rank(ranks) if monitor == "sampled_mrr" else ndcg(ranks, 10)).mean())
 
 
 def _places(ranks: Ranks) -> int:

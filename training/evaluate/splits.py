@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.items import Item
-from training.datasets.base import Dataset, IntArray
+from training.datasets.base import Dataset, Indices
+from training.datasets.measure import measure
 
 MIN_EVALUATED_LENGTH = 3
 
@@ -20,12 +21,17 @@ class EvaluationCases:
     `users`, `targets`: int32 `[cases]`. Histories are views into the data set, not copies.
     """
 
-    users: IntArray
-    histories: list[IntArray]
-    targets: IntArray
+    users: Indices
+    histories: list[Indices]
+    targets: Indices
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> EvaluationCases:
+        """The cases that a mask [cases] or row numbers name."""
+        numbers = np.arange(len(self))[rows].tolist()
+        return EvaluationCases(self.users[rows], [self.histories[row] for row in numbers], self.targets[rows])
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +43,7 @@ class Split:
     them.
     """
 
-    train: list[IntArray]
+    train: list[Indices]
     valid: EvaluationCases
     test: EvaluationCases
     training_only_users: int
@@ -59,6 +65,11 @@ def leave_one_out(dataset: Dataset) -> Split:
         test=cases(1),
         training_only_users=len(sequences) - len(evaluated),
     )
+
+
+def training_popularity(split: Split, n_items: int) -> NDArray[np.int64]:
+    """Interactions of each item in the training part of the sequences, int64 [n_items]."""
+    return np.bincount(np.concatenate(split.train), minlength=n_items).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> Col
     is_held_out[chosen] = True
 
     left = np.array([int((~is_held_out[row]).sum()) for row in dataset.sequences])
-    still_evaluated = _only(split.test, left[split.test.users] >= MIN_EVALUATED_LENGTH)
+    still_evaluated = split.test.take(left[split.test.users] >= MIN_EVALUATED_LENGTH)
     cold, _ = _by_target(dataset, split.test, is_held_out)
     _, warm = _by_target(dataset, still_evaluated, is_held_out)
     return ColdHoldout(
@@ -117,12 +128,6 @@ def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> Col
         warm_cases=warm,
         valid_cases=_by_target(dataset, split.valid, is_held_out)[0],
     )
-
-
-def _only(cases: EvaluationCases, kept: NDArray[np.bool_]) -> EvaluationCases:
-    """The cases that `kept` [cases] names."""
-    rows = np.flatnonzero(kept)
-    return EvaluationCases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
 
 
 def _by_target(
@@ -153,5 +158,5 @@ def _without(dataset: Dataset, removed: NDArray[np.bool_]) -> Dataset:
         weights=None if weights is None else [weights[user][masks[user]] for user in users],
         report=replace(dataset.report, notes=[*dataset.report.notes, f"{int(removed.sum())} items held out"]),
     )
-    train.report.measure(train)
+    measure(train)
     return train

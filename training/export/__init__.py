@@ -1,4 +1,4 @@
 """From a trained model to an artifact: its files, its card, its map.
 
-May import fit, evaluate, datasets and `model`.
+May import fit, evaluate, datasets, config and `model`.
 """

@@ -19,9 +19,9 @@ from model.artifact import Artifact
 from model.golden import make_golden
 from model.item_table import ItemTable
 from model.manifest import FORMAT_VERSION, DatasetEntry, Manifest, TextEncoderEntry
-from training.evaluate.evaluation import can_sample
 from training.evaluate.health import token_parameters, tokenizer_health
 from training.evaluate.metrics import summary
+from training.evaluate.negatives import can_sample
 from training.evaluate.splits import EvaluationCases
 from training.export.card import model_card
 from training.export.catalogue_map import catalogue_map

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.packing import Runs, pack
-
-Items = NDArray[np.int32]
-Weights = NDArray[np.float32]
+from training.datasets.base import Indices, Weights
 
 # A shuffled run of this many batches is sorted by length before it is cut: a batch then holds few lengths, each a dense
 # tensor to the attention, yet a user meets other company in every epoch.
@@ -46,7 +44,7 @@ class TrainingBatches:
 
     def __init__(
         self,
-        sequences: Sequence[Items],
+        sequences: Sequence[Indices],
         *,
         batch_size: int,
         max_length: int,

@@ -16,7 +16,7 @@ from model.config import NeighbourConfig, NeighbourKind
 from model.neighbours import NOTHING, Lists, Neighbours, holding, make_lists, nearest
 from model.words import NO_WORDS, Bags, Words, stack
 from training.config import Recipe
-from training.fit.batches import Items
+from training.datasets.base import Indices
 
 GAP = 0.7
 """What a pair is worth for every item between the two."""
@@ -31,7 +31,7 @@ _FARTHEST = 20  # GAP to this power is a thousandth
 _USERS = 20_000  # counted at once, to bound memory
 
 
-def count_neighbours(sequences: Sequence[Items], texts: Sequence[str], recipe: Recipe) -> Neighbours:
+def count_neighbours(sequences: Sequence[Indices], texts: Sequence[str], recipe: Recipe) -> Neighbours:
     """The recipe's neighbours of a catalogue: from training sequences of item indices and the items' texts.
 
     The comparison of all texts with each other grows with the square of their number: seconds at 10,000 items, minutes
@@ -66,7 +66,7 @@ def count_neighbours(sequences: Sequence[Items], texts: Sequence[str], recipe: R
     return replace(counted, lists=counted.with_lists(never.tolist(), joining, len(texts)))
 
 
-def together(sequences: Sequence[Items], n_items: int, count: int) -> Lists:
+def together(sequences: Sequence[Indices], n_items: int, count: int) -> Lists:
     """For each item those that came after it, or less so before it, in the same sequences; at most `count` of each.
 
     w(i, j) = Σ over pairs of GAP^(items between) · (1 if j came after i, else BACKWARD) / √((n_i + s)(n_j + s)), where
@@ -95,7 +95,7 @@ def alike(bags: Bags, count: int) -> Lists:
     )
 
 
-def _pairs(sequences: Sequence[Items], n_items: int) -> sparse.csr_matrix:
+def _pairs(sequences: Sequence[Indices], n_items: int) -> sparse.csr_matrix:
     """Σ of the worth of all pairs, [n_items, n_items]; row: the item that is read, column: the one it speaks for."""
     flat = np.concatenate(sequences).astype(np.int64)
     owner = np.repeat(np.arange(len(sequences)), [len(sequence) for sequence in sequences])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,20 +15,12 @@ from model.recommender import SequenceRecommender
 from model.text import NoText, SentenceEncoder, TextEncoder, TfidfEncoder
 from model.tokenizer import HybridTokenizer
 from training.config import Recipe
-from training.datasets.base import Dataset
-from training.evaluate.evaluation import (
-    NEGATIVES_SEED,
-    NOT_SAMPLED,
-    boosts_of,
-    can_sample,
-    draw_negatives,
-    full_ranks,
-    queries,
-    sampled_ranks,
-)
-from training.evaluate.metrics import Ranks, ndcg, reciprocal_rank
-from training.evaluate.splits import EvaluationCases, Split, leave_one_out
-from training.fit.batches import Batch, Items, TrainingBatches
+from training.datasets.base import Dataset, Indices
+from training.evaluate.metrics import Ranks, monitored, protocol_of
+from training.evaluate.negatives import NEGATIVES_SEED, NOT_SAMPLED, can_sample, draw_negatives
+from training.evaluate.ranking import boosts_of, full_ranks, queries, sampled_ranks
+from training.evaluate.splits import EvaluationCases, Split, leave_one_out, training_popularity
+from training.fit.batches import Batch, TrainingBatches
 from training.fit.checkpoint import (
     CheckpointError,
     flatten,
@@ -45,32 +35,11 @@ from training.fit.checkpoint import (
 from training.fit.codebooks import initialise_codebooks, replace_dead_codewords, scale_latents
 from training.fit.neighbours import count_neighbours
 from training.fit.objective import JointModel, Losses
+from training.fit.progress import EpochReport, Progress
 from training.fit.shrinkage import fold, shrink
 
 # Seeds of an epoch are far apart, so that runs of neighbouring seeds share no epoch's random numbers.
 _SEED_STRIDE = 100_003
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One epoch: mean losses by name, the monitored metric, and how the codebooks fared."""
-
-    epoch: int
-    seconds: float
-    validation_seconds: float
-    losses: dict[str, float]
-    monitored: float
-    best: bool
-    replaced_codewords: int
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Called as training goes on: `step(done, total, loss)` after each batch, `epoch(report)` after each epoch."""
-
-    step: Callable[[int, int, float], None] = lambda done, total, loss: None
-    epoch: Callable[[EpochReport], None] = lambda report: None
-    message: Callable[[str], None] = lambda text: None
 
 
 class Trainer:
@@ -254,12 +223,10 @@ class Trainer:
 
     def validate(self) -> float:
         """The monitored metric on the validation split."""
-        if self.recipe.monitor == "sampled_mrr":
-            return float(reciprocal_rank(self.ranks(self.split.valid, "sampled")).mean())
-        return float(ndcg(self.ranks(self.split.valid, "full"), 10).mean())
+        return monitored(self.ranks(self.split.valid, protocol_of(self.recipe.monitor)), self.recipe.monitor)
 
     @property
-    def evaluated_sequences(self) -> list[Items]:
+    def evaluated_sequences(self) -> list[Indices]:
         """Whole sequences of the users that are evaluated."""
         return [self.dataset.sequences[user] for user in self.split.test.users]
 
@@ -292,11 +259,6 @@ class Trainer:
         self.history = state["history"]
         loop = state["loop"]
         return loop["best"], loop["best_epoch"], loop["epoch"] + 1, part("best", tensors)
-
-
-def training_popularity(split: Split, n_items: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Interactions of each item in the training part of the sequences, int64 [n_items]."""
-    return np.bincount(np.concatenate(split.train), minlength=n_items).astype(np.int64)
 
 
 def fit_text_encoder(dataset: Dataset, recipe: Recipe, seed: int) -> TextEncoder:

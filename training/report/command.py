@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from training.baselines import BASELINES
 from training.console import progress_display
 from training.options import (
     DEMO,
@@ -70,7 +71,6 @@ def report(
     """
     # Here, so that the other commands do not wait for what the report alone needs.
     from training.report.make import make_report
-    from training.report.methods import load_baselines
     from training.report.page import read_report
     from training.report.plan import Plan
     from training.report.plots import require_extra
@@ -80,9 +80,8 @@ def report(
     require_extra()
     check_folder(output, "--output")
     chosen_seeds = read_seeds(seeds)
-    baselines, baseline_ranks = load_baselines()
-    if unknown := [name for name in method or () if name not in baselines]:
-        raise typer.BadParameter(f"{unknown[0]!r}: known are {', '.join(baselines)}", param_hint="--method")
+    if unknown := [name for name in method or () if name not in BASELINES]:
+        raise typer.BadParameter(f"{unknown[0]!r}: known are {', '.join(BASELINES)}", param_hint="--method")
     chosen_device = build_device(device)
     limit_threads(threads)
     paper, default = (
@@ -94,8 +93,7 @@ def report(
     bench = Workbench(
         dataset=dataset,
         store=RunStore(output / "runs"),
-        baselines=baselines,
-        baseline_ranks=baseline_ranks,
+        baselines=BASELINES,
         command="python -m training " + shlex.join(sys.argv[1:]),
         display=progress_display,
         say=lambda text: typer.echo(text, err=True),
@@ -111,7 +109,7 @@ def report(
         paper=paper,
         default=default,
         seeds=chosen_seeds,
-        methods=tuple(method or baselines),
+        methods=tuple(method or BASELINES),
     )
     made = make_report(plan, output, [entry.value for entry in part or Part])
     typer.echo(f"{output / 'index.html'}  ({len(made.sections)} parts, {len(made.runs)} runs)")

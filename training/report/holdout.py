@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,12 +19,12 @@ from torch import Tensor
 from model.exposure import among_cold
 from model.neighbours import Neighbours
 from model.tokenizer import COLD
+from training.baselines.base import baseline_ranks
 from training.datasets.base import Dataset
-from training.evaluate.evaluation import boosts_of, queries
 from training.evaluate.metrics import Ranks, hit
-from training.evaluate.splits import ColdCase, EvaluationCases, Split, cold_holdout
-from training.fit.trainer import Progress, Trainer
-from training.report.methods import RankBaseline
+from training.evaluate.ranking import boosts_of, queries
+from training.evaluate.splits import ColdCase, EvaluationCases, cold_holdout
+from training.fit.trainer import Trainer
 
 PLACES = 10
 RESERVED = 1  # ε = .1
@@ -99,7 +98,6 @@ class Places(NamedTuple):
 
 def measure(
     world: World,
-    rank: RankBaseline,
     before: Scores,
     after: Scores,
     reserved: Scores | None = None,
@@ -110,14 +108,14 @@ def measure(
 
     reserved: scores [rows, all] that order cold items among themselves, where `after` does not.
     """
-    warm, cold = _rows(world.cases, ~world.cold), _rows(world.cases, world.cold)
+    warm, cold = world.cases.take(~world.cold), world.cases.take(world.cold)
     everything = world.extended.n_items
     return Places(
-        before=_ranks(rank, before, world.known_only(warm), 0, world.n_known),
-        after=_ranks(rank, after, warm, 0, world.n_known),
-        cold=_ranks(rank, reserved or after, cold, world.n_known, everything),
-        valid=_ranks(rank, reserved or after, world.valid, world.n_known, everything),
-        free=_ranks(rank, after, world.cases, 0, everything) if comparable else None,
+        before=_ranks(before, world.known_only(warm), 0, world.n_known),
+        after=_ranks(after, warm, 0, world.n_known),
+        cold=_ranks(reserved or after, cold, world.n_known, everything),
+        valid=_ranks(reserved or after, world.valid, world.n_known, everything),
+        free=_ranks(after, world.cases, 0, everything) if comparable else None,
     )
 
 
@@ -192,33 +190,22 @@ def nearest_in_the_last_place(world: World, sequential: Scores, nearest: Scores)
     return scores
 
 
-def _rows(cases: EvaluationCases, mask: NDArray[np.bool_]) -> EvaluationCases:
-    rows = np.flatnonzero(mask)
-    return EvaluationCases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
+class _Columns:
+    """Some columns of a method's scores."""
 
-
-class _View:
-    """Some columns of a method's scores, as a baseline: so that the one code that ranks baselines ranks these."""
-
-    name = "view"
+    name = "columns"
 
     def __init__(self, scores: Scores, cases: EvaluationCases, columns: slice) -> None:
         self._scores, self._cases, self._columns = scores, cases, columns
-
-    def fit(
-        self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
-    ) -> dict[str, Any]:
-        raise NotImplementedError("a view is of a fitted method")
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
         return self._scores(self._cases, rows)[:, self._columns].clone()
 
 
-def _ranks(rank: RankBaseline, scores: Scores, cases: EvaluationCases, start: int, stop: int) -> Ranks:
+def _ranks(scores: Scores, cases: EvaluationCases, start: int, stop: int) -> Ranks:
     """Places of the targets among the items start … stop − 1; none of no cases."""
     if not len(cases):
         return Ranks(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     seen = [history[(history >= start) & (history < stop)] - start for history in cases.histories]
     inside = EvaluationCases(cases.users, seen, cases.targets - start)
-    found: Mapping[str, Ranks] = rank(_View(scores, cases, slice(start, stop)), inside, None)
-    return found["full"]
+    return baseline_ranks(_Columns(scores, cases, slice(start, stop)), inside, None)["full"]

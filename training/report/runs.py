@@ -16,14 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from model.exposure import among_cold
+from training.baselines.base import Baseline, baseline_ranks, cap_epochs
 from training.config import Recipe
 from training.datasets.base import Dataset
-from training.evaluate.evaluation import NEGATIVES_SEED, boosts_of, can_sample, draw_negatives, full_ranks, queries
 from training.evaluate.health import token_parameters, tokenizer_health
 from training.evaluate.metrics import Ranks
-from training.evaluate.splits import EvaluationCases, Split, leave_one_out
-from training.fit.trainer import Progress, Trainer, training_popularity
-from training.report.methods import Baseline, RankBaseline, cap_epochs
+from training.evaluate.negatives import evaluation_negatives
+from training.evaluate.ranking import boosts_of, full_ranks, queries
+from training.evaluate.splits import EvaluationCases, Split, leave_one_out, training_popularity
+from training.fit.progress import Progress
+from training.fit.trainer import Trainer
 from training.report.result import RunResult, figures_of, intervals_of, machine, run_key
 from training.report.store import Arrays, RunStore, rank_arrays
 
@@ -34,7 +36,7 @@ OURS = "kindred"
 class Workbench:
     """Everything that a run needs beside its settings. One data set; `shuffled` and held-out variants get their own.
 
-    baselines: by name, how to make one. baseline_ranks: scores to ranks (training.baselines). max_epochs: caps every
+    baselines: by name, how to make one. max_epochs: caps every
     training, for trials; part of a run's settings, so capped runs are never taken for whole ones. display: the
     progress of one training, by its monitored metric.
     """
@@ -42,7 +44,6 @@ class Workbench:
     dataset: Dataset
     store: RunStore
     baselines: Mapping[str, Callable[[], Baseline]]
-    baseline_ranks: RankBaseline
     command: str
     display: Callable[[str], AbstractContextManager[Progress]]
     say: Callable[[str], None]
@@ -60,10 +61,7 @@ class Workbench:
     @cached_property
     def negatives(self) -> NDArray[np.int64] | None:
         """[users, 99], the same for every method; None where some user leaves too few items untouched."""
-        sequences = [self.dataset.sequences[user] for user in self.split.test.users]
-        if not can_sample(sequences, self.dataset.n_items):
-            return None
-        return draw_negatives(sequences, self.dataset.n_items, NEGATIVES_SEED)
+        return evaluation_negatives(self.dataset, self.split.test)
 
     @cached_property
     def popularity(self) -> NDArray[np.int64]:
@@ -76,7 +74,6 @@ class Workbench:
             dataset,
             self.store,
             self.baselines,
-            self.baseline_ranks,
             self.command,
             self.display,
             self.say,
@@ -125,7 +122,7 @@ class Workbench:
             return found
         self.say(f"{name}, seed {seed}, {self.dataset.name}: training ({key})")
         baseline = self.fitted_baseline(name, seed, self.store.checkpoint(key))
-        valid, test = (self.baseline_ranks(baseline[0], cases, self.negatives) for cases in self._evaluated)
+        valid, test = (baseline_ranks(baseline[0], cases, self.negatives) for cases in self._evaluated)
         notes = dict(baseline[1])
         curve = notes.pop("curve", [])
         result = self.result(
@@ -253,7 +250,7 @@ class Workbench:
 def never_trained(cases: EvaluationCases, popularity: NDArray[np.int64]) -> tuple[NDArray[np.int64], EvaluationCases]:
     """Rows of the cases whose target no training sequence holds, and these cases alone."""
     rows = np.flatnonzero(popularity[cases.targets] == 0)
-    return rows, EvaluationCases(cases.users[rows], [cases.histories[row] for row in rows], cases.targets[rows])
+    return rows, cases.take(rows)
 
 
 def _known(places: NDArray[np.int64]) -> NDArray[np.int32]:

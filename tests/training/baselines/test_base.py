@@ -12,13 +12,13 @@ from torch import Tensor
 
 from tests.support.baselines import cases_of, dataset_of
 from tests.support.tiny_training import checkerboard
-from training.baselines import BASELINES, baseline_ranks, evaluation_negatives
-from training.baselines.base import choose, monitored
+from training.baselines import BASELINES, baseline_ranks
+from training.baselines.base import choose
 from training.datasets.base import Dataset
-from training.evaluate.evaluation import NEGATIVES_SEED, draw_negatives, full_ranks, sampled_ranks
-from training.evaluate.metrics import Ranks
+from training.evaluate.negatives import evaluation_negatives
+from training.evaluate.ranking import full_ranks, sampled_ranks
 from training.evaluate.splits import EvaluationCases, Split, leave_one_out
-from training.fit.trainer import Progress
+from training.fit.progress import Progress
 
 
 class Given:
@@ -79,16 +79,6 @@ def test_ranks_are_those_of_our_own_evaluation(chunk: int) -> None:
     assert ranks["full"].ties.max() > 1
 
 
-def test_the_negatives_are_drawn_for_whole_sequences() -> None:
-    dataset = checkerboard(n_users=20)
-    split = leave_one_out(dataset)
-    expected = draw_negatives(dataset.sequences, dataset.n_items, NEGATIVES_SEED)
-    for cases in (split.valid, split.test):
-        found = evaluation_negatives(dataset, cases)
-        assert found is not None
-        assert np.array_equal(found, expected)
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_scores_that_are_not_finite_are_refused(value: float) -> None:
     table = torch.zeros(3, 4)
@@ -100,12 +90,6 @@ def test_scores_that_are_not_finite_are_refused(value: float) -> None:
 def test_scores_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"given: scores of shape \(2, 4\) for 3 cases"):
         baseline_ranks(Given(torch.zeros(2, 4)), cases_of([[0]] * 3, [1] * 3), None)
-
-
-def test_the_monitored_figure() -> None:
-    ranks = Ranks(np.array([0, 1]), np.array([0, 0]))
-    assert monitored(ranks, "sampled_mrr") == pytest.approx((1 + 1 / 2) / 2)
-    assert monitored(ranks, "full_ndcg@10") == pytest.approx((1 + 1 / np.log2(3)) / 2)
 
 
 def test_validation_chooses_and_the_choice_stays_in_force() -> None:

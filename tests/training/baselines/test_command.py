@@ -9,12 +9,13 @@ import pytest
 
 from tests.support.tiny_training import checkerboard
 from tests.training.test_command_line import Command
-from training.baselines import baseline_ranks, evaluation_negatives
+from training.baselines import baseline_ranks
 from training.baselines.popularity import Popularity
 from training.datasets import write_dataset
 from training.evaluate.metrics import summary
+from training.evaluate.negatives import evaluation_negatives
 from training.evaluate.splits import leave_one_out
-from training.fit.trainer import Progress
+from training.fit.progress import Progress
 
 
 @pytest.fixture

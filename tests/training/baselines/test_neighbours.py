@@ -15,14 +15,15 @@ from model.items import Item
 from model.text import NoText
 from tests.support.baselines import cases_of, dataset_of
 from tests.support.tiny_training import checkerboard
-from training.baselines import baseline_ranks, evaluation_negatives
+from training.baselines import baseline_ranks
 from training.baselines.history import weighted_histories
 from training.baselines.item_knn import ItemKnn, ItemKnnSettings, co_occurrences, cosine, nearest
 from training.baselines.popularity import Popularity
 from training.baselines.text_nn import TextNearestNeighbour
 from training.evaluate.metrics import summary
+from training.evaluate.negatives import evaluation_negatives
 from training.evaluate.splits import leave_one_out
-from training.fit.trainer import Progress
+from training.fit.progress import Progress
 
 ALL = slice(None)
 

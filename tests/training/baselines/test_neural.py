@@ -13,8 +13,7 @@ from torch import Tensor
 
 from tests.support.baselines import dataset_of
 from tests.support.tiny_training import checkerboard
-from training.baselines import Baseline, baseline_ranks, evaluation_negatives
-from training.baselines.base import monitored
+from training.baselines import Baseline, baseline_ranks
 from training.baselines.bert4rec import Bert4Rec, Bert4RecSettings
 from training.baselines.caser import Caser, CaserSettings
 from training.baselines.fm import FactorizationMachine, FmSettings
@@ -22,10 +21,11 @@ from training.baselines.gru4rec import Gru4Rec, Gru4RecSettings
 from training.baselines.hgn import Hgn, HgnSettings
 from training.baselines.neural import Neural
 from training.baselines.sasrec import BCE, SOFTMAX, SasRec
-from training.evaluate.metrics import summary
+from training.evaluate.metrics import monitored, summary
+from training.evaluate.negatives import evaluation_negatives
 from training.evaluate.splits import Split, leave_one_out
 from training.fit.checkpoint import CheckpointError, held
-from training.fit.trainer import EpochReport, Progress
+from training.fit.progress import EpochReport, Progress
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {"dim": 16, "dropout": 0.1, "learning_rate": 5e-3, "batch_size": 64, "monitor": "full_ndcg@10"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluate.metrics import Ranks, hit, ndcg, reciprocal_rank, summary
+from training.evaluate.metrics import Ranks, hit, monitored, ndcg, reciprocal_rank, summary
 
 
 def ranks(*pairs: tuple[int, int]) -> Ranks:
@@ -75,3 +75,9 @@ def test_ties_are_the_average_over_every_order(scores: list[int], k: int) -> Non
     assert hit(found, k)[0] == pytest.approx(np.mean(gains["hit"]))
     assert ndcg(found, k)[0] == pytest.approx(np.mean(gains["ndcg"]))
     assert reciprocal_rank(found)[0] == pytest.approx(np.mean(gains["reciprocal"]))
+
+
+def test_the_monitored_figure() -> None:
+    places = ranks((0, 0), (1, 0))
+    assert monitored(places, "sampled_mrr") == pytest.approx((1 + 1 / 2) / 2)
+    assert monitored(places, "full_ndcg@10") == pytest.approx((1 + 1 / log2(3)) / 2)

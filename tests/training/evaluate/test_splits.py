@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.datasets import Dataset, cold_holdout, leave_one_out, load_dataset
+from training.datasets import Dataset, load_dataset
+from training.evaluate.splits import cold_holdout, leave_one_out
 
 
 def make(folder: Path, sequences: list[str], extra: str = "") -> Dataset:

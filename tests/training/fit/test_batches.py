@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from training.fit.batches import Batch, Items, TrainingBatches
+from training.datasets.base import Indices
+from training.fit.batches import Batch, TrainingBatches
 
 
-def sequences(*rows: list[int]) -> list[Items]:
+def sequences(*rows: list[int]) -> list[Indices]:
     return [np.array(row, dtype=np.int32) for row in rows]
 
 
-def many(count: int, seed: int = 0) -> list[Items]:
+def many(count: int, seed: int = 0) -> list[Indices]:
     """Users of 2 to 12 items; the first item tells the user."""
     rng = np.random.default_rng(seed)
     return [

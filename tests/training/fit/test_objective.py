@@ -287,5 +287,8 @@ def test_the_catalogue_lets_untrained_items_borrow_from_trained_ones() -> None:
     trained = [item for item in range(N_ITEMS) if item not in UNTRAINED]
     for item in UNTRAINED:
         cosines = torch.nn.functional.cosine_similarity(table[trained, :4], table[item, :4].unsqueeze(0))
-        nearest = trained[int(cosines.argmax())]
-        assert torch.equal(table[item, 4:], model.tokenizer.id_embeddings.weight[nearest].detach())
+        # Items with one semantic ID are equally near, but for rounding: any of them may lend.
+        nearest = [trained[at] for at in (cosines > cosines.max() - 1e-6).nonzero().flatten().tolist()]
+        lent = [model.tokenizer.id_embeddings.weight[each].detach() for each in nearest]
+        assert any(torch.equal(table[item, 4:], each) for each in lent)
+        assert len(nearest) < len(trained)

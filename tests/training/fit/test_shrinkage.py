@@ -14,8 +14,9 @@ from model.artifact import Artifact
 from model.config import TokenizerConfig
 from model.tokenizer import HybridTokenizer
 from tests.support.tiny_training import TINY, checkerboard, train_tiny
+from training.fit.progress import Progress
 from training.fit.shrinkage import fold, shrink
-from training.fit.trainer import Progress, Trainer
+from training.fit.trainer import Trainer
 
 
 def tokenizer() -> HybridTokenizer:

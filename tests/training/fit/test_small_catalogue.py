@@ -12,14 +12,14 @@ from tests.support.reports import make_plan
 from tests.support.tiny_training import checkerboard
 from tests.training.test_command_line import TINY_OPTIONS, Command
 from training.baselines import BASELINES
+from training.baselines.base import cap_epochs
 from training.baselines.neural import Neural
 from training.config import DEFAULT, DEMO, PAPER
 from training.datasets import Dataset, write_dataset
-from training.evaluate.evaluation import NOT_SAMPLED
+from training.evaluate.negatives import NOT_SAMPLED
 from training.evaluate.splits import leave_one_out
-from training.fit.trainer import Progress
+from training.fit.progress import Progress
 from training.report.make import make_report
-from training.report.methods import cap_epochs
 from training.report.parts import PARTS
 
 

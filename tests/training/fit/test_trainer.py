@@ -17,9 +17,10 @@ from tests.support.tiny_training import TINY, checkerboard
 from training.config import Recipe
 from training.datasets import Dataset
 from training.datasets.base import DatasetReport
-from training.evaluate.splits import leave_one_out
+from training.evaluate.splits import leave_one_out, training_popularity
 from training.fit.checkpoint import CheckpointError, held, load_checkpoint
-from training.fit.trainer import EpochReport, Progress, Trainer, training_popularity
+from training.fit.progress import EpochReport, Progress
+from training.fit.trainer import Trainer
 
 # Dropout and cold masking stay on: a resumed run must draw the same random numbers.
 SMALL = TINY.override({"epochs": 4, "hidden": (16,), "text_dim": 8, "dropout": 0.3, "cold_probability": 0.2})

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.reports import Counting, Words, rank_scores, small_data
+from tests.support.reports import Counting, Words, small_data
 from tests.training.test_command_line import Command
 from training.datasets import write_dataset
 
@@ -39,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {"popularity": Counting, "text-nn": lambda: Words("text-nn")}
-    monkeypatch.setattr("training.report.methods.load_baselines", lambda: (made, rank_scores))
+    monkeypatch.setattr("training.report.command.BASELINES", made)
 
 
 def test_a_part_alone_and_then_another(command: Command, data: Path, tmp_path: Path) -> None:

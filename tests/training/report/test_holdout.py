@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model.artifact import Artifact
 from model.exposure import among_cold
-from tests.support.reports import rank_scores, small_data
+from tests.support.reports import small_data
 from tests.support.tiny_training import TINY, checkerboard
 from training.evaluate.splits import EvaluationCases
 from training.export.export import export
@@ -64,7 +64,7 @@ def test_places_and_recall_by_hand() -> None:
         [0.0, *[9.0] * 5, 1.0, *[9.0] * 4, 0.5, 8.0, 7.0],
     ]
     known = [row[:N_KNOWN] for row in table]
-    places = measure(world, rank_scores, by_user(known), by_user(table))
+    places = measure(world, by_user(known), by_user(table))
     assert [places.before.greater.tolist(), places.after.greater.tolist()] == [[4, 9], [4, 9]]
     assert places.cold.greater.tolist() == [0, 0]
     assert places.free is not None
@@ -85,16 +85,9 @@ def test_places_and_recall_by_hand() -> None:
 def test_tied_cold_items_share_the_reserved_place() -> None:
     world = hand_world()
     table = [[1.0] * N_ALL] * 4
-    places = measure(
-        world,
-        rank_scores,
-        by_user([row[:N_KNOWN] for row in table]),
-        by_user(table),
-    )
-    assert cold_values(world, places)["cold, reserved"].tolist() == [
-        0.5,
-        1.0,
-    ]  # the second has one rival in its history
+    places = measure(world, by_user([row[:N_KNOWN] for row in table]), by_user(table))
+    # The second has one rival in its history.
+    assert cold_values(world, places)["cold, reserved"].tolist() == [0.5, 1.0]
 
 
 def test_nearest_in_the_last_place_takes_each_half_from_its_model() -> None:
@@ -103,15 +96,15 @@ def test_nearest_in_the_last_place_takes_each_half_from_its_model() -> None:
 
     def sequential(cases: EvaluationCases, rows: slice) -> Tensor:
         seen.extend(history.tolist() for history in cases.histories[rows])
-        return torch.full((4, N_KNOWN), 5.0)
+        return torch.full((len(cases.histories[rows]), N_KNOWN), 5.0)
 
     def nearest(cases: EvaluationCases, rows: slice) -> Tensor:
-        return torch.arange(N_ALL, dtype=torch.float32).repeat(4, 1)
+        return torch.arange(N_ALL, dtype=torch.float32).repeat(len(cases.histories[rows]), 1)
 
     combined = nearest_in_the_last_place(world, sequential, nearest)(world.cases, slice(0, 4))
     assert combined[0].tolist() == [5.0] * 12 + [12.0, 13.0]
     assert seen == [[0], [0], [0], [0]]  # a model of known items cannot read cold ones
-    places = measure(world, rank_scores, sequential, nearest, comparable=False)
+    places = measure(world, sequential, nearest, comparable=False)
     assert places.free is None
     assert "cold, free" not in cold_values(world, places)
 
@@ -164,7 +157,7 @@ def test_a_trained_model_finds_cold_items_by_their_text() -> None:
     world = cold_world(checkerboard(n_users=300), 0.1, seed=1)
     trainer = Trainer(world.known, TINY, device=torch.device("cpu"))
     trainer.fit()
-    values = cold_values(world, measure(world, rank_scores, *our_scores(trainer, world)))
+    values = cold_values(world, measure(world, *our_scores(trainer, world)))
     cold = world.extended.n_items - world.n_known
     print({name: round(float(found.mean()), 3) for name, found in values.items()})
     assert values["cold, reserved"].mean() > 2 / cold  # chance is one in so many

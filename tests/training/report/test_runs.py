@@ -13,11 +13,15 @@ import torch
 
 from tests.support.reports import SMALL, Counting, make_bench, small_data
 from tests.support.tiny_training import checkerboard
+from training.baselines.base import cap_epochs
+from training.baselines.hgn import Hgn, HgnSettings
+from training.baselines.popularity import Popularity
+from training.baselines.sasrec import SasRec
 from training.config import PAPER
-from training.evaluate.evaluation import can_sample
 from training.evaluate.metrics import hit, summary
-from training.fit.trainer import EpochReport, Progress, Trainer
-from training.report.methods import cap_epochs
+from training.evaluate.negatives import can_sample
+from training.fit.progress import EpochReport, Progress
+from training.fit.trainer import Trainer
 from training.report.runs import never_trained
 
 FOUR = SMALL.override({"epochs": 4})
@@ -128,19 +132,18 @@ def test_a_kept_run_is_known_by_the_settings_of_its_baseline(tmp_path: Path) -> 
     assert kept.settings == {"epochs": 7}
 
 
-def test_epochs_are_capped_where_a_baseline_keeps_them() -> None:
-    counting = Counting()
-    cap_epochs(counting, 3)
-    assert counting.settings.epochs == 3
-    cap_epochs(counting, 5)
-    assert counting.settings.epochs == 3
-
-    class Ours(Counting):
-        recipe = PAPER
-
-    ours = Ours()
+def test_epochs_are_capped_where_a_baseline_trains_in_epochs() -> None:
+    neural = Hgn(HgnSettings(epochs=7))
+    cap_epochs(neural, 3)
+    assert neural.settings.epochs == 3
+    cap_epochs(neural, 5)
+    assert neural.settings.epochs == 3
+    ours = SasRec(PAPER.override({"tokens": "id"}))
     cap_epochs(ours, 9)
     assert ours.recipe.epochs == 9
+    counted = Popularity()
+    cap_epochs(counted, 1)
+    assert counted.config == {}
 
 
 def test_an_unknown_baseline_is_refused_by_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.config import ColdPolicy
+from training.baselines import baseline_ranks
 from training.evaluate.metrics import Ranks, hit
 from training.report.content import Cell, Column, Section, Spread, Table, columns, table
 from training.report.holdout import (
@@ -44,7 +45,7 @@ def section(plan: Plan, fraction: float = FRACTION) -> Section:
         def ours(key: str, recipe: Any = recipe) -> Measured:
             with bench.display(recipe.monitor) as progress:
                 trainer = bench.fit(recipe, plan.seed, key, progress)
-            places = measure(world, bench.baseline_ranks, *our_scores(trainer, world))
+            places = measure(world, *our_scores(trainer, world))
             return cold_values(world, places), {"epochs": len(trainer.history)}
 
         runs[label] = _run(
@@ -134,13 +135,11 @@ def _baseline(
         nearest, notes, _ = bench.with_dataset(world.extended).fitted_baseline(TEXT, plan.seed)
         scores = nearest.scores
         if sequential is None:
-            places = measure(
-                world, bench.baseline_ranks, lambda cases, rows: scores(cases, rows)[:, : world.n_known], scores
-            )
+            places = measure(world, lambda cases, rows: scores(cases, rows)[:, : world.n_known], scores)
         else:
             model, notes, _ = bench.fitted_baseline(sequential, plan.seed, bench.store.checkpoint(key))
             after = nearest_in_the_last_place(world, model.scores, scores)
-            places = measure(world, bench.baseline_ranks, model.scores, after, comparable=False)
+            places = measure(world, model.scores, after, comparable=False)
         return cold_values(world, places), {key: value for key, value in notes.items() if key != "curve"}
 
     settings = {each: bench.baseline(each).config for each in (TEXT, sequential) if each is not None}
@@ -201,7 +200,7 @@ def _never_trained(plan: Plan) -> Table:
         nearest, _, _ = bench.fitted_baseline(TEXT, plan.seed)
         unseen = np.flatnonzero(bench.popularity == 0)
         among = _among(bench, nearest, cases, unseen)
-        full = bench.baseline_ranks(nearest, cases, None)["full"]
+        full = baseline_ranks(nearest, cases, None)["full"]
         entries[TEXT] = (full, among)
     body: list[list[Cell]] = []
     for name, (full, among) in entries.items():

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, spearmanr
 
 from training.datasets.base import Dataset
-from training.evaluate.evaluation import candidate_ranks
 from training.evaluate.metrics import Ranks, hit, summary
+from training.evaluate.ranking import candidate_ranks
 from training.report.content import Cell, Column, Section, Table, columns, table
 from training.report.marks import marks_for
 from training.report.plan import PROTOCOL_NAMES, Plan

@@ -18,12 +18,8 @@ from model.chunks import row_chunks
 from model.neighbours import Neighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
+from training.datasets.base import Indices
 from training.evaluate.metrics import Ranks
-from training.fit.batches import Items
-
-SAMPLED_NEGATIVES = 99
-NEGATIVES_SEED = 0
-NOT_SAMPLED = "some user leaves fewer than 99 items untouched, so validation goes by full_ndcg@10, not by sampled_mrr"
 
 CELLS = 2**26
 """Scores, users by items, that are held at once: 256 MiB."""
@@ -32,7 +28,7 @@ Boosts: TypeAlias = Callable[[slice], Tensor]
 """What neighbours add to the scores of some users, [users, items]."""
 
 
-def boosts_of(neighbours: Neighbours, histories: Sequence[Items], latest: int) -> Boosts | None:
+def boosts_of(neighbours: Neighbours, histories: Sequence[Indices], latest: int) -> Boosts | None:
     """The boosts of users by the `latest` items of their histories; None where there are no neighbours."""
     if not neighbours:
         return None
@@ -41,7 +37,7 @@ def boosts_of(neighbours: Neighbours, histories: Sequence[Items], latest: int) -
 
 @torch.no_grad()
 def queries(
-    recommender: SequenceRecommender, catalogue: Tensor, histories: Sequence[Items], chunk: int = 256
+    recommender: SequenceRecommender, catalogue: Tensor, histories: Sequence[Indices], chunk: int = 256
 ) -> Tensor:
     """Query vectors [users, D] of histories of item indices, each with at least one; only the latest are read."""
     recommender.eval()
@@ -61,7 +57,7 @@ def full_ranks(
     query: Tensor,
     catalogue: Tensor,
     targets: NDArray[np.int64],
-    histories: Sequence[Items],
+    histories: Sequence[Indices],
     boosts: Boosts | None = None,
     chunk: int = 512,
 ) -> Ranks:
@@ -100,7 +96,7 @@ def sampled_ranks(
     return join_ranks(parts)
 
 
-def catalogue_ranks(scores: Tensor, targets: NDArray[np.int64], histories: Sequence[Items]) -> Ranks:
+def catalogue_ranks(scores: Tensor, targets: NDArray[np.int64], histories: Sequence[Indices]) -> Ranks:
     """Place of each target by scores [users, items]; the histories are masked, in `scores` itself, targets never."""
     aim = torch.from_numpy(targets).to(scores.device).unsqueeze(-1)
     target_scores = scores.gather(1, aim)
@@ -122,34 +118,3 @@ def candidate_ranks(scores: Tensor) -> Ranks:
 def join_ranks(parts: Sequence[Ranks]) -> Ranks:
     """Ranks of chunks of users, one behind another."""
     return Ranks(np.concatenate([part.greater for part in parts]), np.concatenate([part.ties for part in parts]))
-
-
-def can_sample(sequences: Sequence[Items], n_items: int, count: int = SAMPLED_NEGATIVES) -> bool:
-    """Whether every user leaves at least `count` of `n_items` items untouched, as the sampled protocol needs."""
-    # The length first: it is at hand, and enough for all but the longest sequences.
-    most = n_items - count
-    return all(len(sequence) <= most or len(set(sequence.tolist())) <= most for sequence in sequences)
-
-
-def draw_negatives(
-    sequences: Sequence[Items], n_items: int, seed: int, count: int = SAMPLED_NEGATIVES
-) -> NDArray[np.int64]:
-    """`count` distinct items per user, none in the user's whole sequence; [users, count], the same for every method.
-
-    Raises ValueError when a user leaves fewer than `count` items untouched.
-    """
-    rng = np.random.default_rng(seed)
-    out = np.empty((len(sequences), count), dtype=np.int64)
-    for user, sequence in enumerate(sequences):
-        touched = set(sequence.tolist())
-        if n_items - len(touched) < count:
-            raise ValueError(
-                f"sampled protocol: user {user} touched {len(touched)} of {n_items} items, "
-                f"fewer than {count} are left to draw; measure by full ranking instead (--protocol full)"
-            )
-        chosen: dict[int, None] = {}
-        while len(chosen) < count:
-            drawn = rng.integers(0, n_items, size=count + 16).tolist()
-            chosen.update(dict.fromkeys(item for item in drawn if item not in touched))
-        out[user] = list(chosen)[:count]
-    return out
