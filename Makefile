@@ -16,6 +16,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 BIN := .venv/bin
 KINDRED_ARTIFACTS ?= artifacts
+# glibc would give each thread a heap of its own, and memory that is free in one is of no use to the others.
+export MALLOC_ARENA_MAX ?= 2
 # One environment per content of these files: a second `make test` installs nothing.
 stamp = .venv/setup-$(shell cat pyproject.toml scripts/install.sh requirements/torch.lock requirements/$(1).lock | cksum | cut -d ' ' -f 1)-$(1)-$(notdir $(TORCH_INDEX:/=))
 STAMP := $(call stamp,$(LOCK))

@@ -35,6 +35,7 @@ def running_service(artifacts: Path, folder: Path, module: str = "service", **se
         "KINDRED_HOST": "127.0.0.1",
         "KINDRED_PORT": "0",
         "KINDRED_KEYS": "",
+        "MALLOC_ARENA_MAX": "2",  # as in the image
     }
     log = folder / "service.log"
     with running(["-m", module], log, given | settings) as service:

@@ -16,7 +16,6 @@ from importlib import import_module
 
 from pydantic import ValidationError
 
-from service.heaps import share_heaps
 from service.server.sockets import CannotListen, listen
 from service.settings import Settings, complain, misspelt
 
@@ -60,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _serve(settings: Settings, sockets: list[socket.socket], announce: int | None) -> int:
     # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
-    share_heaps()
 
     from service import logs
     from service.api.app import create_app

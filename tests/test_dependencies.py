@@ -134,7 +134,7 @@ FLOORS = {
         ("index",),
         ("client",),
         ("metrics", "logs"),
-        ("settings", "errors", "heaps"),
+        ("settings", "errors"),
         ("contract", "version"),
     ),
     "training": (
@@ -167,8 +167,6 @@ PENDING: set[str] = {
     "service.contract.problems -> service.security.keys",
     "service.contract.results -> service.settings",
     "service.engine.engine -> service.explore.explorer",
-    "service.logs -> service.security.keys",
-    "service.metrics -> service.registry.feed",
 }
 # The client shares the contract with the service, and nothing else.
 CLIENT = {"client", "contract", "version"}
