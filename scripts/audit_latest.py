@@ -1,10 +1,10 @@
-"""`make audit AUDIT_SERVICE=latest`: known vulnerabilities of those packages whose newest release is the one locked.
+"""`make audit AUDIT_SERVICE=latest`: known vulnerabilities of the packages that are locked at their newest release.
 
-For where PyPI's page of a project can be had and its pages of releases, which pip-audit reads, cannot: mirrors often
-hold no more. A project's page names the vulnerabilities of its newest release alone, so older ones are named and not
-passed over.
+Use it with a mirror that serves PyPI's page of each project but not its pages of single releases, which pip-audit
+reads. A project's page names the vulnerabilities of its newest release only. The script therefore lists the packages
+that are locked at an older release, and does not pass them over.
 
-`python scripts/audit_latest.py <requirements>`. Exit code 1: something is known, or something could not be looked up.
+`python scripts/audit_latest.py <requirements>`. Exit code 1: there is a vulnerability, or a package was not looked up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PAGE = "https://pypi.org/pypi/{}/json"
 
 
 class Found(NamedTuple):
-    """newest: the project's. known: vulnerabilities of that, with what mends them."""
+    """newest: the project's newest release. known: the vulnerabilities of that release, each with its fix."""
 
     name: str
     locked: Version
@@ -36,14 +36,14 @@ class Found(NamedTuple):
 
 
 def pinned(requirements: str) -> list[tuple[str, Version]]:
-    """The packages of a requirements file, each with its exact version; hashes and markers are passed over."""
+    """Return the packages of a requirements file with their exact versions, without hashes and markers."""
     lines = (line.split("\\")[0].strip() for line in requirements.splitlines())
     entries = [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
     return [(one.name, Version(next(iter(one.specifier)).version)) for one in entries]
 
 
 def look_up(name: str, locked: Version) -> Found:
-    """What PyPI says of a project now; raises OSError where it says nothing."""
+    """Ask PyPI about a project. Raises OSError if PyPI does not answer."""
     with urllib.request.urlopen(PAGE.format(name), timeout=30) as response:
         page: dict[str, Any] = json.load(response)
     known = [
@@ -63,7 +63,7 @@ def main(path: Path) -> int:
     findings = [f"{one.name} {one.locked}: {known}" for one in looked_up for known in one.known]
     print(*findings, f"{len(looked_up)} of {len(every)} packages looked up, {len(findings)} findings", sep="\n")
     for one in older:
-        print(f"{one.name} {one.locked}: not looked up, since the newest is {one.newest}")
+        print(f"{one.name} {one.locked}: not looked up, because the newest release is {one.newest}")
     return int(bool(findings or older))
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The PostgreSQL server that the tests start for themselves. Where one is installed this does nothing. Without
-# CI=true or --always it installs nothing either: the tests that need a server are skipped then, in CI they fail.
+# Installs the PostgreSQL server that the tests start, unless there is one. It installs only with CI=true or --always.
+# Without a server, pytest skips the tests that need one; with CI=true it fails them.
 #
 #   scripts/install-postgres.sh [--always]      Debian and Ubuntu, as root
 set -eu
@@ -11,7 +11,7 @@ done
 if command -v initdb >/dev/null; then exit 0; fi
 if [ "${CI:-}" != true ] && [ "${1:-}" != --always ]; then exit 0; fi
 
-command -v apt-get >/dev/null || { echo "install-postgres.sh: no apt-get here; install PostgreSQL's server" >&2; exit 1; }
+command -v apt-get >/dev/null || { echo "install-postgres.sh: this system has no apt-get; install PostgreSQL's server yourself" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || { echo "install-postgres.sh: apt-get needs root" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

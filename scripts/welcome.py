@@ -1,8 +1,8 @@
-"""`make serve`: the service, and once it is ready, commands to try with items that the artifact really holds.
+"""`make serve`: starts the service and, once it is ready, prints commands to try with items of the artifact.
 
-`python scripts/welcome.py COMMAND...`: the command takes the place of this process, so signals and exit status are its
-own. A child prints; it hears from the service through a pipe (`--announce`) where it listens, so that it welcomes no
-other that has the port, and ends without a word when the service does not start or is gone.
+`python scripts/welcome.py COMMAND...`: the command replaces this process, so its signals and its exit status are those
+of the service. A child process prints. The service tells it through a pipe (`--announce`) where it listens, so the
+child never welcomes another service on that port. It prints nothing if the service does not start or ends.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ WAIT_SECONDS = 120.0
 
 
 def get(url: str) -> Any:
-    """The JSON at `url`; raises OSError when nothing answers or the answer is an error."""
-    # Of this machine, and so of no proxy that the environment names.
+    """Return the JSON at `url`. Raises OSError if nothing answers or the answer is an error."""
+    # The service is on this machine, so no proxy of the environment may be asked.
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as response:
         return json.load(response)
 
 
 def wait_until_ready(base: str, service: int) -> bool:
-    """True once `/readyz` answers 200; False when the service, a process, ended or took longer than `WAIT_SECONDS`."""
+    """Return True once `/readyz` answers 200, and False if the process `service` ends or needs more than `WAIT_SECONDS`."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end and os.getppid() == service:
         try:
@@ -40,13 +40,13 @@ def wait_until_ready(base: str, service: int) -> bool:
 
 
 def post(url: str, body: dict[str, Any]) -> str:
-    """A command line that posts `body`."""
+    """Return a command line that posts `body`."""
     data = shlex.quote(json.dumps(body, ensure_ascii=False))
     return f"  curl -s {url} -H 'content-type: application/json' -d {data}"
 
 
 def lines(base: str, items: list[dict[str, Any]]) -> list[str]:
-    """What to try: a recommendation, a registration, and the registered item in use."""
+    """Return what to try: recommend, register an item, see it recommended, find similar items."""
     history = [item["item_id"] for item in items]
     titles = " and ".join(str(item.get("attributes", {}).get("title", item["item_id"])) for item in items)
     like = items[0].get("attributes", {})
@@ -57,39 +57,42 @@ def lines(base: str, items: list[dict[str, Any]]) -> list[str]:
         f"Ready. Try in a browser: {base}/",
         "Or in another terminal:",
         "",
-        f"  # for somebody who bought {titles}",
+        f"  # Recommend five items to somebody who bought {titles}:",
         post(f"{base}/recommend", {"history": history, "k": 5}),
-        "  # a new item, known by its text alone; then what it is similar to, and what follows it",
+        "  # Register an item. Kindred knows nothing but its text:",
         post(f"{base}/items", new),
+        "  # Recommend again, and keep one place of five for new items:",
+        post(f"{base}/recommend", {"history": history, "k": 5, "cold_share": 0.2}),
+        "  # Find the items that are most similar to the new one:",
         f"  curl -s {base}/items/my-first-item/similar",
-        post(f"{base}/recommend", {"history": ["my-first-item"], "k": 5, "explain": True}),
         "",
-        "Ctrl-C ends the service. Registered items are kept.",
+        "Ctrl-C stops the service. It keeps registered items.",
         "",
     ]
 
 
 def welcome(told: int, service: int) -> None:
-    """Hear from the pipe `told` where a process listens, wait until it is ready, ask for two items, print."""
+    """Read from the pipe `told` where `service` listens, wait until it is ready, get two items and print."""
     with open(told, encoding="utf-8") as pipe:
         base = pipe.readline().strip().replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     if not base or not wait_until_ready(base, service):
         return
     if os.environ.get("KINDRED_KEYS"):
         print(
-            f"\nReady. Requests need a key: curl -s {base}/version -H 'authorization: Bearer kindred_…'\n", flush=True
+            f"\nReady. Every request needs a key: curl -s {base}/version -H 'authorization: Bearer kindred_…'\n",
+            flush=True,
         )
     else:
         print("\n".join(lines(base, get(f"{base}/items?limit=2")["items"])), flush=True)
 
 
 def main() -> None:
-    """Become the service, with a child that welcomes."""
+    """Become the service, after starting the child that prints."""
     service = os.getpid()
     told, telling = os.pipe()
     if os.fork() == 0:
         os.close(telling)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which this ends with
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the service, and this process ends with it
         welcome(told, service)
         return
     os.close(told)

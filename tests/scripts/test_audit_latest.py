@@ -53,7 +53,7 @@ MISTAKEN = {"id": "PYSEC-2", "aliases": [], "fixed_in": [], "withdrawn": "2026-0
         (
             {"sound": page("1.3"), "holed": page("2.0")},
             1,
-            ["1 of 2 packages looked up, 0 findings", "sound 1.2.0: not looked up, since the newest is 1.3"],
+            ["1 of 2 packages looked up, 0 findings", "sound 1.2.0: not looked up, because the newest release is 1.3"],
         ),
     ],
 )
