@@ -27,7 +27,7 @@ def get(url: str) -> Any:
 
 
 def wait_until_ready(base: str, service: int) -> bool:
-    """Return True once `/readyz` answers 200, and False if the process `service` ends or needs more than `WAIT_SECONDS`."""
+    """Return True once `/readyz` answers 200; False if the process `service` ends or needs more than `WAIT_SECONDS`."""
     end = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < end and os.getppid() == service:
         try:
