@@ -38,7 +38,7 @@ from model.manifest import (
     Manifest,
 )
 from model.neighbour_file import neighbour_tensors, read_neighbours
-from model.neighbours import Joining, Neighbours
+from model.neighbours import Neighbours, TextNeighbours
 from model.packing import pack
 from model.recommender import SequenceRecommender
 from model.single import SingleQuery
@@ -55,13 +55,13 @@ _ERROR_QUANTILES = "error_quantiles"
 class NewItems:
     """Items tokenized from their text. codes [n, levels] int64, embeddings [n, D] float32, error [n] float32.
 
-    joining: for each item the neighbours that it joins; none where the artifact scores without.
+    neighbours: of each item, by its text; empty where the artifact has none.
     """
 
     codes: NDArray[np.int64]
     embeddings: NDArray[np.float32]
     error: NDArray[np.float32]
-    joining: list[Joining]
+    neighbours: list[TextNeighbours]
 
 
 @dataclass(eq=False)
@@ -111,7 +111,7 @@ class Artifact:
         if config.has_semantic and items:
             tokens = self.tokenizer.tokenize(torch.from_numpy(self.text_encoder.encode(texts)))
             codes, error = tokens.codes.numpy(), tokens.error.numpy()
-        return NewItems(codes, self._embed(codes, index), error, self.neighbours.join(texts))
+        return NewItems(codes, self._embed(codes, index), error, self.neighbours.of_texts(texts))
 
     @torch.inference_mode()
     def query(self, histories: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,10 @@ Metric: TypeAlias = Literal["cosine", "euclidean"]
 TokenType: TypeAlias = Literal["hybrid", "id", "semantic"]
 ColdPolicy: TypeAlias = Literal["neighbour", "learned", "zero", "mean", "predicted"]
 NeighbourKind: TypeAlias = Literal["alike", "together"]
+"""Manifests, artifact files and recipes spell the kinds so; code says TEXT_SIMILARITY and CO_OCCURRENCE."""
+
+TEXT_SIMILARITY: Final = "alike"
+CO_OCCURRENCE: Final = "together"
 
 
 class FrozenConfig(BaseModel):
@@ -81,7 +85,7 @@ class RecommenderConfig(FrozenConfig):
 
 
 class NeighbourConfig(FrozenConfig):
-    """How one kind of neighbours adds to a score: weight · log(1 + evidence / floor). See `model/neighbours.py`."""
+    """How one kind of neighbour adds to a score: weight · log(1 + evidence / floor). See `model/neighbours.py`."""
 
     weight: float = Field(gt=0, allow_inf_nan=False)
     floor: float = Field(gt=0, allow_inf_nan=False, description="evidence that adds weight · log 2")

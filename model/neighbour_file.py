@@ -1,4 +1,4 @@
-"""Neighbours as tensors of an artifact, and back, checked."""
+"""The neighbour file of an artifact: written from `Neighbours`, read back and checked."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from model.config import TEXT_SIMILARITY
 from model.manifest import Manifest
-from model.neighbours import Lists, Neighbours
+from model.neighbours import Neighbours
+from model.postings import PostingLists
 from model.store import ArtifactError
 from model.words import NO_WORDS, Bags, Words, stack
 
@@ -22,13 +24,15 @@ _BAGS = "bags"
 
 
 def neighbour_tensors(neighbours: Neighbours) -> dict[str, NDArray[Any]]:
-    """`<kind>.offsets`, `.items` and `.weights` of each kind; with `alike`, the words of the catalogue as UTF-8, one a
-    line, and their weights, and `bags.offsets`, `.words` and `.weights`.
+    """The tensors of an artifact's neighbour file, by name.
+
+    `<kind>.offsets`, `.items` and `.weights` of each kind. With TEXT_SIMILARITY also the catalogue's words as UTF-8,
+    one a line, their weights, and `bags.offsets`, `.words` and `.weights`.
     """
     out: dict[str, NDArray[Any]] = {}
     for kind, lists in neighbours.lists.items():
         out |= {f"{kind}.{name}": np.ascontiguousarray(value) for name, value in lists._asdict().items()}
-    if "alike" in neighbours.configs:
+    if TEXT_SIMILARITY in neighbours.configs:
         bags = neighbours.bags
         out[_VOCABULARY] = np.frombuffer("\n".join(neighbours.words.vocabulary).encode(), np.uint8)
         out[_WEIGHTS] = np.asarray(neighbours.words.weights, np.float64)
@@ -39,17 +43,17 @@ def neighbour_tensors(neighbours: Neighbours) -> dict[str, NDArray[Any]]:
 
 
 def read_neighbours(data: bytes, manifest: Manifest, where: Path) -> Neighbours:
-    """The neighbours that the manifest describes; raises ArtifactError that names the tensor that does not fit."""
+    """The neighbours that the manifest describes. Raises ArtifactError that names the tensor at fault."""
     try:
         found = safetensors.numpy.load(data)
     except KeyError as error:  # bfloat16 and the like, which NumPy lacks
-        raise ArtifactError(f"{where}: a tensor is of the type {error.args[0]}, which none here should be") from error
+        raise ArtifactError(f"{where}: a tensor is of the type {error.args[0]}, which no neighbour file has") from error
     except (SafetensorError, ValueError) as error:
         raise ArtifactError(f"{where}: is not a safetensors file: {error}") from error
     n_items = manifest.n_items
     lists = {kind: _lists(found, kind, "items", n_items, n_items, where) for kind in manifest.neighbours}
     words, bags = NO_WORDS, stack([], 0)
-    if "alike" in manifest.neighbours:
+    if TEXT_SIMILARITY in manifest.neighbours:
         words = _words(found, where)
         bags = _bags(found, n_items, len(words), where)
     if found:
@@ -79,8 +83,8 @@ def _bags(found: dict[str, NDArray[Any]], n_items: int, n_words: int, where: Pat
     return bags
 
 
-def _lists(found: dict[str, NDArray[Any]], kind: str, name: str, n_rows: int, bound: int, where: Path) -> Lists:
-    """The lists of `kind`, one a row, of what `name` says: numbers below `bound`."""
+def _lists(found: dict[str, NDArray[Any]], kind: str, name: str, n_rows: int, bound: int, where: Path) -> PostingLists:
+    """The lists of `kind`, [n_rows] of them, of numbers below `bound`; the tensor `<kind>.<name>` has the numbers."""
     offsets = _tensor(found, f"{kind}.offsets", np.int64, where, (n_rows + 1,))
     if offsets[0] != 0 or (np.diff(offsets) < 0).any():
         raise ArtifactError(f"{where}: tensor '{kind}.offsets' does not rise from 0")
@@ -89,7 +93,7 @@ def _lists(found: dict[str, NDArray[Any]], kind: str, name: str, n_rows: int, bo
         raise ArtifactError(f"{where}: tensor '{kind}.{name}' names {name} beyond the catalogue's {bound}")
     weights = _tensor(found, f"{kind}.weights", np.float32, where, (int(offsets[-1]),))
     _check_positive(weights, f"{kind}.weights", where)
-    return Lists(offsets, listed, weights)
+    return PostingLists(offsets, listed, weights)
 
 
 def _check_positive(values: NDArray[Any], name: str, where: Path) -> None:
@@ -100,7 +104,7 @@ def _check_positive(values: NDArray[Any], name: str, where: Path) -> None:
 def _tensor(
     found: dict[str, NDArray[Any]], name: str, dtype: type[np.generic], where: Path, shape: tuple[int, ...] | None
 ) -> NDArray[Any]:
-    """Take a tensor out of `found`; what is left there in the end is unexpected. shape: None for any one length."""
+    """Take a tensor out of `found`, so that unexpected ones are left. shape: None for one dimension of any length."""
     if name not in found:
         raise ArtifactError(f"{where}: tensor {name!r} is missing")
     tensor = found.pop(name)

@@ -78,7 +78,7 @@ def stack(bags: Sequence[Bag], words: int) -> Bags:
     return sparse.csr_matrix((weights, numbers, offsets), shape=(len(bags), words))
 
 
-def row(bags: Bags, at: int) -> Bag:
+def bag_at(bags: Bags, at: int) -> Bag:
     """One row of a matrix of bags."""
     part = slice(bags.indptr[at], bags.indptr[at + 1])
     return Bag(bags.indices[part], bags.data[part])

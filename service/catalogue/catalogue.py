@@ -21,8 +21,9 @@ from model.neighbours import Neighbours
 from model.words import Bags
 from service.catalogue.generation import BuildIndex, Generation, Record, key_of
 from service.contract.requests import FilterValue
-from service.index.boosts import Boosts, Place
+from service.index.boosts import Boosts
 from service.index.item_index import pack
+from service.index.neighbour_index import ItemLinks
 from service.index.scan import Doubles, Floats, Mask, Rows, inside
 from service.index.snapshot import IndexSnapshot
 
@@ -35,7 +36,7 @@ class Moment:
     def __init__(self, index: IndexSnapshot, generation: Generation) -> None:
         self.index = index
         self._generation = generation
-        self._placing = generation.placing
+        self._neighbour_index = generation.neighbour_index
 
     def row(self, item_id: str) -> int | None:
         """The row of an item, or None when it is not served."""
@@ -59,15 +60,17 @@ class Moment:
     def boosts(self, histories: Sequence[Sequence[int]]) -> Boosts | None:
         """What the neighbours of each history of rows, oldest first, add to scores; None where there are none."""
         records = self._generation.records
-        return self._placing.boosts([[records[row].place for row in rows] for rows in histories], self.index.n)
+        return self._neighbour_index.boosts([[records[row].links for row in rows] for rows in histories], self.index.n)
 
-    def lent(self, place: Place, histories: Sequence[Sequence[int]]) -> tuple[Doubles, Doubles]:
+    def boosts_if_added(self, links: ItemLinks, histories: Sequence[Sequence[int]]) -> tuple[Doubles, Doubles]:
         """What neighbours would add to an item that is not there yet, or has another text, after each of the histories
         of rows [h]: to the semantic part of its score and to the ID part.
         """
         records = self._generation.records
-        semantic, own = self._placing.lent(place, [[records[row].place for row in rows] for rows in histories])
-        row = self._placing.row_of(place.index)
+        semantic, own = self._neighbour_index.boosts_if_added(
+            links, [[records[row].links for row in rows] for rows in histories]
+        )
+        row = self._neighbour_index.row_of(links.index)
         if row >= 0 and (boosts := self.boosts(histories)) is not None:
             own = own + boosts.of(row + np.arange(len(histories)) * self.index.n)[1]  # it keeps what is known of its ID
         return semantic, own
@@ -81,7 +84,7 @@ class Moment:
     def bags(self, rows: Sequence[int]) -> Bags:
         """The bags of the texts of rows [n, words]; without words where the artifact keeps none."""
         generation = self._generation
-        return generation.cold_items.bags([generation.records[row].place for row in rows])
+        return generation.cold_items.bags([generation.records[row].links for row in rows])
 
     def trained(self, allow: Mask | None) -> Mask:
         """The rows of items that are not cold, of those allowed."""
@@ -290,6 +293,8 @@ def _changed(
     orders = np.array([record.order for record, _ in fresh.values()], np.int64)
     rows = generation.index.update(vectors, orders, dead)
     generation.row_of.update(zip(fresh, rows, strict=True))
-    added = [(row, record.place) for row, (record, _) in zip(rows, fresh.values(), strict=True)]
-    generation.placing = generation.placing.changed(added, [generation.records[row].place for row in dead])
+    added = [(row, record.links) for row, (record, _) in zip(rows, fresh.values(), strict=True)]
+    generation.neighbour_index = generation.neighbour_index.updated(
+        added, [generation.records[row].links for row in dead]
+    )
     return Moment(generation.index.snapshot, generation)

@@ -9,8 +9,8 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 
 from model.neighbours import Neighbours
-from model.words import EMPTY, Bag, Bags, row, stack
-from service.index.boosts import Place
+from model.words import EMPTY, Bag, Bags, bag_at, stack
+from service.index.neighbour_index import ItemLinks
 from service.index.scan import Floats, Rows
 
 Number = TypeVar("Number", bound=np.number)
@@ -33,12 +33,12 @@ class ColdItems:
         self._count = 0
         self._held = _Held(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1, np.float32))
 
-    def bags(self, places: list[Place]) -> Bags:
+    def bags(self, links: list[ItemLinks]) -> Bags:
         """The bags of items, a row each; without words where the artifact keeps none."""
-        return stack([self._bag(place) for place in places], self._known.shape[1])
+        return stack([self._bag(each) for each in links], self._known.shape[1])
 
-    def append(self, at: int, place: Place) -> None:
-        bag = self._bag(place)
+    def append(self, at: int, links: ItemLinks) -> None:
+        bag = self._bag(links)
         # Readers keep the arrays they hold; what lies below their end is the same in those that replace them.
         rows, offsets, words, weights = self._held
         start = int(offsets[self._count])
@@ -59,10 +59,10 @@ class ColdItems:
         shape = (count, self._known.shape[1])
         return rows[:count], sparse.csr_matrix((weights[:end], words[:end], offsets[: count + 1]), shape=shape)
 
-    def _bag(self, place: Place) -> Bag:
-        if place.joining is not None:
-            return place.joining.bag
-        return row(self._known, place.index) if self._known.shape[0] else EMPTY
+    def _bag(self, links: ItemLinks) -> Bag:
+        if links.text_neighbours is not None:
+            return links.text_neighbours.bag
+        return bag_at(self._known, links.index) if self._known.shape[0] else EMPTY
 
 
 def _room(array: NDArray[Number], size: int) -> NDArray[Number]:

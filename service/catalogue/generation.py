@@ -12,8 +12,8 @@ from model.items import AttributeValue, Item
 from model.neighbours import Neighbours
 from service.catalogue.cold_items import ColdItems
 from service.contract.requests import FilterValue
-from service.index.boosts import Place, Placing
 from service.index.item_index import ItemIndex
+from service.index.neighbour_index import ItemLinks, NeighbourIndex
 from service.index.scan import Floats, Rows
 
 BuildIndex = Callable[[Floats, Rows], ItemIndex]
@@ -30,7 +30,7 @@ class Record:
     popularity: int  # interactions in training
     revision: int  # 0: as the artifact has it
     attributes: Mapping[str, AttributeValue]
-    place: Place
+    links: ItemLinks
     previous: int = -1  # the row this one replaced
 
     @property
@@ -54,14 +54,14 @@ class Generation:
             self.append(record)
             self.row_of[record.item_id] = row
             self.count(record, 1)
-        places = [(row, record.place) for row, record in enumerate(records)]
-        self.placing = Placing(neighbours).changed(places, [])
+        links = [(row, record.links) for row, record in enumerate(records)]
+        self.neighbour_index = NeighbourIndex(neighbours).updated(links, [])
 
     def append(self, record: Record) -> None:
         row = len(self.records)
         self.records.append(record)
         if record.cold:
-            self.cold_items.append(row, record.place)
+            self.cold_items.append(row, record.links)
         for name, value in record.attributes.items():
             values = self.postings.setdefault(name, {})
             for entry in value if isinstance(value, list) else (value,):

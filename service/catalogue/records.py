@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from model.artifact import Artifact
 from model.items import Item
-from model.neighbours import Joining
+from model.neighbours import TextNeighbours
 from model.tokenizer import COLD
 from service.catalogue.generation import Record
-from service.index.boosts import Place
+from service.index.neighbour_index import ItemLinks
 from service.index.scan import Floats
 
 
@@ -22,7 +22,7 @@ class Encoded(NamedTuple):
     item_index: int  # in the artifact's catalogue, or COLD
     error: float
     percentile: float
-    joining: Joining
+    neighbours: TextNeighbours
 
 
 def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
@@ -37,7 +37,7 @@ def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
             item_index=index[position],
             error=float(new.error[position]),
             percentile=float(percentiles[position]),
-            joining=new.joining[position],
+            neighbours=new.neighbours[position],
         )
         for position in range(len(items))
     ]
@@ -56,7 +56,7 @@ def catalogue_records(artifact: Artifact) -> list[Record]:
             popularity=popularity,
             revision=0,
             attributes=item.public_attributes(),
-            place=Place(index, None),
+            links=ItemLinks(index, None),
         )
         for index, (item, codes, popularity, cold) in enumerate(columns)
     ]
@@ -74,5 +74,5 @@ def registered_record(artifact: Artifact, item: Item, encoded: Encoded, seq: int
         popularity=0 if index == COLD else int(table.popularity[index]),
         revision=revision,
         attributes=item.public_attributes(),
-        place=Place(index, encoded.joining),
+        links=ItemLinks(index, encoded.neighbours),
     )

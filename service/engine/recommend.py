@@ -10,7 +10,8 @@ import numpy as np
 
 from model.artifact import Artifact
 from model.batched import Queries
-from model.exposure import by_text, reserved_places
+from model.config import TEXT_SIMILARITY
+from model.exposure import reserved_places, text_boosts
 from model.items import MAX_ID_LENGTH
 from service.catalogue.catalogue import Moment
 from service.contract.requests import RecommendRequest
@@ -78,7 +79,7 @@ class Recommender:
         self._version = artifact.version
         self._query = Queries(artifact.recommender)
         self._cold_share = cold_share
-        self._by_text = artifact.neighbours.configs.get("alike")
+        self._by_text = artifact.neighbours.configs.get(TEXT_SIMILARITY)
         self._max_length = artifact.recommender.config.max_length
 
     def answer(
@@ -168,7 +169,7 @@ class Recommender:
         added = np.where(there, 0.0, -np.inf)
         by_words = self._by_text is not None
         if self._by_text is not None:
-            added += by_text(moment.bags(plan.history[-self._max_length :]), bags, self._by_text)
+            added += text_boosts(moment.bags(plan.history[-self._max_length :]), bags, self._by_text)
         if read.boosts is not None:
             semantic, own = read.boosts.of(rows)
             added += own if by_words else semantic + own

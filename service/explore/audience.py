@@ -10,7 +10,7 @@ import numpy as np
 from model.artifact import Artifact
 from model.batched import Queries
 from service.catalogue.catalogue import Moment
-from service.index.boosts import Place
+from service.index.neighbour_index import ItemLinks
 from service.index.scan import Doubles, Floats, Rows
 
 _CHUNK = 32  # users computed together
@@ -60,7 +60,7 @@ class Audience:
             self._rows.append(rows)
             self._scores.append(scores)
 
-    def listening(self, embedding: Floats, place: Place, row: int | None) -> list[Listening]:
+    def listening(self, embedding: Floats, links: ItemLinks, row: int | None) -> list[Listening]:
         """Those with an item, its embedding [D], among their best, the highest places first.
 
         row: of the item that it would take the place of. Who has used that one is not asked.
@@ -69,8 +69,8 @@ class Audience:
             return []
         split = self._moment.index.split
         products = np.multiply(np.concatenate(self._queries), embedding, dtype=np.float64)
-        lent = self._moment.lent(place, [user.history[-self._latest :] for user in self.users])
-        totals = (products[:, :split].sum(axis=1) + lent[0]) + (products[:, split:].sum(axis=1) + lent[1])
+        boosts = self._moment.boosts_if_added(links, [user.history[-self._latest :] for user in self.users])
+        totals = (products[:, :split].sum(axis=1) + boosts[0]) + (products[:, split:].sum(axis=1) + boosts[1])
         others = np.concatenate(self._rows) != (-1 if row is None else row)
         # A new item comes after all others in the order that ties are broken by; one that is replaced keeps its place,
         # which makes a difference between equal scores alone.

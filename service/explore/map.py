@@ -97,7 +97,9 @@ class Mapper:
 def _sort(moment: Moment) -> _Sorted:
     rows = moment.rows
     records = [moment.record(row) for row in rows.tolist()]
-    index = np.array([record.place.index if record.place.joining is None else -1 for record in records], np.int64)
+    index = np.array(
+        [record.links.index if record.links.text_neighbours is None else -1 for record in records], np.int64
+    )
     used = np.array([record.popularity for record in records], np.int64)
     known = index >= 0
     most = np.argsort(-used[known], kind="stable")

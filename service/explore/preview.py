@@ -14,7 +14,7 @@ from service.contract.results import Audience as Reached
 from service.contract.results import Listener, Outcome, Preview
 from service.explore.audience import Audience, Listening
 from service.explore.test_users import Users
-from service.index.boosts import Place
+from service.index.neighbour_index import ItemLinks
 
 _NEIGHBOURS = 8
 _SHOWN = 5  # users
@@ -44,7 +44,7 @@ class Previewer:
             outcome = "unchanged" if before.item.content_hash() == item.content_hash() else "replaced"
         near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.index.split > 0, without=row)
         audience = self._audience(moment)
-        listening = audience.listening(code.embedding, Place(code.item_index, code.joining), row)
+        listening = audience.listening(code.embedding, ItemLinks(code.item_index, code.neighbours), row)
         return Preview(
             item_id=item.item_id,
             outcome=outcome,

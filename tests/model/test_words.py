@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.words import EMPTY, NO_WORDS, Bag, Words, row, stack
+from model.words import EMPTY, NO_WORDS, Bag, Words, bag_at, stack
 
 
 def test_a_rare_word_tells_more_than_a_common_one() -> None:
@@ -57,6 +57,6 @@ def test_rows_and_stacks() -> None:
     bag = Bag(np.array([2, 0], np.int32), np.array([0.6, 0.8], np.float32))
     bags = stack([EMPTY, bag], 4)
     assert bags.toarray().tolist() == [[0, 0, 0, 0], pytest.approx([0.8, 0, 0.6, 0])]
-    np.testing.assert_array_equal(row(bags, 1).words, bag.words)
-    assert len(row(bags, 0).words) == 0
+    np.testing.assert_array_equal(bag_at(bags, 1).words, bag.words)
+    assert len(bag_at(bags, 0).words) == 0
     assert stack([], 0).shape == NO_WORDS.bags([]).shape == (0, 0)

@@ -12,8 +12,9 @@ import numpy as np
 import scipy.sparse as sparse
 from numpy.typing import NDArray
 
-from model.config import NeighbourConfig, NeighbourKind
-from model.neighbours import NOTHING, Lists, Neighbours, holding, make_lists, nearest
+from model.config import CO_OCCURRENCE, TEXT_SIMILARITY, NeighbourConfig, NeighbourKind
+from model.neighbours import Neighbours, inverted_index, nearest
+from model.postings import NO_POSTINGS, PostingLists, posting_lists
 from model.words import NO_WORDS, Bags, Words, stack
 from training.config import Recipe
 from training.datasets.base import Indices
@@ -24,8 +25,8 @@ BACKWARD = 0.3
 """What an item that came before is worth beside one that came after."""
 SHRINKAGE = 5.0
 """Interactions added to an item's own before weights are divided by their root: rare items prove little."""
-DECAYS: dict[NeighbourKind, float] = {"together": 0.7, "alike": 0.8}
-FLOORS: dict[NeighbourKind, float] = {"together": 0.01, "alike": 0.03}
+DECAYS: dict[NeighbourKind, float] = {CO_OCCURRENCE: 0.7, TEXT_SIMILARITY: 0.8}
+FLOORS: dict[NeighbourKind, float] = {CO_OCCURRENCE: 0.01, TEXT_SIMILARITY: 0.03}
 
 _FARTHEST = 20  # GAP to this power is a thousandth
 _USERS = 20_000  # counted at once, to bound memory
@@ -39,22 +40,22 @@ def count_neighbours(sequences: Sequence[Indices], texts: Sequence[str], recipe:
     """
     # Identity and semantics each bring their own neighbours, so a recipe without one of the halves is without it whole.
     weights: dict[NeighbourKind, float] = {
-        "together": recipe.together_weight if recipe.tokens != "semantic" else 0.0,
-        "alike": recipe.alike_weight if recipe.tokens != "id" else 0.0,
+        CO_OCCURRENCE: recipe.together_weight if recipe.tokens != "semantic" else 0.0,
+        TEXT_SIMILARITY: recipe.alike_weight if recipe.tokens != "id" else 0.0,
     }
     configs = {
         kind: NeighbourConfig(weight=weight, floor=FLOORS[kind], decay=DECAYS[kind], count=recipe.neighbours)
         for kind, weight in weights.items()
         if weight
     }
-    lists: dict[NeighbourKind, Lists] = {}
+    lists: dict[NeighbourKind, PostingLists] = {}
     words, bags = NO_WORDS, stack([], 0)
-    if "together" in configs:
-        lists["together"] = together(sequences, len(texts), recipe.neighbours)
-    if "alike" in configs:
+    if CO_OCCURRENCE in configs:
+        lists[CO_OCCURRENCE] = co_occurrence(sequences, len(texts), recipe.neighbours)
+    if TEXT_SIMILARITY in configs:
         words = Words.fit(texts)
         bags = words.bags(texts)
-        lists["alike"] = alike(bags, recipe.neighbours)
+        lists[TEXT_SIMILARITY] = text_similarity(bags, recipe.neighbours)
     counted = Neighbours(len(texts), configs, lists, words, bags)
     if len(configs) < 2:
         return counted
@@ -62,11 +63,13 @@ def count_neighbours(sequences: Sequence[Indices], texts: Sequence[str], recipe:
     met = np.zeros(len(texts), np.bool_)
     met[np.concatenate(sequences)] = True
     never = np.flatnonzero(~met)
-    joining = [each._replace(alike=NOTHING) for each in counted.join([texts[item] for item in never.tolist()])]
-    return replace(counted, lists=counted.with_lists(never.tolist(), joining, len(texts)))
+    joining = [
+        each._replace(similar=NO_POSTINGS) for each in counted.of_texts([texts[item] for item in never.tolist()])
+    ]
+    return replace(counted, lists=counted.lists_with(never.tolist(), joining, len(texts)))
 
 
-def together(sequences: Sequence[Indices], n_items: int, count: int) -> Lists:
+def co_occurrence(sequences: Sequence[Indices], n_items: int, count: int) -> PostingLists:
     """For each item those that came after it, or less so before it, in the same sequences; at most `count` of each.
 
     w(i, j) = Σ over pairs of GAP^(items between) · (1 if j came after i, else BACKWARD) / √((n_i + s)(n_j + s)), where
@@ -82,14 +85,14 @@ def together(sequences: Sequence[Indices], n_items: int, count: int) -> Lists:
     weights.eliminate_zeros()
     weights.sort_indices()
     kept = [_heaviest(weights, item, count) for item in range(n_items)]
-    return make_lists([items for items, _ in kept], [values for _, values in kept])
+    return posting_lists([items for items, _ in kept], [values for _, values in kept])
 
 
-def alike(bags: Bags, count: int) -> Lists:
+def text_similarity(bags: Bags, count: int) -> PostingLists:
     """For each item those with the nearest texts, by their bags [n, words]; never itself, at most `count`."""
-    near = nearest(bags, holding(bags), count + 1)
+    near = nearest(bags, inverted_index(bags), count + 1)
     others = [each.items != item for item, each in enumerate(near)]
-    return make_lists(
+    return posting_lists(
         [each.items[other][:count] for each, other in zip(near, others, strict=True)],
         [each.weights[other][:count] for each, other in zip(near, others, strict=True)],
     )

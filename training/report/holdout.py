@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.exposure import among_cold
+from model.config import TEXT_SIMILARITY
+from model.exposure import cold_boosts
 from model.neighbours import Neighbours
 from model.tokenizer import COLD
 from training.baselines.base import baseline_ranks
@@ -157,7 +158,7 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
             index = tokenizer.borrow(semantic, index, trained)
         everything = torch.cat([known, tokenizer.embed_items(semantic, index)])
 
-    joined = trainer.neighbours.extended(trainer.neighbours.join(texts))
+    joined = trainer.neighbours.extended(trainer.neighbours.of_texts(texts))
     cold = np.arange(world.n_known, len(everything))
 
     def scores(catalogue: Tensor, neighbours: Neighbours, reserved: bool = False) -> Scores:
@@ -168,10 +169,10 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
             boosts = boosts_of(neighbours, histories, trainer.recipe.max_length)
             if boosts is not None:
                 products += boosts(slice(None)).to(products.device)
-            if reserved and "alike" in neighbours.configs:
+            if reserved and TEXT_SIMILARITY in neighbours.configs:
                 half = tokenizer.config.semantic_dim
                 latest = [history[-trainer.recipe.max_length :] for history in histories]
-                added = torch.from_numpy(among_cold(neighbours, latest, cold)).to(products.device)
+                added = torch.from_numpy(cold_boosts(neighbours, latest, cold)).to(products.device)
                 products[:, cold] = query[:, :half] @ catalogue[cold, :half].T + added
             return products
 

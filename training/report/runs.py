@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.exposure import among_cold
+from model.config import TEXT_SIMILARITY
+from model.exposure import cold_boosts
 from training.baselines.base import Baseline, baseline_ranks, cap_epochs
 from training.config import Recipe
 from training.datasets.base import Dataset
@@ -201,13 +202,13 @@ class Workbench:
         seen = [_known(place[history]) for history in cases.histories]
         boosts = boosts_of(trainer.neighbours, cases.histories, trainer.recipe.max_length)
         columns = torch.from_numpy(cold)
-        if "alike" not in trainer.neighbours.configs:
+        if TEXT_SIMILARITY not in trainer.neighbours.configs:
             among = None if boosts is None else lambda users: boosts(users)[:, columns]
             return full_ranks(query, catalogue[columns], place[cases.targets], seen, among)
 
         def added(users: slice) -> torch.Tensor:
             latest = [history[-trainer.recipe.max_length :] for history in cases.histories[users]]
-            return torch.from_numpy(among_cold(trainer.neighbours, latest, cold))
+            return torch.from_numpy(cold_boosts(trainer.neighbours, latest, cold))
 
         half = trainer.model.tokenizer.config.semantic_dim
         return full_ranks(query[:, :half], catalogue[columns, :half], place[cases.targets], seen, added)

@@ -17,8 +17,8 @@ from service.catalogue.generation import Record
 from service.contract.requests import RecommendRequest
 from service.engine.engine import Engine
 from service.errors import UnknownItem
-from service.index.boosts import Place
 from service.index.item_index import ItemIndex
+from service.index.neighbour_index import ItemLinks
 from tests.support.service import make_artifact, make_settings, put
 
 
@@ -32,7 +32,7 @@ def record(number: int, revision: int = 0, brand: str = "a") -> Record:
         popularity=10 - number % 10,
         revision=revision,
         attributes=item.public_attributes(),
-        place=Place(number, None),
+        links=ItemLinks(number, None),
     )
 
 

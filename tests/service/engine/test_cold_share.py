@@ -10,14 +10,14 @@ import pytest
 import scipy.sparse as sparse
 
 from model.artifact import Artifact
-from model.exposure import among_cold
+from model.exposure import cold_boosts
 from model.items import Item
 from model.neighbours import Neighbours
 from service.catalogue.cold_items import ColdItems
 from service.client import Client, Invalid
 from service.contract.results import Recommendation
 from service.engine.engine import Engine
-from service.index.boosts import Place
+from service.index.neighbour_index import ItemLinks
 from tests.support.service import KINDS, Starter, ask, ids, make_artifact, make_settings, put, serving
 
 HISTORY = ("item-3", "item-9", "item-27")
@@ -52,11 +52,11 @@ def test_reserved_places_go_to_the_best_cold_items_behind_the_best_trained(start
     # By brute force: the cold ones of the catalogue (236 … 239) and the registered, by score, text and company.
     encoded = artifact.encode_new(new)
     everything = np.concatenate([artifact.catalogue_embeddings(), encoded.embeddings]).astype(np.float64)
-    neighbours = artifact.neighbours.extended(encoded.joining)
+    neighbours = artifact.neighbours.extended(encoded.neighbours)
     history = np.array([3, 9, 27])
     query = artifact.query([everything[history].astype(np.float32)])
     cold = np.arange(236, 252)
-    wanted = (query[:, :16] @ everything[cold, :16].T + among_cold(neighbours, [history], cold))[0]
+    wanted = (query[:, :16] @ everything[cold, :16].T + cold_boosts(neighbours, [history], cold))[0]
     names = [f"item-{index}" if index < 240 else f"new-{index - 240}" for index in cold[np.argsort(-wanted)][:5]]
     assert reserved(answer) == names
     # What is said of them is their ordinary score, exact in its parts.
@@ -142,10 +142,10 @@ def test_over_http(root: Path, tmp_path: Path) -> None:
 def test_a_reader_is_not_disturbed_by_growth() -> None:
     items = ColdItems(Neighbours(200, bags=sparse.eye(200, 8, dtype=np.float32, format="csr")))
     for row in range(0, 40, 2):
-        items.append(row, Place(row, None))
+        items.append(row, ItemLinks(row, None))
     rows, bags = items.below(30)
     for row in range(40, 200):
-        items.append(row, Place(row, None))
+        items.append(row, ItemLinks(row, None))
     assert rows.tolist() == list(range(0, 30, 2))
     assert bags.toarray().argmax(1)[:4].tolist() == [0, 2, 4, 6]
     assert bags.shape == (15, 8)

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from model.artifact import Artifact
+from model.config import CO_OCCURRENCE
 from model.items import Item
 from service.contract.requests import RecommendRequest
 from service.engine.engine import Engine
-from service.index import boosts as boosting
 from service.index import coarse
+from service.index import neighbour_index as boosting
 from service.index.boosts import Boosts
 from service.index.item_index import ItemIndex, pack
 from tests.support.service import Starter, add, ids, make_artifact, put
@@ -40,7 +41,7 @@ def added(engine: Engine, history: list[str]) -> dict[str, float]:
 
 
 def by_model(artifact: Artifact, history: list[int], new: list[Item]) -> dict[str, float]:
-    neighbours = artifact.neighbours.extended(artifact.encode_new(new).joining)
+    neighbours = artifact.neighbours.extended(artifact.encode_new(new).neighbours)
     names = [*artifact.items.item_ids, *(item.item_id for item in new)]
     (boosts,) = neighbours.boosts([np.array(history)])
     return {names[index]: float(boosts[index]) for index in np.flatnonzero(boosts)}
@@ -59,7 +60,7 @@ def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, a
     new = [fresh(0, 3), fresh(1, 4)]
     engine.writer.write(new)
     count = len(artifact.items)
-    near = int(artifact.encode_new(new).joining[0].alike.items[0])
+    near = int(artifact.encode_new(new).neighbours[0].similar.items[0])
     for history in ([near, count], [count + 1, 3], [near]):
         names = [*artifact.items.item_ids, "new-0", "new-1"]
         expected = by_model(artifact, history, new)
@@ -69,7 +70,7 @@ def test_registered_items_count_in_histories_and_as_candidates(engine: Engine, a
 
 def test_what_is_removed_is_boosted_no_more(engine: Engine, artifact: Artifact) -> None:
     add(engine, fresh(0, 3))
-    near = f"item-{artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0]}"
+    near = f"item-{artifact.encode_new([fresh(0, 3)]).neighbours[0].similar.items[0]}"
     before = added(engine, [near])
     engine.writer.delete("new-0")
     gone = next(item for item in before if item.startswith("item-"))
@@ -79,10 +80,10 @@ def test_what_is_removed_is_boosted_no_more(engine: Engine, artifact: Artifact) 
 
 def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine: Engine, artifact: Artifact) -> None:
     neighbours = artifact.neighbours
-    together = neighbours.lists["together"]
+    followers = neighbours.lists[CO_OCCURRENCE]
     # An item that follows another, so that both kinds are seen.
-    follower = int(together.items[0])
-    leader = int(np.searchsorted(together.offsets, 0, side="right") - 1)
+    follower = int(followers.items[0])
+    leader = int(np.searchsorted(followers.offsets, 0, side="right") - 1)
     other = artifact.items.items[50]
     put(engine, Item(f"item-{follower}", text=other.to_text()))
     moment = engine.catalogue.moment
@@ -94,7 +95,7 @@ def test_an_item_with_a_new_text_keeps_its_company_and_changes_its_likes(engine:
     assert own[0] > 0
     # As a history item it now speaks for what is near to the new text, the item it was copied from before all.
     assert "item-50" in added(engine, [f"item-{follower}"])
-    expected = artifact.encode_new([Item("x", text=other.to_text())]).joining[0].alike.items
+    expected = artifact.encode_new([Item("x", text=other.to_text())]).neighbours[0].similar.items
     is_near = leader in expected.tolist()
     assert (semantic[0] > 0) == is_near
 
@@ -121,7 +122,7 @@ def test_histories_read_together_are_boosted_as_each_by_itself(
 
 
 def test_a_moment_does_not_see_items_registered_after_it(engine: Engine, artifact: Artifact) -> None:
-    near = int(artifact.encode_new([fresh(0, 3)]).joining[0].alike.items[0])
+    near = int(artifact.encode_new([fresh(0, 3)]).neighbours[0].similar.items[0])
     before = engine.catalogue.moment
     add(engine, fresh(0, 3))
     boosts = before.boosts([[near]])
@@ -216,6 +217,6 @@ def test_a_history_longer_than_the_decays_that_are_kept_is_boosted_the_same(
 ) -> None:
     history = [f"item-{number}" for number in range(12)]
     expected = added(engine, history)
-    placing = engine.catalogue.moment._placing
-    monkeypatch.setattr(placing, "_decays", placing._decayed(3))
+    neighbour_index = engine.catalogue.moment._neighbour_index
+    monkeypatch.setattr(neighbour_index, "_decays", neighbour_index._decayed(3))
     assert added(engine, history) == expected

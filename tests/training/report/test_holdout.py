@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from model.artifact import Artifact
-from model.exposure import among_cold
+from model.exposure import cold_boosts
 from tests.support.reports import small_data
 from tests.support.tiny_training import TINY, checkerboard
 from training.evaluate.splits import EvaluationCases
@@ -144,12 +144,12 @@ def test_cold_items_are_embedded_as_the_service_would(policy: str, tmp_path: Pat
     latest = [history[-recipe.max_length :] for history in world.cases.histories]
     query = artifact.query([served[history] for history in latest])
     expected = query @ served.T
-    expected += artifact.neighbours.extended(new.joining).boosts(latest)
+    expected += artifact.neighbours.extended(new.neighbours).boosts(latest)
     _, after, reserved = our_scores(trainer, world)
     assert after(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-4)
     half, cold = artifact.manifest.tokenizer.semantic_dim, np.arange(world.n_known, len(served))
     expected[:, cold] = query[:, :half] @ served[cold, :half].T
-    expected[:, cold] += among_cold(artifact.neighbours.extended(new.joining), latest, cold)
+    expected[:, cold] += cold_boosts(artifact.neighbours.extended(new.neighbours), latest, cold)
     assert reserved(world.cases, slice(0, len(world.cases))).numpy() == pytest.approx(expected, abs=1e-3)
 
 
