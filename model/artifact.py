@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from model.catalogue_map import read_map, write_map
-from model.golden import check_golden
 from model.item_table import ItemTable
 from model.items import Item
 from model.manifest import (
@@ -137,10 +136,6 @@ class Artifact:
             return np.zeros(len(error), np.float32)
         percent = np.arange(len(self.error_quantiles), dtype=np.float32)
         return np.interp(error, self.error_quantiles, percent).astype(np.float32)
-
-    def check_golden(self) -> None:
-        """Replay the samples made at export; raises ArtifactError when codes or scores disagree."""
-        check_golden(self, self.golden)
 
     @cached_property
     def _single(self) -> SingleQuery:

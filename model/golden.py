@@ -1,21 +1,19 @@
-"""Golden samples: a few texts with their codes and histories with their top items, made at export, replayed at start.
+"""Golden samples: a few texts with their codes, and a few histories with their top items.
 
-They catch what hashes cannot: another library, processor or setting that computes something else from the same bytes.
+Export makes them, every start replays them. They catch what hashes cannot: a library, processor or setting that
+computes something else from the same bytes.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.store import ArtifactError
-
-if TYPE_CHECKING:
-    from model.artifact import Artifact
+from model.artifact import Artifact, ArtifactError
 
 _SAMPLES = 8
 _TOP = 10
@@ -24,13 +22,16 @@ _TOLERANCE = 1e-3
 
 
 def make_golden(artifact: Artifact, histories: list[list[int]]) -> bytes:
-    """Samples as JSON: texts of items whose codes are not near a tie, and the given histories of item indices."""
+    """The samples of an artifact as JSON, from the texts of its items and from `histories` of item indices.
+
+    A text whose codes are near a tie is left out: rounding may decide it otherwise.
+    """
     items = artifact.items
     embeddings = artifact.catalogue_embeddings()
     texts = []
     if artifact.manifest.tokenizer.has_semantic:
-        spread = np.linspace(0, len(items) - 1, num=min(len(items), 64), dtype=np.int64)
-        steady = [int(index) for index in spread if _margin(artifact, items.items[index].to_text()) > 1e-4]
+        evenly = np.linspace(0, len(items) - 1, num=min(len(items), 64), dtype=np.int64)
+        steady = [int(index) for index in evenly if _margin(artifact, items.items[index].to_text()) > 1e-4]
         texts = [
             {"text": items.items[index].to_text(), "codes": _codes(artifact, items.items[index].to_text())}
             for index in steady[:_SAMPLES]
@@ -49,10 +50,10 @@ def make_golden(artifact: Artifact, histories: list[list[int]]) -> bytes:
     return json.dumps(samples, indent=1, ensure_ascii=False).encode()
 
 
-def check_golden(artifact: Artifact, golden: bytes) -> None:
-    """Replay samples; raises ArtifactError when a text gives other codes or an item another score."""
+def check_golden(artifact: Artifact) -> None:
+    """Replay the artifact's samples. Raises ArtifactError when a text gives other codes or an item another score."""
     try:
-        samples = json.loads(golden)
+        samples = json.loads(artifact.golden)
         for sample in samples["texts"]:
             found = _codes(artifact, sample["text"])
             if found != sample["codes"]:
@@ -83,7 +84,7 @@ def _codes(artifact: Artifact, text: str) -> list[int]:
 
 @torch.inference_mode()
 def _margin(artifact: Artifact, text: str) -> float:
-    """By how much the nearest codeword is nearer than the second, at the level where that is least."""
+    """The lead of the nearest codeword over the second, at the level with the smallest lead."""
     residual = artifact.tokenizer.encode(torch.from_numpy(artifact.text_encoder.encode([text])))
     margins: list[float] = []
     for level in range(artifact.tokenizer.quantizer.levels):

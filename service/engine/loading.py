@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from model.artifact import Artifact
+from model.golden import check_golden
 from service.catalogue.catalogue import Catalogue
 from service.catalogue.generation import Record
 from service.catalogue.records import catalogue_records, encode, registered_record
@@ -25,7 +26,7 @@ def load_artifact(settings: Settings) -> Artifact:
     torch.set_num_threads(settings.threads)
     faiss.omp_set_num_threads(settings.threads)
     artifact = Artifact.load(settings.artifacts)
-    artifact.check_golden()
+    check_golden(artifact)
     return artifact
 
 

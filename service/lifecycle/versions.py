@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.artifact import Artifact, ArtifactError, current_name, set_current
+from model.golden import check_golden
 from model.manifest import MANIFEST, is_version
 from service.lifecycle.current import is_pinned
 
@@ -63,7 +64,7 @@ def use(root: Path, name: str) -> None:
     known = [version.name for version in versions(root)]
     if name not in known:
         raise ArtifactError(f"{root}: holds no version {name!r}, only {', '.join(known) or 'none at all'}")
-    Artifact.load(root / name).check_golden()
+    check_golden(Artifact.load(root / name))
     try:
         set_current(root, name)
     except OSError as error:

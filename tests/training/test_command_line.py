@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from model.artifact import Artifact
+from model.golden import check_golden
 from tests.support.artifacts import copy_of
 from tests.support.paths import REPOSITORY
 from tests.support.tiny_training import checkerboard
@@ -141,7 +142,7 @@ def test_train_evaluate_and_inspect(command: Command, data: Path, tmp_path: Path
     outcome = command("train", "--data", data, "--output", root, "--seed", "3", *TINY_OPTIONS)
     assert outcome.code == 0, outcome.error
     artifact = Artifact.load(root)
-    artifact.check_golden()
+    check_golden(artifact)
     assert str(artifact.path) in outcome.out
     assert "recipe default, seed 3" in outcome.error
     assert "epoch   2" in outcome.error

@@ -19,6 +19,7 @@ import safetensors.torch
 import torch
 
 from model.artifact import Artifact, ArtifactError
+from model.golden import check_golden
 from model.manifest import GOLDEN, ITEMS, MANIFEST, MAP, NEIGHBOURS, RECOMMENDER, TEXT_ENCODER, TOKENIZER
 from model.store import CURRENT, SEAL, resolve_current
 from tests.support.artifacts import edit_manifest, rewrite
@@ -250,4 +251,4 @@ def test_weights_that_were_exchanged_honestly_are_found_by_the_golden_samples(go
     rewrite(folder, TOKENIZER, (resolve_current(good / "other") / TOKENIZER).read_bytes())
     assert (folder / GOLDEN).is_file()
     with pytest.raises(ArtifactError, match="golden"):
-        Artifact.load(at).check_golden()
+        check_golden(Artifact.load(at))
