@@ -1,5 +1,6 @@
-"""The service, except that it computes one recommendation and gives it to everybody: what it takes then is HTTP, JSON,
-limits, metrics and logs; what it takes otherwise beside that is computing.
+"""The service, except that it computes one recommendation and gives it to everybody.
+
+It spends its time on HTTP, JSON, limits, metrics and logs. The difference to the real service is the time of computing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from service.engine.recommend import Observe, unobserved
 
 
 def serve() -> int:
-    """As `python -m service`, with its exit code."""
+    """Serve as `python -m service` does; returns its exit code."""
     compute = Engine.recommend_batch
     made: list[Recommendation] = []
 

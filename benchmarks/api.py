@@ -1,4 +1,4 @@
-"""The service's API on one connection, for what is asked besides a measurement: JSON in and out."""
+"""The service's API on one connection, in JSON, for requests that no benchmark measures."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 
 
 class Api:
-    """A keep-alive connection, opened when it is needed and opened again once it has ended."""
+    """A keep-alive connection. It opens on the first request and opens again after it has ended."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
-        """The answer's content; raises RuntimeError for an answer that is an error."""
+        """Return the content of the answer. Raises RuntimeError if the answer is an error."""
         status, content = self.ask(method, path, body)
         if status >= 300:
             raise RuntimeError(f"{method} {path}: status {status}: {content[:300].decode()}")
         return json.loads(content) if content else None
 
     def ask(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        """Status and body of the answer, whatever it is."""
+        """Return status and body of the answer, of an error too."""
         data = None if body is None else json.dumps(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
         self._connection.request(method, path, data, headers)
@@ -29,5 +29,5 @@ class Api:
         return answer.status, answer.read()
 
     def close(self) -> None:
-        """Let go of the socket; another request opens one again."""
+        """Close the socket. The next request opens another."""
         self._connection.close()

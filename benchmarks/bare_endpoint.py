@@ -1,5 +1,6 @@
-"""What the service is compared with: one FastAPI endpoint that validates the same request and always gives the same
-answer. What it takes is what FastAPI, uvicorn and the machine take, whatever is recommended.
+"""The yardstick for the service: one FastAPI endpoint that validates the same request and always gives the same answer.
+
+Its cost is the cost of FastAPI, uvicorn and the machine, without any recommending.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from service.contract.requests import RecommendRequest
 
 @contextmanager
 def bare_endpoint(answer: bytes, folder: Path) -> Iterator[Running]:
-    """The bare endpoint as a process, answering `answer` to `POST /recommend`."""
+    """Run the bare endpoint as a process that answers `POST /recommend` with `answer`."""
     path = folder / "answer"
     path.write_bytes(answer)
     with running(["-m", "benchmarks.bare_endpoint", str(path)], folder / "bare.log", {}) as endpoint:
@@ -27,7 +28,7 @@ def bare_endpoint(answer: bytes, folder: Path) -> Iterator[Running]:
 
 
 def serve(path: Path) -> None:
-    """Serve the endpoint on a free port, with uvicorn as the service has it and FastAPI as it comes."""
+    """Serve the endpoint on a free port, with the service's uvicorn and plain FastAPI."""
     content = path.read_bytes()
     app = FastAPI()
 

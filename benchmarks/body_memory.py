@@ -1,11 +1,11 @@
-"""What bodies that are too large take of a service's memory while they come in.
+"""How much memory a service takes while bodies that are too large arrive.
 
     python -m benchmarks.body_memory --artifacts <root> [--connections 1,64] [--json <file>]
 
-Bodies that declare 100 MiB, and bodies of 19 MiB in chunks, which nobody can know to be too large before the limit is
-reached. Each case has a service of its own, so that none uses what another left. The figure is the most that was
-resident (VmHWM of Linux, set back after a first small request) above what was resident before. At the same time each
-limit is to hold: no more than twice that of one body for one connection, and of all bodies for many.
+Some bodies declare 100 MiB. Others come in chunks, 19 MiB each: nobody can know that they are too large before they
+reach the limit. Each case has a service of its own, so that none profits from memory that another left. The figure is
+the peak of resident memory (VmHWM of Linux, reset after a first small request) above the level before. It must stay
+below twice the limit: that of one body for one connection, that of all bodies for many.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ BODIES_MAX = 64 * 2**20
 _DECLARED = 100 * 2**20
 _BLOCK = b" " * 2**16
 _BLOCKS = 304  # 19 MiB
-# What a start leaves free in its heap takes bodies in unseen. Above this size glibc asks the kernel instead, but for
-# what can grow where it lies; where it is set glibc does not raise it by itself.
+# Bodies would fill memory that the start left free in the heap, and no figure would show them. Above this size glibc
+# asks the kernel for memory instead, except for blocks that can grow in place. Once set, glibc does not raise it.
 _NO_REUSE = {"MALLOC_MMAP_THRESHOLD_": "65536"}
-_REFUSALS = {413, 503}  # 503: the large bodies together are too many, before one of them is too large
+_REFUSALS = {413, 503}  # 503: all large bodies together reach their limit before one reaches its own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a row for each case and, at the end, one line of JSON. Exit code 1: a limit does not hold."""
+    """Print a row for each case, then one line of JSON. Returns 1 if a limit does not hold."""
     options = _parse(arguments)
     cases = [(chunked, connections) for chunked in (False, True) for connections in options.connections]
     figures = [_case(options.artifacts, chunked, connections) for chunked, connections in cases]
@@ -55,7 +55,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
     parser.add_argument(
-        "--connections", type=lambda value: [int(part) for part in value.split(",")], default=[1, 64], help="at once"
+        "--connections",
+        type=lambda value: [int(part) for part in value.split(",")],
+        default=[1, 64],
+        help="how many at once",
     )
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
@@ -69,12 +72,12 @@ def _case(artifacts: Path, chunked: bool, connections: int) -> dict[str, Any]:
     ):
         with closing(Api(port)) as api:
             api("POST", "/recommend", {"history": []})
-        Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # the peak becomes what is resident now
+        Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # resets the peak to what is resident now
         before = memory_mib("VmHWM", process.pid)
         statuses = asyncio.run(_send(port, chunked, connections))
         peak = memory_mib("VmHWM", process.pid)
     if not statuses.keys() <= _REFUSALS:
-        raise RuntimeError(f"bodies that are too large were answered {dict(statuses)}")
+        raise RuntimeError(f"bodies that are too large got other answers than 413 and 503: {dict(statuses)}")
     return {
         "body": "in chunks" if chunked else "declared",
         "connections": connections,
@@ -85,7 +88,7 @@ def _case(artifacts: Path, chunked: bool, connections: int) -> dict[str, Any]:
 
 
 async def _send(port: int, chunked: bool, connections: int) -> Counter[int]:
-    """The statuses of so many bodies sent at once."""
+    """Send a body on each connection at once and count the statuses."""
     return Counter(await asyncio.gather(*(_one(port, chunked) for _ in range(connections))))
 
 

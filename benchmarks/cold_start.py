@@ -1,11 +1,11 @@
-"""Recall@10 on items that training never saw: the 5 % hold-out, registered from their text alone, as it is served.
+"""Recall@10 on items that training never saw: the service registers a 5 % hold-out from its texts alone.
 
     python benchmarks/cold_start.py --data ../shared/data/beauty
 
-5 % of the distinct test targets are removed from training altogether (TIGER's protocol). After training they are
-registered with the service's engine, and every user is asked for: before, when the new items were not there; after,
-when all items compete by score; and with `cold_share` .1, one of ten places reserved for them. Users whose history
-holds no known item are left out. Beside it stands what a random item would reach.
+The benchmark removes 5 % of the distinct test targets from training (TIGER's protocol) and trains. Then it asks for
+every user three times: before the new items are there; after it has registered them with the service's engine, so that
+all items compete by score; and with `cold_share` .1, which reserves one of ten places for them. It leaves out users
+whose history holds no known item. `random item` is what a random recommendation would reach.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main(
 
 
 def hits(engine: Engine, cases: list[ColdCase], share: float = 0.0) -> int:
-    """How many of the users are recommended what they chose."""
+    """Count the users whose recommendations hold the item that they chose."""
     found = 0
     for start in range(0, len(cases), _BATCH):
         part = cases[start : start + _BATCH]

@@ -1,10 +1,10 @@
-"""The console in a browser: how soon it shows recommendations, and how soon a search is answered while somebody types.
+"""The console in a browser: how soon it shows recommendations, and how soon it answers a search while somebody types.
 
     python -m benchmarks.console --artifacts <root> [--json <file>]
 
-Needs the extra `dev` and Chromium (scripts/install-chromium.sh --always). A page is loaded with an empty cache. A
-search takes from the key to the items on the page; what the pages New item and Codes ask for, from the request to the
-last byte, the first time and again.
+Needs the extra `dev` and Chromium (scripts/install-chromium.sh --always). The browser loads each page with an empty
+cache. A search counts from the key press to the items on the page. Requests of the pages New item and Codes count from
+the request to the last byte, the first time and the next times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.service_process import running_service
 
 _LOADS = 10
 _TYPED = ("hair dry", "red lip", "nail pol", "vitamin c", "men")
-# Milliseconds from an input event until the list of what is found has been written.
+# Milliseconds from an input event until the page has written the list of items found.
 _SEARCH = """text => new Promise(resolve => {
   const found = document.getElementById("search-found"), note = document.getElementById("search-note");
   const began = performance.now();
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figures["recommendations_shown_worst_ms"] = round(max(loads), 1)
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.goto(url)
-        page.evaluate(_SEARCH, "a")  # makes the index
+        page.evaluate(_SEARCH, "a")  # builds the search index
         found = sorted(page.evaluate(_SEARCH, text[:end]) for text in _TYPED for end in range(1, len(text) + 1))
         figures["search_p50_ms"] = round(statistics.median(found), 1)
         figures["search_p99_ms"] = round(found[int(0.99 * (len(found) - 1))], 1)
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _load(browser: Browser, url: str) -> float:
-    """Milliseconds from the address to recommendations on the page, in a context of its own: nothing is cached."""
+    """Milliseconds from the address to recommendations on the page, in a fresh context without a cache."""
     context = browser.new_context()
     page = context.new_page()
     began = time.perf_counter()

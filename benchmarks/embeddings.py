@@ -1,9 +1,9 @@
-"""Made-up embeddings of a large catalogue that lie as an artifact's own do, and real query vectors for them.
+"""Embeddings for a large catalogue that lie as an artifact's own do, and real query vectors for them.
 
-Recall on embeddings that fill space evenly would say nothing: an approximate index lives on their lying in clusters.
-The first rows are the artifact's own. Each further one lies at a random place between one of these and one of its
-eight nearest (as SMOTE makes them, Chawla et al. 2002), moved in a random direction by up to half of the distance
-between the two, so that the cloud is denser than the artifact's, and of its shape. Everything is seeded.
+Approximate indexes rely on clusters, so recall on evenly spread embeddings would say nothing. The first rows are the
+artifact's own. Each further one lies at a random place between one of these and one of its eight nearest (as SMOTE
+makes them, Chawla et al. 2002), moved in a random direction by up to half of the distance between the two. So the cloud
+is denser than the artifact's and keeps its shape. All draws are seeded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CHUNK = 100_000  # rows made at once, to bound memory
 
 
 def catalogue_of(artifact: Artifact, count: int) -> Floats:
-    """Embeddings [count, D]: the artifact's own, cut off at `count` or filled up with made-up ones."""
+    """Return embeddings [count, D]: the artifact's own, cut at `count` or filled up with made-up ones."""
     own = artifact.catalogue_embeddings()
     out = np.empty((count, own.shape[1]), np.float32)
     out[: len(own)] = own[:count]
@@ -35,16 +35,14 @@ def catalogue_of(artifact: Artifact, count: int) -> Floats:
 
 
 def more_of(vectors: Floats, count: int) -> Floats:
-    """Embeddings [count, D] like those of `vectors`, for items that are registered later."""
+    """Return embeddings [count, D] like those of `vectors`, for items registered later."""
     rng = np.random.default_rng(1)
     sample = vectors[np.sort(rng.choice(len(vectors), min(len(vectors), 10_000), replace=False))]
     return _between(sample, _nearest(sample), count, rng)
 
 
 def queries_of(artifact: Artifact, count: int) -> Floats:
-    """Query vectors [count, D] of users whose last items the artifact is evaluated on; of random histories where it
-    carries none.
-    """
+    """Return query vectors [count, D] of the artifact's evaluation users, or of random histories if it carries none."""
     rng = np.random.default_rng(2)
     if artifact.evaluation is None:
         histories = rng.choice(len(artifact.items), (count, 5)).tolist()
@@ -55,7 +53,7 @@ def queries_of(artifact: Artifact, count: int) -> Floats:
 
 
 def _nearest(vectors: Floats) -> Rows:
-    """The rows nearest to each of vectors [n, D] by Euclidean distance, itself left out: [n, up to 8]."""
+    """Return the rows nearest to each of vectors [n, D] by Euclidean distance, without itself: [n, up to 8]."""
     index = faiss.IndexFlatL2(vectors.shape[1])
     index.add(vectors)
     _, rows = index.search(vectors, min(_NEAR + 1, len(vectors)))

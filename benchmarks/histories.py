@@ -1,4 +1,4 @@
-"""Made-up histories to ask with."""
+"""Made-up histories for requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.artifact import Artifact
 
 
 def histories(artifacts: Path, count: int, length: int) -> list[list[str]]:
-    """Seeded histories of distinct items, by their popularity."""
+    """Draw seeded histories of distinct items; popular items come more often."""
     table = Artifact.load(artifacts).items
     rng = np.random.default_rng(0)
     weight = table.popularity + 1.0

@@ -1,19 +1,19 @@
-"""The kinds of index side by side: time to build, memory, latency and recall of a search, and writes beside searches.
+"""Compares the kinds of index: build time, memory, search latency and recall, and writes beside searches.
 
     python -m benchmarks.index_kinds --artifacts <root> [--items 100000,1000000] [--kinds flat,hnsw,ivfpq]
 
-This measures the service's own index (`service/index/item_index.py`) with its default settings, over embeddings
-that lie as the artifact's do (`benchmarks/embeddings.py`), and query vectors of its users. What neighbours add to
-scores is left out: made-up items have none. Each size and kind runs in a process of its own, one after another:
+This measures the service's own index (`service/index/item_index.py`) with its default settings, over embeddings that
+lie as the artifact's do (`benchmarks/embeddings.py`), with query vectors of its users. It leaves out what neighbours
+add to scores, because made-up items have none. Each size and kind runs in a process of its own, one after another:
 
-build_s               to build the index; build_processor_s: what that takes of the processor
-memory_mib, peak_mib  of the built index with its copy of the embeddings; while it was built, the caller's copy included
+build_s               time to build the index; build_processor_s: its CPU time
+memory_mib, peak_mib  of the built index with its copy of the embeddings; during the build, with the caller's copy
 p50_ms, p99_ms        of a search alone, k = 10, one query at a time
-processor_ms          what the median search takes of the processor: its time on a machine that does nothing else
+processor_ms          CPU time of the median search, which is its duration on an idle machine
 recall                share of the exact ten best
 writes_per_second     of one thread that registers, replaces and deletes items in turn, as fast as it can, while another
-                      searches without a pause: figures of that searching begin with `searching_`
-after_p50_ms, …       of a search alone, with the `rows_added` by the writer
+                      searches without a pause; the figures of that searching begin with `searching_`
+after_p50_ms, …       of a search alone, after the writer has added `rows_added`
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _CELLS = 20_000_000  # exact scores held at once, to bound memory
 
 
 class Case(NamedTuple):
-    """What a process measures. embeddings, queries: files of arrays [n, D] and [q, D]; split: semantic columns."""
+    """One measurement. embeddings, queries: files of arrays [n, D] and [q, D]. split: number of semantic columns."""
 
     kind: IndexKind
     embeddings: Path
@@ -62,7 +62,7 @@ class Case(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a table and, at its end, one line of JSON. Exit code 1: a kind did not finish in time, or failed."""
+    """Print a table, then one line of JSON. Returns 1 if a kind failed or did not finish in time."""
     options = _parse(arguments)
     artifact = Artifact.load(options.artifacts)
     config = artifact.tokenizer.config
@@ -95,8 +95,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     fields = Settings.model_fields
     parser.add_argument("--ef-search", type=int, default=fields["index_ef_search"].default, help="of hnsw")
     parser.add_argument("--probes", type=int, default=fields["index_probes"].default, help="of ivfpq")
-    parser.add_argument("--queries", type=int, default=1000, help="searches that are timed")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of writing beside searching")
+    parser.add_argument("--queries", type=int, default=1000, help="how many searches to time")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds of writing beside searching")
     parser.add_argument("--threads", type=int, default=1, help="of FAISS, as KINDRED_THREADS")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds that one size and kind may take")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
@@ -115,7 +115,7 @@ def _kinds(text: str) -> list[str]:
 
 
 def _in_a_process(case: Case, limit: float) -> dict[str, Any]:
-    """The figures of a case, or `failed`: why there are none."""
+    """Return the figures of a case, or the reason under `failed`."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_report, args=(case, sending))
@@ -141,7 +141,7 @@ def _report(case: Case, sending: Connection) -> None:
 
 
 def measure(case: Case) -> dict[str, float]:
-    """The figures of a case; memory is what this process takes for it, so it should do nothing else."""
+    """Return the figures of a case. Memory is this process's, so it should do nothing else."""
     faiss.omp_set_num_threads(case.threads)
     queries = np.load(case.queries)
     before = memory_mib("VmRSS")
@@ -154,7 +154,7 @@ def measure(case: Case) -> dict[str, float]:
     gc.collect()
     figures = {"build_s": built, "build_processor_s": spent}
     figures |= {"memory_mib": memory_mib("VmRSS") - before, "peak_mib": peak}
-    _searches(index, queries[:50])  # warms up
+    _searches(index, queries[:50])  # warm-up
     figures |= _searches(index, queries).percentiles()
     figures["recall"] = _recall(index, queries[:_RECALL_QUERIES])
     figures |= _write_beside_searches(index, queries, case.seconds)
@@ -164,19 +164,19 @@ def measure(case: Case) -> dict[str, float]:
 
 @dataclass
 class _Times:
-    """Of searches, one by one: seconds, and seconds of the processor."""
+    """Seconds and CPU seconds of each search."""
 
     seconds: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
 
     def percentiles(self, name: str = "") -> dict[str, float]:
-        """In milliseconds; `processor_ms` is the median of what a search takes of the processor."""
+        """Return milliseconds; `processor_ms` is the median CPU time of a search."""
         found = {f"{name}p{percent}_ms": float(np.percentile(self.seconds, percent)) * 1000 for percent in (50, 99)}
         return found | {f"{name}processor_ms": float(np.median(self.processor)) * 1000}
 
 
 def _searches(index: ItemIndex, queries: Floats, times: _Times | None = None) -> _Times:
-    """A search for each query alone; adds to `times`."""
+    """Search for each query alone and add to `times`."""
     times = times or _Times()
     for place in range(len(queries)):
         began, spent = time.perf_counter(), time.thread_time()
@@ -187,7 +187,7 @@ def _searches(index: ItemIndex, queries: Floats, times: _Times | None = None) ->
 
 
 def _recall(index: ItemIndex, queries: Floats) -> float:
-    """Share of the exact best, by products in double precision, that a search finds."""
+    """Return the share of the exact best that a search finds; exact means products in double precision."""
     snapshot = index.snapshot
     exact = np.full((len(queries), 0), -np.inf)
     step = max(1, _CELLS // len(queries))
@@ -195,12 +195,12 @@ def _recall(index: ItemIndex, queries: Floats) -> float:
         part = queries.astype(np.float64) @ snapshot.vectors[start : min(snapshot.n, start + step)].astype(np.float64).T
         exact = np.sort(np.hstack([exact, part]))[:, -K:]
     _, scores = snapshot.search(queries, K)
-    # By score and not by row: of items with equal embeddings any will do.
+    # Compares scores and not rows: of items with equal embeddings, any one is right.
     return float((scores >= exact[:, :1] - 1e-9).mean())
 
 
 def _write_beside_searches(index: ItemIndex, queries: Floats, seconds: float) -> dict[str, float]:
-    """One thread writes, another searches, both without a pause."""
+    """Write in one thread and search in another, both without a pause."""
     before = index.snapshot.n
     fresh = more_of(index.snapshot.vectors[:before], 10_000)
     ending = threading.Event()

@@ -1,6 +1,6 @@
-"""A client that takes little of the machine it shares with the server, for the benchmarks of throughput and overload.
+"""A client for the benchmarks of throughput and overload that takes little of the machine it shares with the server.
 
-asyncio with a protocol of its own that finds the end of an answer and no more: some 40 µs a request.
+It uses asyncio with a protocol of its own, which finds the end of an answer and does no more: some 40 µs a request.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-CONNECTIONS_MAX = 1024  # of an open loop: half of what the service takes in, beyond which there is no answer at all
+CONNECTIONS_MAX = 1024  # of an open loop: half of what the service accepts; beyond that it gives no answer
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 
 
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 
 class Connection(asyncio.Protocol):
-    """One HTTP/1.1 connection that is kept, with one request on it at a time."""
+    """One keep-alive HTTP/1.1 connection with one request at a time."""
 
     def __init__(self) -> None:
         self._data = b""
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         return connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport works alike but has another class
 
     def data_received(self, data: bytes) -> None:
         self._data += data
@@ -60,9 +60,9 @@ class Connection(asyncio.Protocol):
             self._waiting.set_exception(exc or ConnectionError("the server closed the connection"))
 
     def ask(self, request: bytes) -> asyncio.Future[Answer]:
-        """Send a request and wait for its answer; raises ConnectionError."""
+        """Send a request and return a future of its answer, which may raise ConnectionError."""
         if self._transport is None or self._waiting is not None:
-            raise RuntimeError("a connection takes one request at a time, once it is open")
+            raise RuntimeError("open the connection first, and send one request at a time")
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return self._waiting
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
 
 
 def post(path: str, body: bytes) -> bytes:
-    """The bytes of a request with a JSON body."""
+    """Return the bytes of a request with a JSON body."""
     fields = f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return f"POST {path} HTTP/1.1\r\n{fields}\r\n\r\n".encode() + body
 
@@ -84,7 +84,10 @@ def get(path: str) -> bytes:
 
 @dataclass
 class Tally:
-    """What came back: seconds of the answers by their status (0: the connection broke), and the answers at fault."""
+    """The answers: seconds of each by status (0: the connection broke), and those that failed the check.
+
+    late: seconds by which each request of an open loop was sent too late. elapsed: seconds of the load.
+    """
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
     odd: list[Answer] = field(default_factory=list)
@@ -98,11 +101,11 @@ class Tally:
         return len(self.seconds.get(status, ()))
 
     def rate(self, status: int = 200) -> float:
-        """Answers of a status a second."""
+        """Return the answers of a status per second."""
         return self.count(status) / self.elapsed if self.elapsed else 0.0
 
     def milliseconds(self, percent: float, status: int = 200) -> float:
-        """A percentile of the times of a status; NaN where there are none."""
+        """Return a percentile of the times of a status, NaN if there are none."""
         found = self.seconds.get(status)
         return float(np.percentile(found, percent)) * 1000 if found else float("nan")
 
@@ -114,7 +117,7 @@ class Tally:
 
 
 async def closed(port: int, requests: Iterator[bytes], connections: int, seconds: float) -> Tally:
-    """Each connection asks again as soon as it is answered."""
+    """Closed loop: each connection asks again as soon as it has its answer."""
     tally = Tally()
     opened = [await Connection.open(port) for _ in range(connections)]
     began = time.perf_counter()
@@ -134,12 +137,11 @@ async def closed(port: int, requests: Iterator[bytes], connections: int, seconds
 async def open_loop(
     port: int, requests: Iterator[bytes], rate: float, seconds: float, check: Callable[[Answer], bool]
 ) -> Tally:
-    """`rate` requests a second at random moments (Poisson), whatever comes back, on as many connections as that takes,
-    `CONNECTIONS_MAX` at most.
+    """Open loop: send `rate` requests a second at random moments (Poisson), whatever comes back.
 
-    Times count from the sending of a request; `late` says by how much it was sent later than it was due, which is this
-    client's own want of processor, or all connections waiting for a server that stands still. check: answers for which
-    it is false are kept.
+    It opens as many connections as that takes, `CONNECTIONS_MAX` at most. Times count from the sending of a request.
+    `late` is how much later than due it was sent: this client lacked CPU time, or all connections waited for a server
+    that stands still. The tally keeps answers for which `check` is false.
     """
     tally = Tally()
     places = asyncio.Semaphore(CONNECTIONS_MAX)
@@ -152,7 +154,7 @@ async def open_loop(
             await connected(due)
 
     async def connected(due: float) -> None:
-        # Those that idled for longer than the server keeps them are closed.
+        # The server has closed connections that idled for too long.
         while idle and idle[-1].closed:
             idle.pop()
         connection = idle.pop() if idle else await Connection.open(port)
@@ -170,7 +172,7 @@ async def open_loop(
 
     began = due = time.perf_counter()
     while (due := due + float(rng.exponential(1 / rate))) < began + seconds:
-        await asyncio.sleep(max(0.0, due - time.perf_counter()))  # answers are read even when this is behind
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))  # also lets the loop read answers when this is behind
         task = asyncio.create_task(one(due))
         running.add(task)
         task.add_done_callback(running.discard)
@@ -183,7 +185,7 @@ async def open_loop(
 
 
 async def probing(port: int, path: str, interval: float, until: asyncio.Event) -> Tally:
-    """Ask a probe every `interval` seconds on a connection of its own, until the event."""
+    """Ask for `path` every `interval` seconds on a connection of its own, until the event."""
     tally = Tally()
     connection = await Connection.open(port)
     while not until.is_set():
@@ -196,14 +198,14 @@ async def probing(port: int, path: str, interval: float, until: asyncio.Event) -
 
 
 def processor_seconds(pid: int) -> float:
-    """What a process has taken of the processor; what others take of it at the same time does not count."""
+    """Return the CPU seconds of a process so far, without those of other processes."""
     with open(f"/proc/{pid}/stat", encoding="ascii") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stolen_seconds() -> float:
-    """What the host has kept back of all processors of a virtual machine, for others, since the machine started."""
+    """Return the CPU seconds that the host has withheld from this virtual machine since it started."""
     with open("/proc/stat", encoding="ascii") as file:
         fields = file.readline().split()
     return int(fields[8]) / os.sysconf("SC_CLK_TCK")

@@ -1,11 +1,11 @@
-"""Overload: `/recommend` asked for at .8, 2 and 5 times what the service can do, with probes beside.
+"""Overload: asks for recommendations at .8, 2 and 5 times the rate that the service can do, with probes beside.
 
     python -m benchmarks.overload --artifacts <root> [--seconds 60] [--json <file>]
 
-Open loop: requests come at random moments, whatever comes back. Capacity is what 32 connections get that ask again as
-soon as they are answered, measured before and after. Client and server share the machine, so at five times the
-capacity the client's own work is a part of the load; and what a host keeps back of a virtual machine's processors
-(`stolen_processors`) can be had by neither.
+The load is an open loop: requests come at random moments, whatever comes back. Capacity is the rate of 32 connections
+that ask again as soon as they have an answer, measured before and after. Client and server share the machine, so at
+five times the capacity the client's own work is a part of the load. Neither can use the CPU time that the host
+withholds from a virtual machine (`stolen_processors`).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from benchmarks.load import (
 )
 from benchmarks.service_process import running_service
 
-CONNECTIONS = 32  # that capacity is measured with
-_COMPARED_SECONDS = 120.0  # of the load below capacity, at most: it is what the others are compared with
-# No connection is closed for being idle in the moment when it is used again, which would count as a failure.
+CONNECTIONS = 32  # for measuring capacity
+_COMPARED_SECONDS = 120.0  # at most, of the load below capacity, with which the others are compared
+# Else the service could close an idle connection at the moment when the client uses it again: a failure.
 _SETTINGS = {"KINDRED_KEEP_ALIVE": "3600"}
 LOADS = {"80%": 0.8, "2x": 2.0, "5x": 5.0}
 _PROBE_SECONDS = 0.02  # between two probes
@@ -46,8 +46,9 @@ _RECOVERY_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a table and, at its end, one line of JSON. Exit code 1: something failed in another way than by a refusal
-    with Retry-After, or with --goals a goal is missed.
+    """Print a table, then one line of JSON.
+
+    Returns 1 if a request failed other than by a refusal with Retry-After, or, with --goals, if a goal is missed.
     """
     options = _parse(arguments)
     chosen = histories(options.artifacts, 1000, 10)
@@ -73,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each overload")
-    parser.add_argument("--capacity-seconds", type=float, default=5.0, help="of each measurement of capacity")
-    parser.add_argument("--goals", action="store_true", help="a goal that is missed makes the exit code 1")
+    parser.add_argument("--seconds", type=float, default=60.0, help="seconds of each overload")
+    parser.add_argument("--capacity-seconds", type=float, default=5.0, help="seconds of each measurement of capacity")
+    parser.add_argument("--goals", action="store_true", help="exit with code 1 if a goal is missed")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 
@@ -83,7 +84,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 async def _measure(
     port: int, pid: int, requests: Iterator[bytes], seconds: float, capacity_seconds: float
 ) -> dict[str, float]:
-    await closed(port, requests, CONNECTIONS, 1.0)  # warms up
+    await closed(port, requests, CONNECTIONS, 1.0)  # warm-up
     before = (await closed(port, requests, CONNECTIONS, capacity_seconds)).rate()
     figures: dict[str, float] = {}
     failed = 0
@@ -121,7 +122,7 @@ async def _measure(
 
 
 async def _load(port: int, requests: Iterator[bytes], rate: float, seconds: float) -> tuple[Tally, Tally]:
-    """What came of the load, and of the liveness probes beside it."""
+    """Return the answers to the load, and those to the liveness probes beside it."""
     over = asyncio.Event()
     probes = asyncio.create_task(probing(port, "/livez", _PROBE_SECONDS, over))
     tally = await open_loop(port, requests, rate, seconds, _as_promised)
@@ -130,14 +131,16 @@ async def _load(port: int, requests: Iterator[bytes], rate: float, seconds: floa
 
 
 def _as_promised(answer: Answer) -> bool:
-    """Answered, or refused with a word on when to come again."""
+    """True for an answer, and for a refusal that says when to try again."""
     return answer.status == 200 or (answer.status in (429, 503) and b"\r\nretry-after: " in answer.head.lower())
 
 
 async def _recover(port: int, requests: Iterator[bytes], rate: float, p99: float) -> tuple[float, bool]:
-    """Seconds from the end of the overload until half of the capacity is answered as quickly as before without a
-    refusal, or `_RECOVERY_SECONDS`; and whether then one client that asks again once it is answered is never refused,
-    which does not hang on how fast the machine is at that moment.
+    """Measure the recovery after the overload.
+
+    Returns the seconds until the service answers half of the capacity as quickly as before without a refusal, at most
+    `_RECOVERY_SECONDS`; and whether one client in a closed loop is never refused then. The second does not depend on
+    how fast the machine is at that moment.
     """
     began = time.perf_counter()
     quick = False
@@ -150,7 +153,7 @@ async def _recover(port: int, requests: Iterator[bytes], rate: float, p99: float
 
 
 def _goals(figures: dict[str, float]) -> dict[str, bool]:
-    """The goals of issue 4, line 12."""
+    """Return whether each goal of docs/operations.md, "Overload", is met."""
     capacity = (figures["capacity_before"] + figures["capacity_after"]) / 2
     goals = {"recovery <= 5 s": figures["recovery_seconds"] <= _RECOVERY_SECONDS}
     for name in ("2x", "5x"):

@@ -1,4 +1,4 @@
-"""A database in PostgreSQL for a benchmark, and the server where none is named."""
+"""A PostgreSQL database for a benchmark, on a private server unless one is named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.postgres import Server, find_binaries
 
 @contextmanager
 def postgres_database(server: str | None) -> Iterator[str]:
-    """The URL of an empty database, removed at the end."""
+    """Make an empty database and yield its URL; remove it at the end."""
     with ExitStack() as stack:
         if server is None:
             binaries = find_binaries()

@@ -1,6 +1,6 @@
-"""As much of HTTP/1.1 as load needs, over asyncio: it says exactly what was sent and what came back.
+"""The part of HTTP/1.1 that a load needs, over asyncio. It knows exactly what it sent and what came back.
 
-An ordinary client hides what these measurements are about: it tries again, and it opens connections unasked.
+An ordinary client would hide what these benchmarks measure: it tries again, and it opens connections unasked.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class Answer(NamedTuple):
 
 
 class Unanswered(Exception):
-    """A request was sent, in whole or in part, and no whole answer came."""
+    """The client sent a request, or a part of it, and got no complete answer."""
 
 
 class TurnedAway(Exception):
-    """Nothing listens: nothing was sent."""
+    """Nothing listens, so the client sent nothing."""
 
 
 class Connection:
-    """One keep-alive connection, opened when it is needed and opened again once it has ended."""
+    """One keep-alive connection. It opens on the first request and opens again after it has ended."""
 
     def __init__(self, port: int, timeout: float = 60.0) -> None:
         self._port = port
@@ -33,7 +33,7 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: Any = None, pause: float = 0.0) -> Answer:
-        """The answer to one request. `pause`: seconds between its first bytes and its last ones.
+        """Send one request and return its answer. pause: seconds between the first half of its bytes and the second.
 
         Raises Unanswered or TurnedAway.
         """
@@ -60,7 +60,7 @@ class Connection:
         return answer
 
     async def send_part(self, head: bytes) -> None:
-        """Send the beginning of a request and leave: what a caller does who gives up."""
+        """Send the beginning of a request and close, as a caller does who gives up."""
         _, writer = await self._open()
         writer.write(head)
         await writer.drain()

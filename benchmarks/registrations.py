@@ -1,11 +1,11 @@
-"""Registrations that meet and come again: whether an id has one row, its first content, and a key one answer.
+"""Registrations that meet and repeat: does an id get one row with its first content, and a key one answer?
 
     python -m benchmarks.registrations --artifacts <root> [--requests 10000] [--json <file>]
 
-Services as processes of their own on one PostgreSQL database. Some eight requests register each id at once, at all
-services, most with one content, others with another. A third of them have an Idempotency-Key; of most of these the
-connection is cut once the request is sent, and all are sent again, twice, at other services. A 503 with Retry-After is
-tried again. Afterwards the database, every answer, and what each service serves are held against each other.
+Services run as processes of their own on one PostgreSQL database. About eight requests register each id at once, at all
+services, most of them with one content, the others with another. A third of the requests have an Idempotency-Key. For
+most of these the benchmark cuts the connection after sending; it sends all of them twice more, at other services. It
+tries a 503 with Retry-After again. At the end it compares the database, every answer, and what each service serves.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from benchmarks.postgres_database import postgres_database
 from benchmarks.service_process import running_service
 from model.items import Item
 
-_TOGETHER = 8  # requests for one id
-_KEYED = 1 / 3  # of the requests have a key
-_CUT = 0.7  # of these are sent first on a connection that is cut
-_OTHER = 0.3  # of the requests have another content than most
+_TOGETHER = 8  # requests for each id
+_KEYED = 1 / 3  # share of requests with a key
+_CUT = 0.7  # share of those whose first connection is cut
+_OTHER = 0.3  # share of requests with another content
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures and, at the end, one line of JSON. Exit code 1: there are faults, the first are said."""
+    """Print the figures, the first faults and one line of JSON. Returns 1 if there are faults."""
     options = _parse(arguments)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -68,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
-    parser.add_argument("--requests", type=int, default=10_000, help="registrations, each sent once or more")
-    parser.add_argument("--connections", type=int, default=24, help="registrations under way at once")
+    parser.add_argument("--requests", type=int, default=10_000, help="registrations, each sent at least once")
+    parser.add_argument("--connections", type=int, default=24, help="how many registrations run at once")
     parser.add_argument("--services", type=int, default=3)
-    parser.add_argument("--database-url", help="a PostgreSQL server, whose user may make databases")
+    parser.add_argument("--database-url", help="a PostgreSQL server whose user may make databases")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 
@@ -89,7 +89,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Registration:
-    """One that a caller wants to be made once. `answers` are those that were read, 503 left out."""
+    """A registration that a caller wants to be made once. answers: those that were read, without 503."""
 
     item: Item
     key: str | None
@@ -99,8 +99,9 @@ class Registration:
 
 
 class Campaign:
-    """Registrations at the services on `ports`, which share the registry at `url`. `patience`: seconds that a service
-    gets to serve what all have written.
+    """Registrations at the services on `ports`, which share the registry at `url`.
+
+    patience: seconds that each service gets until it serves all writes.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Campaign:
         self._lock = threading.Lock()
 
     def go(self) -> None:
-        """Send them all, in their order, as many at once as there are connections."""
+        """Send all registrations in their order, as many at once as there are connections."""
         waiting = iter(self._registrations)
         began = time.perf_counter()
 
@@ -150,7 +151,7 @@ class Campaign:
         }
 
     def faults(self) -> list[str]:
-        """What is wrong with the answers, the rows, and what is served."""
+        """Return the faults in the answers, in the rows, and in what the services serve."""
         by_id: dict[str, list[Registration]] = defaultdict(list)
         for registration in self._registrations:
             by_id[registration.item.item_id].append(registration)
@@ -169,7 +170,7 @@ class Campaign:
         return self._faults
 
     def _register(self, registration: Registration) -> None:
-        """Send it to its services until each has answered; on a connection that is cut, first, without looking."""
+        """Send it to its services until each has answered. A cut one does not read its first answer."""
         body = json.dumps(registration.item.to_dict()).encode()
         headers = {"Content-Type": "application/json"}
         if registration.key is not None:
@@ -221,10 +222,10 @@ class Campaign:
         there = {row.item_id: (row.content_hash, row.revision) for row in rows}
         for item_id, item in expected.items():
             if there.get(item_id) != (item.content_hash(), 1):
-                self._fault(f"{item_id}: its row is {there.get(item_id)}, not revision 1 of what was acknowledged")
+                self._fault(f"{item_id}: its row is {there.get(item_id)}, not revision 1 of the acknowledged content")
         answered = {one.key for one in self._registrations if one.key is not None and _acknowledged(one)}
         if keys != answered:
-            self._fault(f"{len(keys ^ answered)} keys are kept and were not acknowledged, or the other way round")
+            self._fault(f"{len(keys ^ answered)} keys are stored without an acknowledged answer or vice versa")
 
     def _hold_served(self, port: int, expected: dict[str, Item]) -> None:
         end = time.monotonic() + self._patience
@@ -239,7 +240,9 @@ class Campaign:
                 break
             time.sleep(0.2)
         if wrong:
-            self._fault(f"port {port} serves {len(wrong)} items otherwise than acknowledged: {sorted(wrong)[:3]}")
+            self._fault(
+                f"port {port} serves {len(wrong)} items that differ from the acknowledged ones: {sorted(wrong)[:3]}"
+            )
 
     def _count(self, name: str) -> None:
         with self._lock:
@@ -269,16 +272,16 @@ def _acknowledged(registration: Registration) -> bool:
 
 
 def _outcome(registration: Registration) -> Any:
-    """Of the first answer, which the others repeat."""
+    """Return the outcome in the first answer, which the others repeat."""
     return json.loads(registration.answers[0].body).get("outcome")
 
 
 def _of_key(registration: Registration) -> list[str]:
-    """What is wrong with the answers to one request that was sent several times."""
+    """Return the faults in the answers to one request that was sent several times."""
     answers = registration.answers
     name = f"{registration.item.item_id}, {registration.key}"
     if not _acknowledged(registration):
-        return []  # refused, each time: `_judge` has seen that
+        return []  # refused each time; `_judge` has checked that
     if len({(answer.status, answer.body) for answer in answers}) != 1:
         return [f"{name}: answers differ: {[(answer.status, answer.body) for answer in answers]}"]
     first = [answer for answer in answers if not answer.replayed]
@@ -288,5 +291,5 @@ def _of_key(registration: Registration) -> list[str]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the services and the server end too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also ends the services and the server
     sys.exit(main())

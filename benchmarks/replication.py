@@ -1,13 +1,13 @@
-"""How soon replicas see what one of them registers, and whether they miss anything, with slow transactions in between.
+"""How soon replicas see each other's writes, and whether they miss any, with slow transactions in between.
 
     python -m benchmarks.replication --artifacts <root> [--items 100000] [--json <file>]
 
-Services as processes of their own on one PostgreSQL database, made for this and removed after it (the server is
-`--database-url`'s, or one started from the installed binaries). Items are registered in batches by all of them in
-turns. Beside them run slow transactions: each writes an item first and commits it some seconds later, when hundreds
-of later ones have been committed and read. Probes measure how soon: an item is registered, replaced or deleted at one
-service, and the others are asked until they show it; the clock starts when the write is acknowledged. At the end each
-service is asked for all it has.
+Services run as processes of their own on one PostgreSQL database, which the benchmark makes and removes (on the server
+of `--database-url`, or on a private one). The benchmark registers items in batches at all of them in turns. Beside that
+run slow transactions: each writes an item first and commits it some seconds later, when the services have committed and
+read hundreds of later ones. Probes measure the delay: the benchmark registers, replaces or deletes an item at one
+service and asks the others until they show it; the clock starts at the acknowledgement. At the end it asks each service
+for all its items.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from benchmarks.service_process import running_service
 from model.items import Item
 from service.registry.registry import Registry
 
-LIMIT = 2.0  # seconds, of the 99th percentile
-_PATIENCE = 120.0  # seconds after which a probe is taken for one that is missed
+LIMIT = 2.0  # seconds, for the 99th percentile
+_PATIENCE = 120.0  # seconds after which a probe counts as missed
 _WORDS = ("red", "blue", "small", "large", "soft", "bright", "classic", "travel", "soap", "lamp", "kettle", "guitar")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures and, at the end, one line of JSON. Exit code 1: a row is missed, or p99 is above `LIMIT`."""
+    """Print the figures, then one line of JSON. Returns 1 if a row is missed or p99 is above `LIMIT`."""
     options = _parse(arguments)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -77,21 +77,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
     parser.add_argument("--items", type=int, default=100_000)
-    parser.add_argument("--batch", type=int, default=100, help="items registered by a request")
-    parser.add_argument("--rate", type=float, default=100.0, help="items registered a second, 0 for all it can")
+    parser.add_argument("--batch", type=int, default=100, help="items in a request")
+    parser.add_argument("--rate", type=float, default=100.0, help="items registered a second; 0: as many as possible")
     parser.add_argument("--services", type=int, default=3)
-    parser.add_argument("--slow", type=float, default=4.0, help="seconds that a slow transaction takes at most")
+    parser.add_argument("--slow", type=float, default=4.0, help="most seconds of a slow transaction")
     parser.add_argument("--probe-pause", type=float, default=0.2, help="seconds between two probes")
-    parser.add_argument("--database-url", help="a PostgreSQL server, whose user may make databases")
+    parser.add_argument("--database-url", help="a PostgreSQL server whose user may make databases")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 
 
 class _Run:
-    """Writers, slow transactions and probes at once; what they have written is kept to be compared."""
+    """Writers, slow transactions and probes at once. It remembers their writes for the comparison."""
 
     def __init__(self, options: argparse.Namespace, url: str, ports: Sequence[int]) -> None:
-        self.seconds: list[float] = []  # until a write was seen, one a probe and other service
+        self.seconds: list[float] = []  # until another service showed the write; one for each probe and service
         self.registered = self.slow = 0
         self._options = options
         self._registry = Registry(url, timeout=60)
@@ -111,7 +111,7 @@ class _Run:
                 job.result()
 
     def missed(self) -> int:
-        """Rows that a service does not serve as they were written, 10 seconds after the last."""
+        """Return the number of rows that a service does not serve as written, 10 seconds after the last write."""
         time.sleep(10)
         active = {item_id: revision for item_id, revision in self._expected.items() if revision is not None}
         gone = self._expected.keys() - active.keys()
@@ -178,7 +178,7 @@ class _Run:
                                 self.seconds.append(time.perf_counter() - written)
                                 pending.remove(client)
                         if time.perf_counter() - written > _PATIENCE:
-                            raise RuntimeError(f"a service does not show what was done to {path}: {change}")
+                            raise RuntimeError(f"a service does not show the {change} of {path}")
                         time.sleep(0.002)
                 self._expected[f"probe-{turn}"] = None
                 turn += 1
@@ -187,7 +187,7 @@ class _Run:
 
 class _Api(Api):
     def revision(self, path: str) -> int:
-        """Of the item at `path`, 0 where there is none."""
+        """Return the revision of the item at `path`, 0 if there is none."""
         status, content = self.ask("GET", path)
         if status == 404:
             return 0
@@ -198,7 +198,7 @@ class _Api(Api):
 
 @contextmanager
 def _clients(ports: Sequence[int]) -> Iterator[list[_Api]]:
-    """A connection to each service."""
+    """Open a connection to each service."""
     with ExitStack() as stack:
         yield [stack.enter_context(closing(_Api(port))) for port in ports]
 
@@ -210,12 +210,12 @@ def _item(item_id: str, number: int) -> Item:
 
 @contextmanager
 def _service(artifacts: Path, folder: Path, url: str) -> Iterator[int]:
-    """A service on the database, once ready; its port."""
+    """Start a service on the database and yield its port once it is ready."""
     settings = {"KINDRED_DATABASE_URL": url, "KINDRED_DATABASE_TIMEOUT": "30"}
     with running_service(artifacts, folder, **settings) as running:
         yield running.port
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the services and the server end too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # also ends the services and the server
     sys.exit(main())

@@ -1,10 +1,10 @@
-"""Latency of the service on an artifact: start to ready, `/recommend` over one keep-alive connection, then new items.
+"""Latency of the service: from start to ready, of `/recommend` over one keep-alive connection, and of new items.
 
     python -m benchmarks.service_latency --artifacts <root> [--requests 2000] [--items 500] [--json <file>]
 
-The service runs as a process of its own, client and server share the machine. Beside it, in turns, the same requests
-go to a bare FastAPI endpoint (`benchmarks/bare_endpoint.py`). New items have the content of the catalogue's and ids of
-their own; each is on disk and recommended when it is answered. The registry lies in TMPDIR.
+The service runs as a process of its own; client and server share the machine. In turns with it, the same requests go to
+a bare FastAPI endpoint (`benchmarks/bare_endpoint.py`). New items have the content of catalogue items and ids of their
+own; when the service answers, each is on disk and can be recommended. The registry lies in TMPDIR.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from benchmarks.histories import histories
 from benchmarks.service_process import running_service
 
 LIMITS = {"ready_seconds": 10.0, "p50_ms": 3.0}
-_TURN = 25  # requests to the service, then as many to the bare endpoint: the machine's moods meet both
+_TURN = 25  # requests to the service, then as many to the bare endpoint, so that busy moments of the machine hit both
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a table and, at its end, one line of JSON. Exit code 1: a limit of `LIMITS` is missed."""
+    """Print a table, then one line of JSON. Returns 1 if a limit of `LIMITS` is missed."""
     options = _parse(arguments)
     chosen = histories(options.artifacts, options.requests + options.warmup, options.history)
     bodies = [json.dumps({"history": history, "k": options.k}).encode() for history in chosen]
@@ -77,17 +77,18 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--warmup", type=int, default=100, help="requests before those that count")
-    parser.add_argument("--history", type=int, default=10, help="items of a history")
-    parser.add_argument("--k", type=int, default=10, help="items recommended")
-    parser.add_argument("--items", type=int, default=500, help="new items, of which the first tenth does not count")
+    parser.add_argument("--warmup", type=int, default=100, help="requests before the counted ones")
+    parser.add_argument("--history", type=int, default=10, help="items in a history")
+    parser.add_argument("--k", type=int, default=10, help="items to recommend")
+    parser.add_argument("--items", type=int, default=500, help="new items; the first tenth does not count")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 
 
 class _Client:
-    """As much of HTTP/1.1 as this needs, on one connection. What a client spends on a request is measured as the
-    server's, and `http.client` spends more than a tenth of a millisecond.
+    """The part of HTTP/1.1 that this needs, on one connection.
+
+    The measured time includes the client's own, and `http.client` takes more than a tenth of a millisecond a request.
     """
 
     def __init__(self, port: int) -> None:
@@ -95,7 +96,7 @@ class _Client:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
-        """Status and body of the answer."""
+        """Send a request; return status and body of the answer."""
         fields = f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         self._socket.sendall(f"{method} {path} HTTP/1.1\r\n{fields}\r\n\r\n".encode() + body)
         answer = b""
@@ -104,7 +105,7 @@ class _Client:
         head, _, content = answer.partition(b"\r\n\r\n")
         length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
         if length is None:
-            raise RuntimeError(f"an answer without its length: {head!r}")
+            raise RuntimeError(f"the answer has no Content-Length: {head!r}")
         while len(content) < int(length[1]):
             content += self._receive()
         return int(head.split(maxsplit=2)[1]), content
@@ -119,7 +120,7 @@ class _Client:
 
 
 def _items(client: _Client, count: int) -> list[bytes]:
-    """Bodies of new items."""
+    """Return bodies of new items."""
     bodies: list[bytes] = []
     cursor = ""
     while len(bodies) < count:

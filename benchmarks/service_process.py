@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from benchmarks.api import Api
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-_PATIENCE = 600.0  # seconds until a service is ready: tokenizing many registered items takes minutes on busy cores
+_PATIENCE = 600.0  # seconds until a service must be ready; tokenizing many registered items takes minutes
 
 
 class Running(NamedTuple):
@@ -25,9 +25,11 @@ class Running(NamedTuple):
 
 @contextmanager
 def running_service(artifacts: Path, folder: Path, module: str = "service", **settings: str) -> Iterator[Running]:
-    """The service, once it is ready; ended when the block ends. Its registry and its log lie in `folder`; `module` is
-    what runs in its place; `settings` are more variables of its environment, and those of this process hold where
-    neither says otherwise. Raises RuntimeError when it does not become ready.
+    """Start the service, yield it once it is ready, and end it with the block.
+
+    folder: holds its registry and its log. module: what runs in its place. settings: variables of its environment; they
+    win over the defaults here, and those win over this process's environment. Raises RuntimeError if it does not become
+    ready.
     """
     given = {
         "KINDRED_ARTIFACTS": str(artifacts.resolve()),
@@ -50,10 +52,10 @@ def running_service(artifacts: Path, folder: Path, module: str = "service", **se
 
 @contextmanager
 def running(arguments: Sequence[str], log: Path, environment: Mapping[str, str]) -> Iterator[Running]:
-    """A Python process that prints the address where it listens, once it has; ended when the block ends.
+    """Start a Python process, yield it once it has printed the address where it listens, and end it with the block.
 
-    environment: more variables. What it says on standard error is added to `log`. Raises RuntimeError when it prints
-    no address.
+    environment: variables beside those of this process. log: gets the standard error of the process. Raises
+    RuntimeError if the process prints no address.
     """
     with log.open("ab") as errors:
         process = subprocess.Popen(
@@ -82,7 +84,7 @@ def running(arguments: Sequence[str], log: Path, environment: Mapping[str, str])
 
 
 def memory_mib(field: str, pid: int | str = "self") -> float:
-    """MiB of a process (Linux): VmRSS, resident now; VmHWM, the most that ever was."""
+    """Return MiB of a process (Linux). field: VmRSS, resident now, or VmHWM, the peak."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     return int(fields[field].split()[0]) / 1024
 

@@ -1,11 +1,11 @@
-"""SIGTERM under load, again and again: does every request that was sent get its answer, and how long does it take?
+"""SIGTERM under load, again and again: does every sent request get its answer, and how long does a stop take?
 
     python -m benchmarks.sigterm --artifacts <root> [--times 100] [--callers 16] [--drain 2]      (make sigterm)
 
-Each time the service is started, put under mixed load over keep-alive connections, and told to stop at a random
-moment. Callers go on as if they had not noticed, opening new connections, until nothing listens any more. A request of
-which any byte was sent and that has no whole answer with status 2xx is a failure, and so is an item that was
-acknowledged and is not in the registry afterwards.
+Each round starts the service, puts it under mixed load over keep-alive connections, and stops it at a random moment.
+Callers go on as if they had not noticed, and open new connections, until nothing listens. A request fails if any byte
+of it was sent and it has no complete 2xx answer. An acknowledged item that is not in the registry afterwards is a
+failure too.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from benchmarks.service_process import Running, running_service
 from model.artifact import Artifact
 
 LIMIT = 30.0  # seconds from SIGTERM to the end of the process
-_PROBE = 0.05  # seconds between two looks at /readyz
+_PROBE = 0.05  # seconds between two requests for /readyz
 
 
 class Round:
-    """One stop: its callers, and what became of their requests."""
+    """One stop: the callers and the outcome of their requests."""
 
     def __init__(self, running: Running, item_ids: Sequence[str], seed: str) -> None:
         self._running = running
@@ -49,7 +49,7 @@ class Round:
         self.exit_seconds = 0.0
 
     async def run(self, callers: int, load_seconds: float) -> None:
-        """Load, SIGTERM in the middle of it, until the process has ended and every caller has noticed."""
+        """Load the service, send SIGTERM meanwhile, and wait until the process and every caller have ended."""
         tasks = [asyncio.create_task(self._call(number)) for number in range(callers)]
         prober = asyncio.create_task(self._probe())
         await asyncio.sleep(load_seconds * self._random.uniform(0.5, 1.0))
@@ -60,12 +60,12 @@ class Round:
         self.exit_seconds = time.perf_counter() - began
         await asyncio.gather(*tasks, prober)
         if not self.said_stopping:
-            self.failures.append("/readyz never said that it stops")
+            self.failures.append("/readyz never said that the service stops")
         if self._running.process.returncode not in (0, -signal.SIGTERM):
             self.failures.append(f"exit code {self._running.process.returncode}")
 
     async def _call(self, number: int) -> None:
-        """One caller: no pause, a short or a long one between requests; every fourth sends slowly."""
+        """Be one caller, with no, a short or a long pause between requests. Every fourth caller sends slowly."""
         rng = random.Random(f"{self._seed}:{number}")
         connection = Connection(self._running.port)
         pause = (0.0, 0.02, 0.5)[number % 3]
@@ -107,7 +107,7 @@ class Round:
         return "GET", "/items/export?source=registered", None
 
     async def _probe(self) -> None:
-        """What a proxy does: ask whether the service is ready, on a connection of its own each time."""
+        """Ask as a proxy does whether the service is ready, each time on a new connection."""
         while True:
             connection = Connection(self._running.port)
             try:
@@ -127,7 +127,7 @@ class Round:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line a round and, at the end, one of JSON. Exit code 1: a request failed, or a stop took too long."""
+    """Print a line for each round, then one line of JSON. Returns 1 if a request failed or a stop took too long."""
     options = _parse(arguments)
     item_ids = Artifact.load(options.artifacts).items.item_ids
     rounds: list[Round] = []
@@ -176,7 +176,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
     parser.add_argument("--times", type=int, default=100, help="how often the service is stopped")
     parser.add_argument("--callers", type=int, default=16, help="keep-alive connections")
-    parser.add_argument("--load", type=float, default=1.0, help="seconds of load before SIGTERM, at most")
+    parser.add_argument("--load", type=float, default=1.0, help="most seconds of load before SIGTERM")
     parser.add_argument("--drain", type=float, default=2.0, help="KINDRED_DRAIN")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)

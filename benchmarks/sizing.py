@@ -1,10 +1,10 @@
-"""What a service of a size needs: memory, time to start, disk, and what a recommendation takes.
+"""What a service of a given size needs: memory, time to start, disk, and time for a recommendation.
 
     python -m benchmarks.sizing --artifacts <root> [--registered 0,88000] [--json <file>]
 
-For each number a service gets so many items registered, over HTTP in batches, with texts put together from those of
-the catalogue; then it is started anew, which tokenizes them again, and is asked by one connection. `KINDRED_*` of the
-environment hold for it (`KINDRED_INDEX=hnsw`).
+For each number, the benchmark registers so many items over HTTP in batches, with texts combined from those of the
+catalogue. Then it starts the service again, which tokenizes the items anew, and asks on one connection. `KINDRED_*`
+variables of the environment apply to the service (`KINDRED_INDEX=hnsw`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BATCH = 256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a line for each number and, at the end, one of JSON."""
+    """Print a line for each number, then one line of JSON."""
     options = _parse(arguments)
     requests = [
         post("/recommend", json.dumps({"history": one}).encode()) for one in histories(options.artifacts, 1000, 10)
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
-    parser.add_argument("--registered", type=_counts, default=[0, 88_000], help="numbers, separated by commas")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of asking")
+    parser.add_argument("--registered", type=_counts, default=[0, 88_000], help="numbers of items, separated by commas")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds of asking")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 
@@ -98,7 +98,7 @@ def _measure(artifacts: Path, folder: Path, count: int, requests: Sequence[bytes
 
 
 def _register(artifacts: Path, folder: Path, count: int, settings: dict[str, str]) -> float:
-    """Seconds that it took to register so many items, by one connection."""
+    """Register so many items on one connection; return the seconds."""
     made = _made_up(artifacts, count)
     with running_service(artifacts, folder, **settings) as service, closing(Api(service.port)) as api:
         began = time.perf_counter()
@@ -110,7 +110,7 @@ def _register(artifacts: Path, folder: Path, count: int, settings: dict[str, str
 
 
 def _made_up(artifacts: Path, count: int) -> Iterator[dict[str, Any]]:
-    """Items with the title of one item of the catalogue, and the rest of another."""
+    """Make items with the title of one catalogue item and the rest of another."""
     items = Artifact.load(artifacts).items.items
     rng = np.random.default_rng(0)
     for number in range(count):

@@ -1,14 +1,14 @@
-"""Hours of mixed load at a modest rate: do memory, threads and file descriptors stay where they are?
+"""Hours of mixed load at a modest rate: do memory, threads and file descriptors stay flat?
 
     python -m benchmarks.soak --artifacts <root> [--seconds 3600] [--rate 20] [--csv <file>]      (make soak)
 
 The load recommends, asks for similar items, registers, replaces and deletes a fixed set of items, reads the metrics,
-and leaves requests and answers half way. The verdict is by the slope of each measure over the second half of the run,
-least squares, times the length of that half: what it grew by, without the noise of single samples.
+and leaves requests and answers half way. The verdict is the slope of each measure over the second half of the run
+(least squares) times the length of that half: its growth, without the noise of single samples.
 
-Before that, items are replaced until the catalogue has been compacted five times (`--settle`): rows of replaced items
-stay until a third of all are such, and memory is at its highest after the fourth time. A slow disk makes that long:
-TMPDIR=/dev/shm puts the registry into memory.
+First the benchmark replaces items until the service has compacted the catalogue five times (`--settle`). Rows of
+replaced items stay until they are a third of all rows, and memory is highest after the fourth compaction. A slow disk
+makes this long; TMPDIR=/dev/shm puts the registry into memory.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from benchmarks.service_process import running_service
 from model.artifact import Artifact
 
 _CALLERS = 4
-_POOL = 400  # items that are registered, replaced and deleted in turn: a tombstone stays, so ids are used again
-# How much a measure may grow in the second half of a run: a share of its median, and at least so much.
+_POOL = 400  # items to register, replace and delete; ids come again, because each deleted one leaves a tombstone
+# How much a measure may grow in the second half of a run: a share of its median, but at least the second number.
 TOLERANCES = {"rss_mib": (0.02, 4.0), "threads": (0.0, 0.5), "descriptors": (0.0, 1.0)}
 
 
 class Sample(NamedTuple):
-    """One look at a process. `seconds` since the first one."""
+    """One sample of a process. seconds: since the first one."""
 
     seconds: float
     rss_mib: float
@@ -53,8 +53,8 @@ class Verdict(NamedTuple):
     median: float  # of the second half
     growth: float  # in the second half, by its slope
     allowed: float
-    first: float  # what the run began and ended with
-    last: float
+    first: float  # at the beginning of the run
+    last: float  # at its end
 
     @property
     def flat(self) -> bool:
@@ -62,7 +62,7 @@ class Verdict(NamedTuple):
 
 
 def sample(pid: int, seconds: float) -> Sample:
-    """What the system says of a process (Linux). Raises FileNotFoundError when it has ended."""
+    """Sample a process (Linux). Raises FileNotFoundError if it has ended."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
     fields = dict(line.split(":", 1) for line in status.splitlines())
     rss = int(fields["VmRSS"].split()[0]) / 1024
@@ -70,9 +70,9 @@ def sample(pid: int, seconds: float) -> Sample:
 
 
 def judge(samples: Sequence[Sample]) -> list[Verdict]:
-    """A verdict for each measure of `TOLERANCES`. Raises ValueError for fewer than eight samples."""
+    """Return a verdict for each measure of `TOLERANCES`. Raises ValueError for fewer than eight samples."""
     if len(samples) < 8:
-        raise ValueError(f"{len(samples)} samples say nothing of a slope; let it run longer, or sample more often")
+        raise ValueError(f"{len(samples)} samples are too few for a slope; run longer, or sample more often")
     half = samples[len(samples) // 2 :]
     seconds = np.array([one.seconds for one in half])
     verdicts = []
@@ -97,11 +97,11 @@ class Load:
         self._connections = [Connection(port) for _ in range(_CALLERS)]
         self._turn = 0
         self.done: Counter[str] = Counter()
-        self.odd: list[str] = []  # answers that a healthy service does not give
+        self.odd: list[str] = []  # answers that a healthy service never gives
 
     async def settle(self, replacements: int) -> None:
-        """Replace items of the pool so often, as fast as the service takes it."""
-        turns = iter(range(replacements))  # shared: each turn is taken by one
+        """Replace items of the pool so many times, as fast as the service can."""
+        turns = iter(range(replacements))  # shared by all connections
 
         async def work(connection: Connection) -> None:
             for _ in turns:
@@ -111,7 +111,7 @@ class Load:
         self.done.clear()
 
     async def run(self, seconds: float) -> None:
-        """Open loop: a request has its time, whether or not those before it are answered."""
+        """Open loop: send each request at its time, whether or not earlier ones have their answers."""
         began = time.monotonic()
         pending: set[asyncio.Task[None]] = set()
         free: asyncio.Queue[Connection] = asyncio.Queue()
@@ -188,11 +188,11 @@ _KINDS = {
     "half a request": 2,
     "no waiting": 2,
 }
-_EXPECTED = {200, 201, 204, 404, 409}  # what a healthy service says to this load
+_EXPECTED = {200, 201, 204, 404, 409}  # answers of a healthy service to this load
 
 
 async def soak(pid: int, load: Load, seconds: float, every: float, note: Path | None = None) -> list[Sample]:
-    """Load for so long, and a sample each `every` seconds; with `note`, each is written to a CSV file at once."""
+    """Load the service and sample it every `every` seconds. note: a CSV file that gets each sample at once."""
     samples: list[Sample] = []
     began = time.monotonic()
     working = asyncio.create_task(load.run(seconds))
@@ -207,7 +207,7 @@ async def soak(pid: int, load: Load, seconds: float, every: float, note: Path | 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the verdicts and one line of JSON. Exit code 1: something grew, or an answer was not as it should be."""
+    """Print the verdicts, then one line of JSON. Returns 1 if a measure grew or an answer was unexpected."""
     options = _parse(arguments)
     item_ids = Artifact.load(options.artifacts).items.item_ids
     with (
@@ -229,7 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for verdict in verdicts:
         print(
             f"{verdict.measure:>12}: {verdict.first:.1f} at first, {verdict.median:.1f} in the second half, "
-            f"grew there by {verdict.growth:+.2f} (at most {verdict.allowed:.2f}): "
+            f"where it grew by {verdict.growth:+.2f} (at most {verdict.allowed:.2f}): "
             f"{'flat' if verdict.flat else 'GROWS'}"
         )
     for odd in load.odd[:20]:
@@ -252,7 +252,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
     parser.add_argument("--seconds", type=float, default=3600.0)
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second")
-    parser.add_argument("--settle", type=int, help="items replaced before the first sample (2.5 times the catalogue)")
+    parser.add_argument("--settle", type=int, help="items to replace before the first sample (2.5 times the catalogue)")
     parser.add_argument("--every", type=float, help="seconds between two samples (a 400th of the run)")
     parser.add_argument("--csv", type=Path, help="write each sample to this file")
     return parser.parse_args(arguments)

@@ -1,10 +1,10 @@
-"""Swaps of the artifact under load: requests that failed, latency with and without swaps, memory and threads.
+"""Swaps of the artifact under load: failed requests, latency with and without swaps, memory and threads.
 
     python -m benchmarks.swaps --artifacts <root> [--swaps 100] [--connections 4] [--pause 0.02] [--json <file>]
 
-The artifact is written twice, as two versions of a root of its own, between which the service goes to and fro. The
-connections ask for recommendations, one by one and in batches, and one more registers items; each answer has to be of
-one version. Client and server share the machine.
+The benchmark writes the artifact twice, as two versions of a root of its own, and the service swaps between them.
+Connections ask for recommendations, singly and in batches; one more registers items. Each answer must be of one
+version. Client and server share the machine.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from benchmarks.service_process import running_service
 from model.artifact import Artifact, set_current
 
 VERSIONS = ("first", "second")
-_EVERY = 10  # swaps between two looks at memory and threads
+_EVERY = 10  # swaps between two samples of memory and threads
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures and, at their end, one line of JSON. Exit code 1: a request failed, or an item got lost."""
+    """Print the figures, then one line of JSON. Returns 1 if a request failed or an item got lost."""
     options = _parse(arguments)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "artifacts"
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     while control("GET", "/version")["model_version"] != version:
                         time.sleep(0.02)
                         if time.perf_counter() - began > 120:
-                            raise RuntimeError(f"{version} is not served: {control('GET', '/version')}")
+                            raise RuntimeError(f"the service does not serve {version}: {control('GET', '/version')}")
                     seconds.append(time.perf_counter() - began)
                     if (number + 1) % _EVERY == 0:
                         states.append(_state(process.pid))
@@ -87,9 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class Load:
-    """Connections that ask, each with a pause after every answer, and one that registers an item every 20 ms.
+    """Connections that ask, with a pause after each answer, and one that registers an item every 20 ms.
 
-    seconds: of each single recommendation, by phase.
+    seconds: the time of each single recommendation, by phase.
     """
 
     def __init__(self, port: int, histories: Sequence[Sequence[str]], connections: int, pause: float) -> None:
@@ -119,7 +119,7 @@ class Load:
                 thread.join()
 
     def lost(self) -> list[str]:
-        """Items that were acknowledged and are not there."""
+        """Return the acknowledged items that the service does not have."""
         found: set[str] = set()
         cursor = ""
         with closing(Api(self._port)) as api:
@@ -154,7 +154,7 @@ class Load:
         api = Api(self._port)
         number = 0
         while not ending.wait(0.02):
-            item_id = f"{phase}-{number % 500}"  # of 500, replaced in turn: memory must not grow for the items
+            item_id = f"{phase}-{number % 500}"  # 500 ids in turn, so that memory does not grow with the items
             number += 1
             try:
                 api("PUT", f"/items/{item_id}", {"title": f"a new thing {number}"})
@@ -168,17 +168,17 @@ class Load:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version; is not changed")
+    parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version (unchanged)")
     parser.add_argument("--swaps", type=int, default=100)
-    parser.add_argument("--connections", type=int, default=4, help="that ask at once, beside one that writes")
-    parser.add_argument("--pause", type=float, default=0.02, help="seconds of each connection between two requests")
-    parser.add_argument("--seconds", type=float, default=15, help="of load without swaps, before those with")
+    parser.add_argument("--connections", type=int, default=4, help="connections that ask, beside one that writes")
+    parser.add_argument("--pause", type=float, default=0.02, help="seconds between two requests of a connection")
+    parser.add_argument("--seconds", type=float, default=15, help="seconds of load without swaps, before the swaps")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 
 
 def _copy(artifacts: Path, root: Path) -> None:
-    """Write the artifact as both versions; the last is current."""
+    """Write the artifact as both versions. The last one is current."""
     artifact = Artifact.load(artifacts)
     for version in VERSIONS:
         artifact.manifest = artifact.manifest.model_copy(update={"version": version})
@@ -186,7 +186,7 @@ def _copy(artifacts: Path, root: Path) -> None:
 
 
 def _state(pid: int) -> dict[str, int]:
-    """Resident memory in MiB, threads and open files of a process (Linux)."""
+    """Return resident memory in MiB, threads and open files of a process (Linux)."""
     fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
     return {
         "rss_mib": int(fields["VmRSS"].split()[0]) // 1024,

@@ -2,10 +2,10 @@
 
     python -m benchmarks.throughput --artifacts <root> [--seconds 4] [--rounds 3] [--json <file>]
 
-The bare endpoint validates the same request and gives an answer of the same size. Beside both, as `http`, the service
-with one answer for everybody: what it would do if computing took nothing. Slices of all alternate, so that the moods of
-the machine meet all. Beside requests a second: what the server took of the processor for a request, which does not
-count what other work takes of the machine meanwhile.
+The bare endpoint validates the same request and gives an answer of the same size. A third server, `http`, is the
+service with one answer for everybody: its rate if computing took no time. Slices of all three alternate, so that busy
+moments of the machine hit all. Beside requests a second stands the server's CPU time for a request, which leaves out
+other work on the machine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CONNECTIONS = (1, 8, 32)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a table and, at its end, one line of JSON. Exit code 1: a goal is missed, or a request failed."""
+    """Print a table, then one line of JSON. Returns 1 if a goal is missed or a request failed."""
     options = _parse(arguments)
     bodies = [{"history": history} for history in histories(options.artifacts, 1000, 10)]
     requests = [post("/recommend", json.dumps(body).encode()) for body in bodies]
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 for name, server in servers.items():
                     before = processor_seconds(server.process.pid)
                     tally = uvloop.run(closed(server.port, cycled(requests), connections, options.seconds))
-                    if turn:  # the first warms up
+                    if turn:  # the first turn is the warm-up
                         tallies[name].join(tally)
                         spent[name] += processor_seconds(server.process.pid) - before
             for name, tally in tallies.items():
@@ -87,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--artifacts", type=Path, required=True, help="artifact root, or one version")
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a slice")
-    parser.add_argument("--rounds", type=int, default=3, help="slices of each that count")
+    parser.add_argument("--seconds", type=float, default=4.0, help="seconds of a slice")
+    parser.add_argument("--rounds", type=int, default=3, help="counted slices of each server")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     return parser.parse_args(arguments)
 

@@ -2,8 +2,8 @@
 
     python benchmarks/training_speed.py --data ../shared/data/beauty --recipe paper --epochs 3
 
-Trains that many epochs without a checkpoint, then evaluates the test split by both protocols with the weights as they
-are. Prints one JSON object. The first epoch is left out of the median: it warms caches and allocators.
+Trains so many epochs without a checkpoint. Then it evaluates the test split by both protocols with those weights.
+Prints one JSON object. The median leaves out the first epoch, which warms caches and allocators.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(
     prepared = time.perf_counter() - started
     reports: list[EpochReport] = []
     trainer.fit(progress=Progress(epoch=reports.append))
-    trainer.ranks(trainer.split.test, "sampled")  # draws the negatives, once for all evaluations
+    trainer.ranks(trainer.split.test, "sampled")  # draws the negatives once for all evaluations
     evaluation = {}
     for protocol in ("full", "sampled"):
         started = time.perf_counter()
