@@ -164,7 +164,6 @@ PENDING: set[str] = {
     "service.contract.problems -> service.errors",
     "service.contract.problems -> service.security.keys",
     "service.contract.results -> service.settings",
-    "service.engine.engine -> service.explore.explorer",
 }
 # The client shares the contract with the service, and nothing else.
 CLIENT = {"client", "contract", "version"}

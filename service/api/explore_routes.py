@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import Field
@@ -13,6 +14,7 @@ from service.api.dependencies import ReadyDep
 from service.api.limits import accept_item
 from service.api.openapi import GUARDED, READ, READ_BODY, answer, problems
 from service.api.routing import StrictRoute
+from service.catalogue.catalogue import Moment
 from service.contract.explore_answers import (
     CodesResponse,
     ExamplesResponse,
@@ -21,6 +23,8 @@ from service.contract.explore_answers import (
     SearchResponse,
 )
 from service.contract.requests import ItemCreate
+from service.explore.explorer import Explorer
+from service.lifecycle.runtime import Runtime
 from service.security.scopes import needs
 
 router = APIRouter(route_class=StrictRoute, tags=["explore"], responses=problems(*GUARDED))
@@ -41,8 +45,7 @@ async def search(
     limit: Annotated[int, Query(ge=1, le=100, description="How many items to return.", examples=[20])] = 20,
 ) -> Response:
     """Find items by words, as somebody types."""
-    engine = runtime.ready()
-    return answer(await runtime.heavy(partial(engine.explorer.search, engine.catalogue.moment, q, limit)))
+    return await _explore(runtime, lambda explorer, moment: explorer.search(moment, q, limit))
 
 
 @router.get("/examples", response_model=ExamplesResponse, responses=problems(*READ), openapi_extra=needs("read"))
@@ -56,8 +59,7 @@ async def examples(
     """Users whom the model was tested with: what they had used, and what they chose next. None where the artifact holds
     no evaluation data.
     """
-    engine = runtime.ready()
-    return answer(await runtime.heavy(partial(engine.explorer.examples, engine.catalogue.moment, count, seed)))
+    return await _explore(runtime, lambda explorer, moment: explorer.examples(moment, count, seed))
 
 
 Code = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -80,8 +82,7 @@ async def codes(
     """What lies below a beginning of semantic IDs, and how each level is used. The first call reads the words of the
     catalogue, which takes a second for ten thousand items.
     """
-    engine = runtime.ready()
-    return answer(await runtime.heavy(partial(engine.explorer.codes, engine.catalogue.moment, prefix)))
+    return await _explore(runtime, lambda explorer, moment: explorer.codes(moment, prefix))
 
 
 @router.get("/map", response_model=MapResponse, responses=problems(*READ), openapi_extra=needs("read"))
@@ -92,8 +93,7 @@ async def catalogue_map(
     """Where items lie on the map that was made at export: the latest of those registered since, found a place among
     the items nearest to them, and the most used of the catalogue.
     """
-    engine = runtime.ready()
-    return answer(await runtime.heavy(partial(engine.explorer.map, engine.catalogue.moment, limit)))
+    return await _explore(runtime, lambda explorer, moment: explorer.map(moment, limit))
 
 
 @router.post(
@@ -103,6 +103,11 @@ async def preview(body: ItemCreate, runtime: ReadyDep) -> Response:
     """What an item would be, were it registered now: its semantic ID, what it is like, and which users of the test
     split it would reach. Writes nothing. The first preview after a change of the catalogue takes longest.
     """
-    engine = runtime.ready()
     item = accept_item(body.item_id, body, runtime.settings)
-    return answer(await runtime.heavy(partial(engine.explorer.preview, engine.catalogue.moment, item)))
+    return await _explore(runtime, lambda explorer, moment: explorer.preview(moment, item))
+
+
+async def _explore(runtime: Runtime, ask: Callable[[Explorer, Moment], Any]) -> Response:
+    """The answer of the explorer that belongs to the engine that serves, about the items of this moment."""
+    serving = runtime.serving()
+    return answer(await runtime.heavy(partial(ask, serving.explorer, serving.engine.catalogue.moment)))

@@ -8,7 +8,7 @@ meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
@@ -212,6 +212,9 @@ class Catalogue:
     """Holds the current `moment`. One writer at a time (the caller's lock)."""
 
     def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex, neighbours: Neighbours) -> None:
+        # Called with each generation that is no longer served. A callback must not hold the catalogue: only a full
+        # collection would free both, and a swap makes none.
+        self.left: list[Callable[[object], None]] = []
         self._build = build
         self._neighbours = neighbours
         self._generation = Generation(records, vectors, build, neighbours)

@@ -26,13 +26,10 @@ class Compactor:
     only for the few rows that were written meanwhile.
     """
 
-    def __init__(self, catalogue: Catalogue, threads: int, left: Callable[[object], None]) -> None:
-        """threads: of a computation. left: is told of each generation that is served no more; it may not know the
-        compactor, or both would be freed by a full collection alone.
-        """
+    def __init__(self, catalogue: Catalogue, threads: int) -> None:
+        """threads: of a computation."""
         self._catalogue = catalogue
         self._threads = threads
-        self._left = left
         self._thread: threading.Thread | None = None
         self._from = 0  # rows from which on it is tried again after an index could not be built
 
@@ -87,5 +84,6 @@ class Compactor:
             raise
         except RegistryUnavailable:
             return False
-        self._left(before)  # not under the lock: who is being answered about it is waited for
+        for tell in self._catalogue.left:
+            tell(before)  # without the lock: a listener waits for those who are looking at that generation
         return True

@@ -24,10 +24,9 @@ class Publisher:
         catalogue: Catalogue,
         settings: Settings,
         revisions: dict[str, int],
-        left: Callable[[object], None],
     ) -> None:
-        """revisions: of the registry's rows that the catalogue holds, by item id. left: see `Compactor`."""
-        self.compactor = Compactor(catalogue, settings.threads, left)
+        """revisions: of the registry's rows that the catalogue holds, by item id."""
+        self.compactor = Compactor(catalogue, settings.threads)
         self._artifact = artifact
         self._catalogue = catalogue
         self._seconds = settings.database_timeout

@@ -22,7 +22,6 @@ from service.engine.loading import load_artifact, load_catalogue
 from service.engine.recommend import Observe, Recommender, unobserved
 from service.engine.writer import Writer
 from service.errors import UnknownItem
-from service.explore.explorer import Explorer
 from service.registry.feed import Feed
 from service.registry.registry import Registry
 from service.settings import Settings
@@ -43,15 +42,14 @@ class Engine:
     ) -> None:
         """revisions: of the registry's rows that the catalogue holds, by item id."""
         self.artifact = artifact
+        self.settings = settings
         self.catalogue = catalogue
         self.recall = 1.0
         self.started_seconds = 0.0
         self.feed: Feed | None = None
-        self.explorer = Explorer(artifact, settings.unusual_percentile)
         self._registry = registry
-        self._settings = settings
         self._recommender = Recommender(artifact, settings.cold_share)
-        self.publisher = Publisher(artifact, catalogue, settings, revisions, self.explorer.forget)
+        self.publisher = Publisher(artifact, catalogue, settings, revisions)
         self.writer = Writer(artifact, registry, catalogue, self.publisher, settings)
 
     @classmethod

@@ -11,6 +11,7 @@ from model.items import Item
 from service.catalogue.catalogue import Moment
 from service.catalogue.presentation import found
 from service.contract.results import CatalogueMap, CodeTree, Example, Examples, Found, Preview
+from service.engine.engine import Engine
 from service.explore.code_tree import Codes
 from service.explore.map import Mapper
 from service.explore.preview import Previewer
@@ -32,6 +33,13 @@ class Explorer:
         self._codes = Codes(artifact)
         self._mapper = Mapper(artifact)
         self._left: WeakSet[object] = WeakSet()  # generations to be forgotten that somebody may still be asking about
+
+    @classmethod
+    def beside(cls, engine: Engine) -> Explorer:
+        """The explorer of an engine's items. It lets go of what the engine's catalogue leaves behind."""
+        explorer = cls(engine.artifact, engine.settings.unusual_percentile)
+        engine.catalogue.left.append(explorer.forget)
+        return explorer
 
     def search(self, moment: Moment, query: str, limit: int) -> Found:
         """Up to `limit` items that have the words of the query, the last of which may be a beginning; best first."""

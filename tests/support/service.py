@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +38,7 @@ from service.contract.requests import RecommendRequest
 from service.contract.results import Recommendation, Written
 from service.engine.engine import Engine
 from service.errors import ItemConflict
+from service.explore.explorer import Explorer
 from service.server.server import Server, configuration
 from service.settings import Settings
 from training.config import RECIPES
@@ -204,6 +206,16 @@ def _one(engine: Engine, item: Item, replacing: bool) -> Written:
     if isinstance(result, ItemConflict):
         raise result
     return result
+
+
+_explorers: WeakKeyDictionary[Engine, Explorer] = WeakKeyDictionary()
+
+
+def explorer_of(engine: Engine) -> Explorer:
+    """The explorer of an engine, the same at each call."""
+    if engine not in _explorers:
+        _explorers[engine] = Explorer.beside(engine)
+    return _explorers[engine]
 
 
 def ids(answer: Recommendation) -> list[str]:

@@ -187,7 +187,7 @@ def test_many_replacements_do_not_grow_the_catalogue_for_ever(start: Starter) ->
 
 def test_a_write_that_cannot_be_committed_changes_nothing(start: Starter) -> None:
     engine = start(database_timeout=0.05)
-    path = engine._settings.database_url.removeprefix("sqlite:///")
+    path = engine.settings.database_url.removeprefix("sqlite:///")
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     before = ask(engine, "item-1", k=500)

@@ -16,7 +16,17 @@ from service.contract.explore_answers import CodesResponse
 from service.contract.results import CodeTree
 from service.engine.engine import Engine
 from service.explore import code_tree
-from tests.support.service import Client, Starter, make_artifact, make_items, make_settings, put, refused, serving
+from tests.support.service import (
+    Client,
+    Starter,
+    explorer_of,
+    make_artifact,
+    make_items,
+    make_settings,
+    put,
+    refused,
+    serving,
+)
 
 
 @pytest.fixture
@@ -35,7 +45,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
 
 
 def below(engine: Engine, *prefix: int) -> CodeTree:
-    return engine.explorer.codes(engine.catalogue.moment, list(prefix))
+    return explorer_of(engine).codes(engine.catalogue.moment, list(prefix))
 
 
 def semantic_ids(engine: Engine) -> dict[str, tuple[int, ...]]:

@@ -15,7 +15,7 @@ from service.catalogue.catalogue import Moment
 from service.catalogue.generation import Generation
 from service.engine.engine import Engine
 from service.explore.explorer import Explorer
-from tests.support.service import make_artifact, make_settings, put
+from tests.support.service import explorer_of, make_artifact, make_settings, put
 
 _SECONDS = 60
 NEW = Item("new", title="small red lamp", brand="Alba")
@@ -26,6 +26,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setattr(catalogue_module, "_DEAD", 20)
     make_artifact(tmp_path / "a", evaluated=True, mapped=True)
     engine = Engine.start(make_settings(tmp_path / "a", tmp_path))
+    explorer_of(engine)  # before anything is left behind, as in the service
     yield engine
     engine.publisher.compactor.wait(_SECONDS)
     engine.close()
@@ -34,10 +35,10 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
 def look_around(engine: Engine, moment: Moment | None = None) -> None:
     """All that keeps something for the next who asks."""
     moment = moment or engine.catalogue.moment
-    assert engine.explorer.preview(moment, NEW).audience.users
-    assert engine.explorer.codes(moment, []).branches
-    assert engine.explorer.map(moment, 100).points.item_id
-    assert engine.explorer.search(moment, "red lamp", 5).items
+    assert explorer_of(engine).preview(moment, NEW).audience.users
+    assert explorer_of(engine).codes(moment, []).branches
+    assert explorer_of(engine).map(moment, 100).points.item_id
+    assert explorer_of(engine).search(moment, "red lamp", 5).items
 
 
 def compact(engine: Engine) -> None:

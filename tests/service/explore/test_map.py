@@ -13,7 +13,7 @@ from model.items import Item
 from service.contract.explore_answers import MapResponse
 from service.engine.engine import Engine
 from service.explore import map
-from tests.support.service import Client, Starter, make_artifact, make_settings, put, refused, serving
+from tests.support.service import Client, Starter, explorer_of, make_artifact, make_settings, put, refused, serving
 
 
 @pytest.fixture
@@ -29,13 +29,13 @@ def engine(artifact: Artifact, tmp_path: Path) -> Iterator[Engine]:
 
 
 def places(engine: Engine, limit: int = 20_000) -> dict[str, tuple[float, float]]:
-    points = engine.explorer.map(engine.catalogue.moment, limit).points
+    points = explorer_of(engine).map(engine.catalogue.moment, limit).points
     return {key: (x, y) for key, x, y in zip(points.item_id, points.x, points.y, strict=True)}
 
 
 def test_catalogue_items_lie_where_the_artifact_says(engine: Engine, artifact: Artifact) -> None:
     assert artifact.positions is not None
-    found = engine.explorer.map(engine.catalogue.moment, 1000)
+    found = explorer_of(engine).map(engine.catalogue.moment, 1000)
     assert found.items == 240
     assert sorted(found.points.item_id) == sorted(artifact.items.item_ids)
     for item_id, place in places(engine).items():
@@ -49,7 +49,7 @@ def test_a_registered_item_lies_among_those_like_it(engine: Engine) -> None:
     before = places(engine)
     put(engine, Item("new", title="small red lamp", brand="Alba", categories=("Home", "lamp")))
     near = [item.item_id for item in engine.similar("new", 5).items]
-    found = engine.explorer.map(engine.catalogue.moment, 1000)
+    found = explorer_of(engine).map(engine.catalogue.moment, 1000)
     assert found.points.item_id[-1] == "new"  # drawn last
     assert found.points.registered == [False] * 240 + [True]
     middle = np.mean([before[item_id] for item_id in near], axis=0)
@@ -92,7 +92,7 @@ def test_an_artifact_without_a_map_has_no_points(tmp_path: Path) -> None:
     starter = Starter(tmp_path / "artifacts", tmp_path)
     engine = starter()
     put(engine, Item("new", title="a lamp"))
-    found = engine.explorer.map(engine.catalogue.moment, 100)
+    found = explorer_of(engine).map(engine.catalogue.moment, 100)
     assert (found.items, found.points.item_id, found.points.x) == (241, [], [])
     starter.close()
 

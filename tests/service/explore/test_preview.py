@@ -19,6 +19,7 @@ from tests.support.service import (
     Starter,
     add,
     ask,
+    explorer_of,
     ids,
     make_artifact,
     make_items,
@@ -47,7 +48,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
 
 
 def preview(engine: Engine, item: Item) -> Preview:
-    return engine.explorer.preview(engine.catalogue.moment, item)
+    return explorer_of(engine).preview(engine.catalogue.moment, item)
 
 
 def holds(engine: Engine, item: Item) -> Preview:
@@ -63,7 +64,7 @@ def holds(engine: Engine, item: Item) -> Preview:
     )
     near = engine.similar(item.item_id, len(said.neighbours)).items
     assert [(each.item_id, each.score) for each in said.neighbours] == [(each.item_id, each.score) for each in near]
-    examples = engine.explorer.examples(engine.catalogue.moment, said.audience.users, 0).examples
+    examples = explorer_of(engine).examples(engine.catalogue.moment, said.audience.users, 0).examples
     assert len(examples) == said.audience.users
     histories = [[each.item_id for each in example.history] for example in examples]
     tops = [ids(ask(engine, *history, k=100)) for history in histories]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from service.engine.engine import Engine
+from service.lifecycle.serving import Serving, serve
 from service.settings import Settings
 from tests.support.service import Client, make_artifact, make_items, serving, until
 from tests.support.swaps import HISTORY, metric, scores, use, version
@@ -140,16 +141,15 @@ def test_the_old_engine_is_let_go_without_a_collection(
     settings: Settings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines: list[list[weakref.ref[Any]]] = []
-    start = Engine.start
 
-    def observed(*arguments: Any) -> Engine:
-        engine = start(*arguments)
+    def observed(engine: Engine, *arguments: Any) -> Serving:
+        served = serve(engine, *arguments)
         catalogue = engine.catalogue
-        parts = engine, catalogue, catalogue.moment.generation, engine.publisher, engine.explorer, engine.artifact.items
+        parts = engine, catalogue, catalogue.moment.generation, engine.publisher, served.explorer, engine.artifact.items
         engines.append([weakref.ref(part) for part in parts])
-        return engine
+        return served
 
-    monkeypatch.setattr(Engine, "start", observed)
+    monkeypatch.setattr("service.lifecycle.runtime.serve", observed)
     gc.disable()
     try:
         with serving(settings) as client:
