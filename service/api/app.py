@@ -27,7 +27,7 @@ from service.security.key_ring import KeyRing
 from service.security.rate_limit import RateLimit
 from service.security.route_table import RouteTable
 from service.security.scopes import SCHEMES
-from service.server.admission import Admission, Gates
+from service.server.admission import Admission, Queues
 from service.server.middleware import BodyLimit, LastPlaces, Observe
 from service.settings import Settings
 from service.version import package_version
@@ -51,7 +51,7 @@ def create_app(
     passes. Raises BadKeys.
     """
     metrics = Metrics()
-    gates = Gates(settings, metrics)
+    queues = Queues(settings, metrics)
     keys = KeyRing(settings.keys, clock) if settings.keys is not None else None
 
     @asynccontextmanager
@@ -76,14 +76,14 @@ def create_app(
     )
     routes = app.state.routes = RouteTable(app.routes)
     # Middleware that is added later stands further out: `Observe` sees everything, even a body that is refused.
-    app.add_middleware(BodyLimit, limit=settings.body_max, together=settings.bodies_max)
+    app.add_middleware(BodyLimit, limit=settings.body_max, total=settings.bodies_max)
     if keys is not None or settings.rate_limit:
         limits = partial(RateLimit, settings.rate_limit, settings.rate_burst, clock) if settings.rate_limit else None
         app.add_middleware(Guard, routes=routes, metrics=metrics, keys=keys, limits=limits, now=now)
-    app.add_middleware(Admission, gates=gates)
+    app.add_middleware(Admission, queues=queues)
     if not settings.cors_origins:
         # The server itself may refuse, which is sooner. A page of another origin could not read such a refusal.
-        app.state.gate = gates.recommend
+        app.state.recommend_queue = queues.recommend
     if settings.cors_origins:
         # Outside the guard: a browser asks without a key first, and has to be able to read a refusal.
         app.add_middleware(

@@ -1,11 +1,11 @@
-"""How many requests may be in work or wait: beyond that they are refused at once, so that those inside stay quick.
+"""How many requests may be in work or wait. The service refuses more at once, so that those inside stay quick.
 
-A queue without a bound turns overload into waiting that never ends. Four queues, so that none takes another's places:
-`recommend` (POST /recommend), `long` (batches, lists, similar items, looking around), `write`, and `export`, whose
-answers take as long as their readers do. Probes, metrics and documentation are never counted.
+A queue without a bound turns overload into waiting that never ends. There are four queues, so that none takes another's
+slots: `recommend` (POST /recommend), `long` (batches, lists, similar items, looking around), `write`, and `export`,
+whose answers take as long as their readers do. Probes, metrics and documentation are never counted.
 
-A place is taken once the body is there, and left once the answer is made: a client that sends or reads slowly, or not
-at all, keeps none. What it does keep, a connection and a part of a body, has limits of its own.
+A request takes its slot once its body is there, and leaves it once its answer is made. So a client that sends or reads
+slowly, or not at all, holds no slot. It holds a connection and a part of a body, which have limits of their own.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ from service.settings import Settings
 log = logging.getLogger("kindred.service")
 
 _LONG = frozenset(("/recommend/batch", "/items/preview", "/search", "/examples", "/codes", "/map"))
-_EXPORTS = 8  # at a time: a reader who takes it slowly keeps a place for as long
+_EXPORTS = 8  # at a time: a slow reader holds a slot for as long as it reads
 _BODIES = ("POST", "PUT")
-_SECONDS = 1.0  # between two lines of the log on refusals, which are too many to be logged one by one
+_LOG_EVERY = 1.0  # seconds; refusals are too many to be logged one by one
 
 
-class Gate:
+class Queue:
     """Lets `limit` requests in at a time; 0: any number."""
 
     def __init__(self, name: str, limit: int, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.inside = 0
         self._limit = limit
-        self._refused = metrics.watch_queue(name, lambda: self.inside)
+        self._count_refusal = metrics.watch_queue(name, lambda: self.inside)
         self._clock = clock
-        self._unsaid = 0
-        self._said = -_SECONDS
+        self._unlogged = 0
+        self._logged = -_LOG_EVERY
 
     @property
     def is_full(self) -> bool:
-        """Whether the next one would be refused."""
+        """Whether the next request would be refused."""
         return self.inside >= self._limit > 0
 
     def enter(self) -> bool:
-        """True when the request may go on, and has to `leave` in the end; False, counted, when it is refused."""
+        """True: the request is in, and has to `leave` in the end. False: it is refused, and counted as such."""
         if self.is_full:
-            self._refused()
-            self._say()
+            self._count_refusal()
+            self._log_refusal()
             return False
         self.inside += 1
         return True
@@ -58,25 +58,25 @@ class Gate:
     def leave(self) -> None:
         self.inside -= 1
 
-    def _say(self) -> None:
-        self._unsaid += 1
+    def _log_refusal(self) -> None:
+        self._unlogged += 1
         now = self._clock()
-        if now - self._said >= _SECONDS:
-            log.warning("refusing requests: too many wait", extra={"queue": self.name, "refused": self._unsaid})
-            self._said, self._unsaid = now, 0
+        if now - self._logged >= _LOG_EVERY:
+            log.warning("refusing requests: too many wait", extra={"queue": self.name, "refused": self._unlogged})
+            self._logged, self._unlogged = now, 0
 
 
-class Gates:
-    """The gates of one app."""
+class Queues:
+    """The queues of one app."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.recommend = Gate("recommend", settings.queue_max, metrics)
-        self._long = Gate("long", settings.queue_max, metrics)
-        self._write = Gate("write", settings.write_queue_max, metrics)
-        self._export = Gate("export", _EXPORTS, metrics)
+        self.recommend = Queue("recommend", settings.queue_max, metrics)
+        self._long = Queue("long", settings.queue_max, metrics)
+        self._write = Queue("write", settings.write_queue_max, metrics)
+        self._export = Queue("export", _EXPORTS, metrics)
 
-    def of(self, scope: Scope) -> Gate | None:
-        """The gate of a request; None for what is never refused."""
+    def of(self, scope: Scope) -> Queue | None:
+        """The queue of a request; None for a request that is never refused."""
         method, path = scope["method"], scope["path"]
         if path == "/recommend":
             return self.recommend
@@ -90,51 +90,53 @@ class Gates:
 
 
 class Admission:
-    """Refuses with 503 and Retry-After what does not get in. The server may have let it in before (`service.server`):
-    then `scope["admitted"]` is the gate to leave.
+    """Refuses a request with 503 and Retry-After when its queue is full.
+
+    The connection may have let the request in already (`service.server.connection`): then `scope["admitted"]` is the
+    queue to leave.
     """
 
-    def __init__(self, app: ASGIApp, gates: Gates) -> None:
+    def __init__(self, app: ASGIApp, queues: Queues) -> None:
         self.app = app
-        self._gates = gates
+        self._queues = queues
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gate = None
+        queue = None
         if scope["type"] == "http":
-            admitted: Gate | None = scope.pop("admitted", None)
-            gate = admitted or self._gates.of(scope)
-        if gate is None:
+            admitted: Queue | None = scope.pop("admitted", None)
+            queue = admitted or self._queues.of(scope)
+        if queue is None:
             await self.app(scope, receive, send)
             return
-        place = _Place(gate, admitted is not None)
-        if not place.taken and (gate.is_full or scope["method"] not in _BODIES) and not place.take():
+        slot = _Slot(queue, admitted is not None)
+        if not slot.taken and (queue.is_full or scope["method"] not in _BODIES) and not slot.take():
             await busy().response(Request(scope))(scope, receive, send)
             return
         try:
-            await self.app(scope, place.watching(receive), place.watched(send))
+            await self.app(scope, slot.taking(receive), slot.leaving(send))
         finally:
-            place.leave()
+            slot.leave()
 
 
-class _Place:
-    """One request's place in a queue, from the end of its body to the beginning of an answer that is made."""
+class _Slot:
+    """One request's slot in a queue, from the end of its body until its answer is made."""
 
-    def __init__(self, gate: Gate, taken: bool) -> None:
+    def __init__(self, queue: Queue, taken: bool) -> None:
         self.taken = taken
-        self._gate = gate
+        self._queue = queue
         self._left = False
 
     def take(self) -> bool:
-        self.taken = self._gate.enter()
+        self.taken = self._queue.enter()
         return self.taken
 
     def leave(self) -> None:
         if self.taken and not self._left:
-            self._gate.leave()
+            self._queue.leave()
         self._left = True
 
-    def watching(self, receive: Receive) -> Receive:
-        """`receive` that takes the place with the last of the body; raises Busy where there is none."""
+    def taking(self, receive: Receive) -> Receive:
+        """`receive` that takes the slot with the last part of the body. It raises Busy when the queue is full."""
         if self.taken:
             return receive
 
@@ -147,8 +149,8 @@ class _Place:
 
         return received
 
-    def watched(self, send: Send) -> Send:
-        """`send` that leaves the place where the answer is of a known length: nothing more is computed for it then."""
+    def leaving(self, send: Send) -> Send:
+        """`send` that leaves the slot when the answer has a known length: it is computed by then."""
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start" and _is_whole(message):
@@ -163,5 +165,5 @@ def _is_whole(start: Message) -> bool:
 
 
 def busy() -> Problem:
-    """What a request that is refused here gets."""
+    """What a request gets that is refused here."""
     return of_error(Busy())

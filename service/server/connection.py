@@ -1,4 +1,9 @@
-"""One HTTP connection: uvicorn's, with the limits it lacks: of heads, of time, and of the number of connections."""
+"""One HTTP connection: uvicorn's, with the limits that uvicorn lacks.
+
+uvicorn's own settings cannot take their places. `h11_max_incomplete_event_size` limits heads in its other parser alone,
+`timeout_keep_alive` begins after an answer, and `limit_concurrency` refuses probes too. Nothing in uvicorn limits how
+long a head, a body or an answer may take, or how many requests may be pipelined.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +18,24 @@ from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.contract.problems import MEDIA_TYPE, Problem
-from service.server.admission import Gate
+from service.server.admission import Queue
 from service.server.drain import StoppingHttp
-from service.server.fast_refusal import is_plain, made_up_id, refusal
-from service.server.middleware import request_id_of
+from service.server.fast_refusal import is_plain, refusal
 from service.settings import Settings
 
 log = logging.getLogger("kindred.connection")
 
 HEAD_MAX = 64 * 1024  # bytes of a request line and headers; an item id of 256 characters takes 3 KiB at most
-PIPELINE_MAX = 16  # requests that wait for the one before them on the same connection; clients of today send none
-BODY_RATE = 16 * 1024  # bytes a second; each as many that came give a body another second
-LAG = 0.1  # seconds
-RESERVE = 32  # connections beyond the most, kept for probes
+PIPELINE_MAX = 16  # requests that wait for an earlier one of their connection; today's clients send none
+BODY_RATE = 16 * 1024  # bytes; so many give a body another second
+LAG = 0.1  # seconds by which a timer may be late before we blame ourselves
+RESERVE = 32  # connections beyond `connections_max`, kept for probes
 
 _INTERIM = b"HTTP/1.1 1"  # an answer before the answer
 
 
 class Configuration(uvicorn.Config):
-    """uvicorn's, which every connection is given, and the settings that a connection reads."""
+    """uvicorn's configuration, which every connection gets, with the settings that a connection reads."""
 
     def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
         super().__init__(app, http=BoundedHttp, **options)
@@ -39,9 +43,11 @@ class Configuration(uvicorn.Config):
         self.connections_max = settings.connections_max
 
 
-class _Transport:
-    """A connection as the answer to one request sees it: the head goes out with the first of the body. uvicorn writes
-    them one after the other, which are two packets, and twice the work for both sides.
+class _OnePacket:
+    """Sends the head of an answer together with the first part of its body.
+
+    uvicorn writes them one after the other, which makes two packets. One packet saves a client a fifth of its work (36
+    against 44 µs an answer) and the service a hundredth.
     """
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -60,19 +66,18 @@ class _Transport:
         self._transport.write(data)
 
     def close(self) -> None:
-        """What is held goes out first."""
+        """Send what is held, then close."""
         if self._head is not None:
             self.write(b"")
         self._transport.close()
 
 
 class BoundedHttp(StoppingHttp):
-    """Refuses what never ends: heads and trailers of any length, requests that come in by drops, answers that nobody
-    takes, more connections than there are places.
+    """Ends what would never end: heads and trailers of any length, requests that come in by drops, answers that nobody
+    reads, more connections than the service takes.
 
-    A request that does not get on has a timer, which is set once the data that came does not end it; one that comes
-    in one piece costs none. The head has `read_timeout` seconds from its first byte, the body as long and a second
-    for each `BODY_RATE` bytes of it.
+    A request gets a timer when the data that came does not complete it; one that comes in one piece needs none. Its
+    head has `read_timeout` seconds from the first byte, its body as long again and a second for each `BODY_RATE` bytes.
     """
 
     config: Configuration
@@ -82,15 +87,14 @@ class BoundedHttp(StoppingHttp):
         self._timeout = self.config.read_timeout
         self._reading = False  # a request has begun to come in
         self._in_head = True
-        self._unread = 0  # bytes that came since the last that were part of a body
+        self._unread = 0  # bytes that came since the last byte of a body
         self._body = 0
         self._began = self._due = 0.0
         self._excused = False
         self._slow: TimerHandle | None = None
         self._stuck: TimerHandle | None = None
         self._crowded = False
-        self._parsing = False
-        self._held: tuple[Any, Any] | None = None
+        self._admitted: Queue | None = None  # which the request that is being parsed has entered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -108,17 +112,21 @@ class BoundedHttp(StoppingHttp):
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        if self._is_refused(data):
+        queue = self._queue_for(data)
+        if queue is not None and not queue.enter():
+            self._refuse_busy(data)
             return
-        self._reading = self._parsing = True
+        self._admitted = queue
+        self._reading = True
         self._unread += len(data)
         super().data_received(data)
-        self._parsing = False
-        self._begin()
+        if self._admitted is not None:  # what came is not HTTP, and the app will not see it
+            self._admitted.leave()
+            self._admitted = None
         if not self._reading or self.transport.is_closing():
             return
         if self._unread > HEAD_MAX:
-            # Of a request that ends, on_headers_complete counts. In a body, this is a trailer, or a chunk's extension.
+            # A head that has not ended, trailers, or a chunk's extension. on_headers_complete counts other heads.
             self._refuse_head()
         elif self._slow is None:
             self._set_timer()
@@ -132,66 +140,39 @@ class BoundedHttp(StoppingHttp):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        # A block may hold more than this head, so that it is counted itself when it may be too long.
+        # What came may hold more than this head, so count the head itself.
         if self._unread > HEAD_MAX and len(self.url) + sum(len(n) + len(v) + 4 for n, v in self.headers) > HEAD_MAX:
             self._refuse_head()
             raise ValueError("the head is too long")  # ends the parsing
         if len(self.pipeline) >= PIPELINE_MAX:
             raise ValueError("too many pipelined requests")
         super().on_headers_complete()
+        if self._admitted is not None:
+            self.scope["admitted"], self._admitted = self._admitted, None  # type: ignore[typeddict-unknown-key]
         if self.scope["method"] != "HEAD":  # its answer is a head alone
-            self.cycle.transport = cast(asyncio.Transport, _Transport(self.transport))
-        # What httptools finds after the body is no part of the request's headers; the scope keeps the list it has.
+            self.cycle.transport = cast(asyncio.Transport, _OnePacket(self.transport))
+        # httptools adds trailers to the list that it finds here, and they are no headers. The scope keeps the old list.
         self.headers = []
         if self._crowded:
             self.cycle.keep_alive = False
 
-    def _is_refused(self, data: bytes) -> bool:
-        """Refuse a plain recommendation that would not get in, before it is parsed: parsing takes three times as long
-        as all the rest of a refusal.
+    def _queue_for(self, data: bytes) -> Queue | None:
+        """The queue that `data` enters at once: of a plain recommendation on an idle connection.
+
+        Other requests enter their queues in `Admission`. A plain one does not wait for that, because requests that come
+        in the same turn of the loop reach the app only after all of them were read.
         """
-        gate = self._gate
-        if gate is None or not gate.is_full or self._reading or self._crowded or self.server_state.draining:
-            return False
-        if self._is_answering() or not is_plain(data):
-            return False
-        gate.enter()  # counts it
+        if self._reading or self._crowded or self.server_state.draining or self._is_answering():
+            return None
+        queue: Queue | None = getattr(cast(FastAPI, self.config.app).state, "recommend_queue", None)
+        return queue if queue is not None and is_plain(data) else None
+
+    def _refuse_busy(self, data: bytes) -> None:
         if self._slow is not None:
             self._slow.cancel()
             self._slow = None
-        self.transport.write(refusal(made_up_id()))
+        self.transport.write(refusal(data))
         self.on_response_complete()
-        return True
-
-    @property
-    def _gate(self) -> Gate | None:
-        return getattr(cast(FastAPI, self.config.app).state, "gate", None)
-
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """As uvicorn has it, but for recommendations that would not get in: refused here, before there is a task or a
-        log line.
-
-        Counted here as well, because requests that come in the same turn of the loop begin after all were read. One
-        whose body is still to come takes no place yet: `service.server.admission` gives it one, as it would all of them
-        where a uvicorn without this method were to come.
-        """
-        if self._parsing and cycle.more_body:
-            self._held = cycle, app  # the rest of what came may hold its body
-            return
-        scope = cycle.scope
-        gate = self._gate
-        # One that is crowded out is refused before it could leave the gate.
-        if (
-            gate is not None
-            and not (cycle.more_body or self._crowded)
-            and scope["path"] == "/recommend"
-            and scope["method"] == "POST"
-        ):
-            if not gate.enter():
-                self._refuse_busy(cycle)
-                return
-            scope["admitted"] = gate
-        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0
@@ -205,17 +186,6 @@ class BoundedHttp(StoppingHttp):
             self._slow.cancel()
             self._slow = None
         super().on_message_complete()
-        self._begin()
-
-    def _begin(self) -> None:
-        """Start what was held until its body was there, or until no more of it came."""
-        if self._held is None:
-            return
-        (cycle, app), self._held = self._held, None
-        if not self.transport.is_closing():  # refused: what came behind the head is not HTTP
-            parsing, self._parsing = self._parsing, False
-            self._start_asgi_task(cycle, app)
-            self._parsing = parsing
 
     def _set_timer(self) -> None:
         self._began = self.loop.time()
@@ -227,14 +197,14 @@ class BoundedHttp(StoppingHttp):
         self._slow = self.loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
-        """The time of a request is over, unless its body may take longer or it is we who do not read it."""
+        """The time of a request is over, unless its body may take longer or it is we who are late."""
         answering = self.cycle is not None and not self.cycle.response_complete
         allowed = self._timeout + self._body / BODY_RATE
         wait = self._began + allowed - self.loop.time()
         if self.transport.is_closing():
             self.transport.abort()
         elif self.loop.time() - self._due > LAG and not self._excused:
-            # The loop was held up: what the client sent in time may lie there unread.
+            # The loop was held up: the client may have sent in time what we have not read.
             self._excused = True
             self._look_in(min(1.0, self._timeout))
         elif self.flow.read_paused or (answering and (self._in_head or self.cycle.response_started)):
@@ -242,7 +212,7 @@ class BoundedHttp(StoppingHttp):
         elif answering and wait > 0:
             self._look_in(min(wait, self._timeout))
         elif answering and "late" not in self.cycle.scope:
-            # The app waits for the body: it is woken, and answers (`BodyLimit`).
+            # The app waits for the body. Wake it, and it answers 408 (`BodyLimit`).
             self.cycle.scope["late"] = True  # type: ignore[typeddict-unknown-key]
             self.cycle.message_event.set()
             self._look_in(self._timeout)
@@ -250,7 +220,7 @@ class BoundedHttp(StoppingHttp):
             detail = f"the request's head did not come in within {self._timeout:g} s"
             self._refuse(Problem("request-timeout", 408, detail))
         else:
-            # Nothing was asked, or what was is answered and the rest of its body goes on and on.
+            # There is no request, or it is answered and the rest of its body goes on and on.
             self.transport.close()
             self._let_go()
 
@@ -274,25 +244,13 @@ class BoundedHttp(StoppingHttp):
         self._let_go()
 
     def _let_go(self) -> None:
-        """A closed connection stays until the client has taken everything: not for ever."""
+        """A closing connection stays until the client has read everything. Give it only so long."""
         if self._stuck is None and self.transport.get_write_buffer_size():
             self._stuck = self.loop.call_later(self._timeout, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
-            self._refuse(Problem("bad-http", 400, "what came is not HTTP/1.1 as this service reads it"))
-
-    def _refuse_busy(self, cycle: Any) -> None:
-        if self.server_state.draining:
-            cycle.keep_alive = False
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write(refusal(request_id_of(cycle.scope), cycle.keep_alive))
-        if not cycle.keep_alive:
-            self.transport.close()
-        if self.pipeline:
-            self.loop.call_soon(self.on_response_complete)  # not from here: a long pipeline would be a deep recursion
-        else:
-            self.on_response_complete()
+            self._refuse(Problem("bad-http", 400, "this is not HTTP/1.1 as the service reads it"))
 
     def _refuse_head(self) -> None:
         if not self.transport.is_closing():
@@ -300,7 +258,7 @@ class BoundedHttp(StoppingHttp):
             self._refuse(Problem("headers-too-large", 431, detail))
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer in place of the app, which has not seen the request or has not begun to answer, and close."""
+        """Answer for the app, which has not seen the request or has not begun to answer, and close."""
         log.info("refused", extra={"problem": problem.type, "client": self.client[0] if self.client else "unknown"})
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             body = to_json(problem.body())
@@ -312,7 +270,7 @@ class BoundedHttp(StoppingHttp):
                 + body
             )  # fmt: skip
         if self.cycle is not None:
-            self.cycle.disconnected = True  # what the app still says goes nowhere
+            self.cycle.disconnected = True  # drops whatever the app still answers
             self.cycle.message_event.set()
         self.transport.close()
         self._let_go()

@@ -1,11 +1,11 @@
-"""Stopping without losing a request: the server and the protocol that finish what callers have begun.
+"""Stopping without losing a request: a server and a protocol that finish what callers have begun.
 
-uvicorn alone closes every idle connection the moment it is told to stop. A caller that was just sending its next
-request on one, or had just connected, gets no answer. Here a stop has two phases:
+uvicorn alone closes every idle connection the moment it is told to stop. A caller that is just sending its next request
+on one, or has just connected, gets no answer. Here a stop has two phases:
 
-- draining (`KINDRED_DRAIN` seconds after SIGTERM): `/readyz` says 503, so that a proxy sends no more. Requests are
-  answered as ever, each with `Connection: close`, so that callers leave on their own.
-- closing: no new connections. Those that have sent anything are answered first, the others are closed.
+- draining (`KINDRED_DRAIN` seconds after SIGTERM): `/readyz` says 503, so that a proxy sends no more. The service
+  answers requests as ever, each with `Connection: close`, so that callers leave on their own.
+- closing: no new connections. The service answers everyone who has sent anything, and closes the other connections.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import ctypes
 import fcntl
 import logging
 import os
+import select
 import signal
 import socket
 import struct
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from types import FrameType
 from typing import cast
 
@@ -35,10 +36,11 @@ from service.lifecycle.runtime import Runtime
 log = logging.getLogger("kindred.service")
 
 _TICK = 0.1  # seconds between two looks at whether the pause is over
-_FIRST = 1.0  # seconds that somebody who has just connected gets to send a first byte
+_FIRST = 1.0  # seconds that a caller who has just connected gets to send a first byte
+_EMPTYING = 5.0  # seconds, at most, in which the loop takes in those who have connected already
 
 _SO_ATTACH_FILTER = 26  # <asm-generic/socket.h>; Python has no name for it
-# A classic BPF program over the TCP header: 0 bytes of a packet with SYN and without ACK are kept, all of any other.
+# A classic BPF program over the TCP header: keeps 0 bytes of a packet with SYN and without ACK, and all of any other.
 _NO_SYN = (
     (0x30, 0, 0, 13),  # load the byte of the flags
     (0x54, 0, 0, 0x12),  # and SYN | ACK
@@ -49,7 +51,7 @@ _NO_SYN = (
 
 
 class StoppingState(ServerState):
-    """What the connections of one server know of its stop."""
+    """Tells the connections of one server how far its stop has come."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,18 +60,18 @@ class StoppingState(ServerState):
 
 
 class StoppingHttp(HttpToolsProtocol):
-    """A connection that is closed only when no request is on its way."""
+    """A connection that closes only when no request is on its way."""
 
     server_state: StoppingState
     _arriving = False  # a head has begun and not ended
 
     def drain(self) -> None:
-        """The answer to come, where its head has not gone out yet, is this connection's last."""
+        """Make the next answer the last one of this connection, if its head has not gone out yet."""
         if self._is_answering() and not self.cycle.response_started:
             self.cycle.keep_alive = False
 
     def shutdown(self) -> None:
-        """Close now if nothing is on its way, else once it is answered."""
+        """Close now if no request is on its way, else once it is answered."""
         if self._is_answering():
             self.drain()
         elif self.cycle is None and not self._arriving:
@@ -93,7 +95,7 @@ class StoppingHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.server_state.closing and self.parser is not None:
-            self._close_idle()  # what came need not have been a request
+            self._close_idle()  # not all that comes is a request
 
     def on_message_begin(self) -> None:
         self._arriving = True
@@ -105,7 +107,7 @@ class StoppingHttp(HttpToolsProtocol):
         self._arriving = False
         if self.server_state.draining:
             if before is not None and not before.response_started:
-                before.keep_alive = True  # it came together with this one, which is the last now
+                before.keep_alive = True  # both came together, and this one is the last now
             self.drain()
 
     def on_response_complete(self) -> None:
@@ -115,7 +117,7 @@ class StoppingHttp(HttpToolsProtocol):
 
 
 class StoppingServer(uvicorn.Server):
-    """uvicorn's server with the two phases. Only SIGTERM has a first one: whoever presses Ctrl+C will not wait."""
+    """uvicorn's server with the two phases. Ctrl+C skips the first one: whoever presses it will not wait."""
 
     server_state: StoppingState
 
@@ -148,52 +150,45 @@ class StoppingServer(uvicorn.Server):
         return cast(list[StoppingHttp], list(self.server_state.connections))
 
     async def _stop_listening(self) -> None:
-        """Close the listening sockets, and take in whoever had connected by then: they may have sent a request, and
-        the system would reset their connections.
+        """Close the listening sockets once the loop has taken in everyone who had connected.
+
+        They may have sent a request already, and the system resets connections that nobody has taken in.
         """
-        # Copies keep the queues of connections alive while the loop lets go of the originals.
-        copies = [
-            socket.socket(fileno=os.dup(listener.fileno())) for server in self.servers for listener in server.sockets
-        ]
-        for copy in copies:
-            _admit_no_more(copy)
+        listeners = [listener for server in self.servers for listener in server.sockets]
+        for listener in listeners:
+            _admit_no_more(listener)
         if self._drains:
             await asyncio.sleep(_TICK)  # handshakes that have begun come to their end
+        end = time.monotonic() + _EMPTYING
+        while _somebody_waits(listeners) and time.monotonic() < end:
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
-        waiting = [connection for copy in copies for connection in _queue_of(copy)]
-        loop = asyncio.get_running_loop()
-        for connection in waiting:
-            await loop.connect_accepted_socket(self._make_connection, connection)
 
     def _make_connection(self) -> asyncio.Protocol:
         make = cast(type[StoppingHttp], self.config.http_protocol_class)
         return make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
+def _somebody_waits(listeners: Sequence[socket.socket]) -> bool:
+    return bool(select.select(listeners, [], [], 0)[0])
+
+
 def _admit_no_more(listener: socket.socket) -> None:
-    """Let the system drop the first packet of every new connection. Its sender repeats it after a second and then finds
-    nobody listening, which says that nothing was sent. Without this, somebody could join the queue between the last
-    look at it and its end.
+    """Let the system drop the first packet of every new connection (Linux).
+
+    The caller's system repeats it after a second and then finds nobody listening, so the caller knows that it sent
+    nothing. Without this, a caller can join the queue between our last look at it and its end: 1 of 26,102 requests was
+    lost so in 60 stops under 16 callers, and none of 15,448 with it. Without this and without the wait for the queue to
+    empty, 69 of 10,758 were.
     """
     if not sys.platform.startswith("linux"):
         return
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _NO_SYN))
     program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(code))
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
-    except OSError as error:
-        log.warning("who connects in this moment may be reset", extra={"reason": str(error)})
-
-
-def _queue_of(listener: socket.socket) -> Iterator[socket.socket]:
-    """The connections that wait at a listening socket, which is then closed."""
-    with listener:
-        listener.setblocking(False)
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except BlockingIOError:
-                return
-            connection.setblocking(False)
-            yield connection
+    descriptor = socket.socket(fileno=os.dup(listener.fileno()))  # uvloop's own object sets no options
+    with descriptor:
+        try:
+            descriptor.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        except OSError as error:
+            log.warning("callers who connect in this moment may be reset", extra={"reason": str(error)})

@@ -1,48 +1,54 @@
-"""Refusing recommendations that would not get in with the least of work: the time is left to those that do."""
+"""Recognises a plain recommendation in the bytes that came, so that it can be refused before anything is parsed.
+
+Such a refusal takes 18 µs of the processor, and one by parser, task and middleware takes 95 (2026-12-01, every request
+refused). At five times the capacity, some 4,000 refusals a second, that leaves a third of a core to those who get in.
+"""
 
 from __future__ import annotations
 
-import random
 import re
 
 from pydantic_core import to_json
 
 from service.contract.problems import MEDIA_TYPE, RETRY_AFTER
 from service.server.admission import busy
+from service.server.request_id import accepted_request_id
 
 _LINE = b"POST /recommend HTTP/1.1\r\n"
-# Fields that ask for more than an answer, or for another one.
-_MORE = re.compile(rb"(?i)\n(?:connection|transfer-encoding|expect|upgrade|x-request-id)[ \t]*:")
+# Headers that ask for more than an answer. `Connection: keep-alive` asks for nothing.
+_MORE = re.compile(
+    rb"(?i)\n(?:(?:transfer-encoding|expect|upgrade)[ \t]*:|connection[ \t]*:[ \t]*+(?!keep-alive[ \t]*\r))"
+)
 _LENGTH = re.compile(rb"(?i)\ncontent-length:[ \t]*(\d{1,7})[ \t]*\r")
+_REQUEST_ID = re.compile(rb"(?i)\nx-request-id:[ \t]*([^\r\n]*?)[ \t]*\r")
 
 _ID = b"<request id>"
-# Head and body of the refusal, written once; a request id holds nothing that JSON or a header would take amiss.
+# Head and body of the refusal, written once; a request id holds nothing that JSON or a header would misread.
 _HEAD, _BODY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: %b\r\nretry-after: %d\r\n"
-    b"content-length: %%d\r\nx-request-id: %%b\r\n%%b\r\n" % (MEDIA_TYPE.encode(), RETRY_AFTER),
+    b"content-length: %%d\r\nx-request-id: %%b\r\n\r\n" % (MEDIA_TYPE.encode(), RETRY_AFTER),
     to_json(busy().body(_ID.decode())),
 )
 
 
 def is_plain(data: bytes) -> bool:
-    """Whether this is a request for recommendations, the whole of it and nothing else, that asks for nothing special.
+    """Whether `data` is one whole request for recommendations that asks for nothing special, and nothing else.
 
-    Not whether it is sound: it is not going to be read.
+    It need not be sound: nobody reads it if it is refused.
     """
-    head, end, body = data.partition(b"\r\n\r\n")
-    if not end or not head.startswith(_LINE) or _MORE.search(head):
+    if not data.startswith(_LINE):
         return False
-    lengths = _LENGTH.findall(head + b"\r")
+    head, end, body = data.partition(b"\r\n\r\n")
+    head += b"\r"
+    if not end or _MORE.search(head):
+        return False
+    lengths = _LENGTH.findall(head)
     return len(lengths) == 1 and int(lengths[0]) == len(body)
 
 
-def made_up_id() -> str:
-    """A request id."""
-    return f"{random.getrandbits(128):032x}"
-
-
-def refusal(request_id: str, keep_alive: bool = True) -> bytes:
-    """The answer, head and body."""
-    name = request_id.encode("ascii")
+def refusal(data: bytes) -> bytes:
+    """The answer to the plain request `data`, head and body."""
+    given = _REQUEST_ID.search(data.partition(b"\r\n\r\n")[0] + b"\r")
+    name = accepted_request_id(given[1].decode("latin-1") if given else "").encode("ascii")
     body = _BODY.replace(_ID, name)
-    return _HEAD % (len(body), name, b"" if keep_alive else b"connection: close\r\n") + body
+    return _HEAD % (len(body), name) + body

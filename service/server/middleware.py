@@ -1,14 +1,13 @@
-"""Pure ASGI middleware: request ids, access log, metrics and the last word on errors; limits on bodies; probes first.
+"""Pure ASGI middleware: the access log with request ids and metrics, limits of bodies, connections kept for probes.
 
-Not BaseHTTPMiddleware, which puts a task and two queues between server and handler: about as long as the
-handler.
+Starlette's BaseHTTPMiddleware would put a task and two queues between server and handler, and takes as long as the
+handler itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 
 from starlette.datastructures import Headers
@@ -21,18 +20,17 @@ from service.errors import shorten
 from service.metrics import Metrics
 from service.security.keys import redact
 from service.security.route_table import RouteTable
-from service.server.fast_refusal import made_up_id
+from service.server.request_id import accepted_request_id
 
 log = logging.getLogger("kindred.access")
 errors_log = logging.getLogger("kindred.errors")
 
 PROBES = frozenset({"/livez", "/readyz"})
-_SMALL = 64 * 1024  # bytes; bodies up to this size are only as many as there are connections
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_SMALL = 64 * 1024  # bytes; the number of connections bounds what smaller bodies take together
 
 
 class Observe:
-    """Outermost: gives each request its id, answers what nobody caught, then logs and counts it."""
+    """The outermost: gives each request its id, answers 500 to errors that nobody caught, then logs and counts."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics, routes: RouteTable) -> None:
         self.app = app
@@ -44,7 +42,7 @@ class Observe:
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = request_id_of(scope)
+        request_id = accepted_request_id(Headers(scope=scope).get("x-request-id", ""))
         scope["request_id"] = request_id
         status = 0
 
@@ -58,9 +56,9 @@ class Observe:
         try:
             await self.app(scope, receive, stamped)
         except ClientDisconnect:
-            pass  # in the middle of its body: counted, with status 0, and no fault of the service
+            pass  # in the middle of its body: no fault of the service, counted with status 0
         except Exception:
-            # The caller learns that it failed and the id to ask about, the log learns why.
+            # The caller gets the id to ask about, the log gets the reason.
             errors_log.exception("unhandled error", extra={"request_id": request_id})
             if status:
                 raise
@@ -69,7 +67,7 @@ class Observe:
         finally:
             seconds = time.perf_counter() - started
             try:
-                # The server sends what it was given when the loop comes round: the caller need not wait for the log.
+                # Let the server send the answer first: the caller need not wait for the log.
                 await asyncio.sleep(0)
             finally:
                 self._record(scope, request_id, status, seconds)
@@ -93,26 +91,18 @@ class Observe:
         )
 
 
-def request_id_of(scope: Scope) -> str:
-    """The caller's X-Request-ID where it is harmless in headers and logs, and no key, else a new one."""
-    given = Headers(scope=scope).get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) and redact(given) == given else made_up_id()
-
-
 class BodyLimit:
-    """Refuses bodies above `limit` bytes: by Content-Length before anything is read, else while they stream
-    in. Refuses too what comes while large bodies of others hold `together` bytes, and what comes too slowly.
+    """Refuses bodies above `limit` bytes: by Content-Length before it reads anything, else while they stream in.
 
-    What the sender goes on sending after the refusal is read and thrown away by the server, so that an
-    ordinary client gets to see the 413 rather than a broken connection; no more than `limit` bytes are ever
-    held.
+    It also refuses a body that comes while large bodies hold `total` bytes, and one that comes too slowly. The server
+    discards the rest of a refused body, so that an ordinary client sees the 413 rather than a broken connection.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, together: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, total: int) -> None:
         self.app = app
         self.limit = limit
-        self.together = together
-        self._held = 0  # by bodies beyond their first `_SMALL` bytes
+        self.total = total
+        self._held = 0  # bytes of all bodies beyond their first `_SMALL`
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -135,10 +125,10 @@ class BodyLimit:
             nonlocal received, held
             message = await receive()
             if message["type"] == "http.request" and answering:
-                # Of a request whose answer is under way the body is of no use: too late to refuse, and not kept.
+                # The answer is under way: too late to refuse, and nobody needs the body.
                 return {**message, "body": b""}
             if message["type"] == "http.request":
-                if "late" in scope:  # the connection says so
+                if "late" in scope:  # set by the connection
                     detail = f"the body did not come in within its time; {received} bytes did"
                     raise HTTPException(408, detail, {"Connection": "close"})
                 received += len(message.get("body", b""))
@@ -147,8 +137,8 @@ class BodyLimit:
                 if received > _SMALL:
                     self._held += received - _SMALL - held
                     held = received - _SMALL
-                    if self._held > self.together:
-                        detail = f"bodies of {self.together} bytes are being read already; send it again later"
+                    if self._held > self.total:
+                        detail = f"bodies of {self.total} bytes are being read already; send it again later"
                         raise HTTPException(503, detail)
             return message
 
@@ -162,14 +152,14 @@ class BodyLimit:
 
 
 class LastPlaces:
-    """Answers nothing but probes on the connections that are kept for them; the server closes each after its answer."""
+    """Answers probes alone on the connections kept for them. The server closes each of these after its answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("crowded") and scope["path"] not in PROBES:
-            problem = Problem("too-many-connections", 503, "the service has as many connections as it takes")
+            problem = Problem("too-many-connections", 503, "the service has as many connections as it can take")
             await problem.response(Request(scope))(scope, receive, send)
             return
         await self.app(scope, receive, send)

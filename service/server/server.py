@@ -1,4 +1,4 @@
-"""uvicorn, with limited connections and a word on where it listens."""
+"""uvicorn's server, with limited connections. It says where it listens."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from service.settings import Settings
 
 log = logging.getLogger("kindred.service")
 
-_ACCEPTED = 8  # connections that are taken in at once: libuv takes one a turn of the loop from a listening socket
-_OTHER_FILES = 128  # artifact, registry, logs, and what the libraries have open
+_ACCEPTED = 8  # connections taken in per turn of the loop: libuv takes one from each listening socket
+_OTHER_FILES = 128  # artifact, registry, logs, and the libraries' own
 
 
 class Server(StoppingServer):
-    """Says on standard output where the service and its documentation are, once it listens. A browser that opens the
-    documentation has no key, so with keys it is not named.
+    """Says on standard output where the service and its documentation are, once it listens.
+
+    documentation: off where there are keys, because a browser that opens the documentation has none. announce: a file
+    descriptor that gets the address too, and is then closed.
     """
 
     documentation = True
-    announce: int | None = None  # a file descriptor that is told the address too, and then closed
+    announce: int | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -45,8 +47,10 @@ class Server(StoppingServer):
                 print(address, file=told)
 
     async def _listen_more(self, listener: Any) -> None:
-        """Listen by more descriptors of the same socket. In overload a turn of the loop takes milliseconds, and who
-        waits to be taken in hears nothing, not even that there is no room.
+        """Listen by more descriptors of the same socket.
+
+        In overload a turn of the loop takes milliseconds, and a caller who has connected hears nothing until the loop
+        takes it in, not even that there is no room.
         """
         loop = asyncio.get_running_loop()
         for _ in range(_ACCEPTED - 1):
@@ -55,7 +59,7 @@ class Server(StoppingServer):
 
 
 def configuration(app: Any, settings: Settings) -> Configuration:
-    """uvicorn's settings for one worker: logs go through the root logger, the access log is the app's own."""
+    """uvicorn's settings for one worker. Logs go through the root logger, and the app writes the access log."""
     return Configuration(
         app,
         settings.model_copy(update={"connections_max": _connections(settings.connections_max)}),
@@ -73,7 +77,7 @@ def configuration(app: Any, settings: Settings) -> Configuration:
 
 
 def _connections(wanted: int) -> int:
-    """How many connections there may be with the files that the process may have open, of which it asks for more."""
+    """How many connections the limit of open files allows, `wanted` at most. Raises that limit if it can."""
     others = RESERVE + _OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted + others:

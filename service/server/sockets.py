@@ -1,11 +1,11 @@
-"""Where the service listens, taken before anything else: a port in use costs no loading and no writing."""
+"""The listening sockets, opened before anything else: a port in use costs no loading and no writing."""
 
 from __future__ import annotations
 
 import errno
 import socket
 
-_BACKLOG = 2048  # connections that wait to be taken in, as uvicorn has it
+_BACKLOG = 2048  # connections that wait to be taken in; uvicorn's default
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # a machine without IPv6, most likely
 
 
@@ -14,9 +14,10 @@ class CannotListen(Exception):
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """A listening socket for each address of a host; port 0: for each a port that is free. Raises CannotListen.
+    """A listening socket for each address of a host; port 0: a free port for each. Raises CannotListen.
 
-    To bind alone would not keep others out: on Linux several may, as long as none of them listens.
+    They listen at once, because binding alone does not keep others out: on Linux several sockets may bind to a port as
+    long as none of them listens.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

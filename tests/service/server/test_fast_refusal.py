@@ -48,12 +48,16 @@ PLAIN = request()
         (request(line=b"POST /recommend/batch HTTP/1.1"), False),
         (request(line=b"POST /recommend?a HTTP/1.1"), False),
         (request(line=b"GET /recommend HTTP/1.1"), False),
+        (request(b"X-Request-Id: mine"), True),
+        (request(b"Connection: keep-alive"), True),
+        (request(b"connection:\tKeep-Alive "), True),
+        (request(b"Connection: keep-alive, close"), False),
+        (request(b"Connection:close"), False),
         (request(b"Connection: close"), False),
         (request(b"connection : close"), False),
         (request(b"Transfer-Encoding: chunked"), False),
         (request(b"EXPECT: 100-continue"), False),
         (request(b"Upgrade: websocket"), False),
-        (request(b"X-Request-Id: mine"), False),
     ],
 )
 def test_what_is_plain(data: bytes, plain: bool) -> None:
@@ -84,6 +88,7 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
 def test_plain_and_parsed_refusals_are_alike(full: Client) -> None:
     with connect(full.port) as wire:
         seen = []
+        # Two that come together are parsed.
         for data in (PLAIN, request(b"X-Request-ID: mine"), PLAIN, PLAIN + PLAIN):
             wire.sendall(data)
             seen += read_replies(wire, 1 + (data == PLAIN + PLAIN))
@@ -91,15 +96,12 @@ def test_plain_and_parsed_refusals_are_alike(full: Client) -> None:
         ids = [reply.headers["x-request-id"] for reply in seen]
         assert ids[1] == "mine"
         assert len(set(ids)) == 5
+        differing = {"x-request-id": "", "content-length": "", "date": ""}
         for reply, name in zip(seen, ids, strict=True):
             body = json.loads(reply.body)
             assert body.pop("request_id") == name
             assert body == {k: v for k, v in json.loads(seen[1].body).items() if k != "request_id"}
-            assert {**reply.headers, "x-request-id": "", "content-length": ""} == {
-                **seen[1].headers,
-                "x-request-id": "",
-                "content-length": "",
-            }
+            assert {**reply.headers, **differing} == {**seen[1].headers, **differing}
         assert 'kindred_queue_refusals_total{queue="recommend"} 5.0' in full.get("/metrics").body.decode()
         wire.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")  # the connection goes on
         assert [reply.status for reply in read_replies(wire, 1)] == [200]
@@ -111,3 +113,22 @@ def test_a_request_in_pieces_is_refused_as_well(full: Client) -> None:
             wire.sendall(data)
         wire.sendall(PLAIN)
         assert [reply.status for reply in read_replies(wire, 2)] == [503, 503]
+
+
+def test_a_request_id_that_does_harm_is_replaced(full: Client) -> None:
+    with connect(full.port) as wire:
+        for given in (b"a b", b'"', b"x" * 200, b""):
+            wire.sendall(request(b"X-Request-ID: " + given))
+            (reply,) = read_replies(wire, 1)
+            assert reply.status == 503
+            assert len(reply.headers["x-request-id"]) == 32
+
+
+def test_what_looks_plain_and_is_no_http_leaves_the_queue(root: Path, tmp_path: Path) -> None:
+    with serving(make_settings(root, tmp_path, queue_max=1)) as client:
+        for _ in range(3):
+            with connect(client.port) as wire:
+                wire.sendall(request(b"no header"))
+                assert [reply.status for reply in read_replies(wire)] == [400]
+        assert client.recommend("item-1")["items"]
+        assert 'kindred_queue_requests{queue="recommend"} 0.0' in client.get("/metrics").body.decode()

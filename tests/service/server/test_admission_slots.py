@@ -1,4 +1,4 @@
-"""A place in a queue is for work: whoever sends slowly, reads slowly or hangs up keeps none."""
+"""A slot in a queue is for work: a client that sends slowly, reads slowly or hangs up holds none."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.api.limits import check_recommend
 from service.engine.engine import Engine
 from service.lifecycle import runtime
 from service.metrics import Metrics
-from service.server.admission import Admission, Gates
+from service.server.admission import Admission, Queues
 from tests.service.server.test_admission import Held, metric, post
 from tests.support.service import make_settings, refused, serving, until
 
@@ -64,7 +64,7 @@ class Slow:
 
 @ORIGINS
 @pytest.mark.parametrize("path", BODIES)
-def test_a_body_that_is_still_to_come_keeps_no_place(
+def test_a_body_that_is_still_to_come_holds_no_slot(
     root: Path, tmp_path: Path, path: str, origins: tuple[str, ...]
 ) -> None:
     settings = make_settings(root, tmp_path, queue_max=2, write_queue_max=2, cors_origins=origins)
@@ -117,16 +117,16 @@ def test_who_hangs_up_in_the_middle_of_a_body_is_no_fault(
     assert not [record for record in caplog.records if record.name == "kindred.errors"]
 
 
-def test_a_place_is_left_with_an_answer_that_is_made_and_kept_by_one_that_streams(root: Path, tmp_path: Path) -> None:
-    gates = Gates(make_settings(root, tmp_path), Metrics())
+def test_a_slot_is_left_with_an_answer_that_is_made_and_held_by_one_that_streams(root: Path, tmp_path: Path) -> None:
+    queues = Queues(make_settings(root, tmp_path), Metrics())
     inside: list[int] = []
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         length = [] if scope["path"] == "/items/export" else [(b"content-length", b"2")]
         await send({"type": "http.response.start", "status": 200, "headers": length})
-        gate = gates.of(scope)
-        assert gate is not None
-        inside.append(gate.inside)
+        queue = queues.of(scope)
+        assert queue is not None
+        inside.append(queue.inside)
         await send({"type": "http.response.body", "body": b"{}"})
 
     async def nothing() -> Message:
@@ -137,10 +137,10 @@ def test_a_place_is_left_with_an_answer_that_is_made_and_kept_by_one_that_stream
 
     for path in ("/items/export", "/items/item-1"):
         scope: Scope = {"type": "http", "method": "GET", "path": path}
-        asyncio.run(_run(Admission(answer, gates), scope, nothing, taken))
-        gate = gates.of(scope)
-        assert gate is not None
-        assert gate.inside == 0
+        asyncio.run(_run(Admission(answer, queues), scope, nothing, taken))
+        queue = queues.of(scope)
+        assert queue is not None
+        assert queue.inside == 0
     assert inside == [1, 0]
 
 
@@ -148,7 +148,7 @@ async def _run(app: Admission, scope: Scope, receive: Receive, send: Send) -> No
     await app(scope, receive, send)
 
 
-def test_exports_have_places_of_their_own(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exports_have_slots_of_their_own(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.server.admission._EXPORTS", 1)
     go = threading.Event()
 
