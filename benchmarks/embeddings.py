@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 
 from model.artifact import Artifact
-from model.batched import Queries
+from model.numpy_recommender import NumpyRecommender
 from service.index.scan import Floats, Rows
 from training.evaluate.artifact_evaluation import artifact_sequences
 
@@ -49,7 +49,7 @@ def queries_of(artifact: Artifact, count: int) -> Floats:
     else:
         sequences = artifact_sequences(artifact)
         histories = [sequences[user][:-1].tolist() for user in rng.choice(len(sequences), count)]
-    return Queries(artifact.recommender)(artifact.catalogue_embeddings(), histories)
+    return NumpyRecommender(artifact.recommender).queries(artifact.catalogue_embeddings(), histories)
 
 
 def _nearest(vectors: Floats) -> Rows:

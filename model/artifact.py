@@ -38,9 +38,9 @@ from model.manifest import (
 )
 from model.neighbour_file import neighbour_tensors, read_neighbours
 from model.neighbours import Neighbours, TextNeighbours
+from model.numpy_recommender import NumpyRecommender
 from model.packing import pack
 from model.recommender import SequenceRecommender
-from model.single import SingleQuery
 from model.store import ArtifactError, current_name, read_version, resolve_current, set_current, write_version
 from model.text import TextEncoder, build_text_encoder
 from model.tokenizer import COLD, HybridTokenizer, TrainedItems
@@ -120,7 +120,7 @@ class Artifact:
         """
         kept = [history[-self.recommender.config.max_length :] for history in histories]
         if len(kept) == 1 and len(kept[0]):
-            return self._single(kept[0])[None]
+            return self._numpy_recommender.query(kept[0])[None]
         order, runs = pack([len(history) for history in kept])
         tokens = np.concatenate([kept[place] for place in order])
         out = np.empty((len(kept), tokens.shape[1]), np.float32)
@@ -138,8 +138,8 @@ class Artifact:
         return np.interp(error, self.error_quantiles, percent).astype(np.float32)
 
     @cached_property
-    def _single(self) -> SingleQuery:
-        return SingleQuery(self.recommender)
+    def _numpy_recommender(self) -> NumpyRecommender:
+        return NumpyRecommender(self.recommender)
 
     @cached_property
     def _trained(self) -> TrainedItems | None:

@@ -57,11 +57,11 @@ class Block(nn.Module):
         sizes = [panel.tokens for panel in panels]
         out = []
         for asked, read, panel in zip(torch.split(query, sizes), torch.split(key_value, sizes), panels, strict=True):
-            if panel.spread is not None:
+            if panel.pad_index is not None:
                 # index_select rather than [ ]: its gradient adds up in parallel.
-                asked, read = asked.index_select(0, panel.spread), read.index_select(0, panel.spread)
+                asked, read = asked.index_select(0, panel.pad_index), read.index_select(0, panel.pad_index)
             mixed = self._mix(asked, read, panel.histories, causal=True)
-            out.append(mixed if panel.kept is None else mixed.index_select(0, panel.kept))
+            out.append(mixed if panel.unpad_index is None else mixed.index_select(0, panel.unpad_index))
         return _join(out)
 
     def _attend_last(self, query: Tensor, key_value: Tensor, runs: Runs) -> Tensor:

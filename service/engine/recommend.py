@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from model.artifact import Artifact
-from model.batched import Queries
 from model.config import TEXT_SIMILARITY
 from model.exposure import reserved_places, text_boosts
 from model.items import MAX_ID_LENGTH
+from model.numpy_recommender import NumpyRecommender
 from service.catalogue.catalogue import Moment
 from service.contract.requests import RecommendRequest
 from service.contract.results import Recommendation, Recommended, Shared, Why
@@ -77,7 +77,7 @@ class Recommender:
     def __init__(self, artifact: Artifact, cold_share: float = 0.0) -> None:
         """cold_share: of a request that has none of its own."""
         self._version = artifact.version
-        self._query = Queries(artifact.recommender)
+        self._recommender = NumpyRecommender(artifact.recommender)
         self._cold_share = cold_share
         self._by_text = artifact.neighbours.configs.get(TEXT_SIMILARITY)
         self._max_length = artifact.recommender.config.max_length
@@ -109,7 +109,7 @@ class Recommender:
         n = moment.index.n
         weight = np.array([1 + moment.record(row).popularity for row in range(n)], np.float64)
         drawn = rng.choice(n, (count, _SAMPLE_LENGTH), p=weight / weight.sum())
-        return self._query(moment.index.vectors, drawn.tolist())
+        return self._recommender.queries(moment.index.vectors, drawn.tolist())
 
     def _by_model(self, moment: Moment, plans: Sequence[_Plan], observe: Observe) -> list[list[Recommended]]:
         """What each of the plans gets, none of them without a history."""
@@ -117,7 +117,7 @@ class Recommender:
         for start in range(0, len(plans), _CHUNK):
             began = time.perf_counter()
             chunk = plans[start : start + _CHUNK]
-            queries = self._query(moment.index.vectors, [plan.history for plan in chunk])
+            queries = self._recommender.queries(moment.index.vectors, [plan.history for plan in chunk])
             searched = time.perf_counter()
             observe("query", searched - began)
             boosts = moment.boosts([plan.history[-self._max_length :] for plan in chunk])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model.artifact import Artifact
-from model.batched import Queries
+from model.numpy_recommender import NumpyRecommender
 from service.catalogue.catalogue import Moment
 from service.index.neighbour_index import ItemLinks
 from service.index.scan import Doubles, Floats, Rows
@@ -46,14 +46,14 @@ class Audience:
     def __init__(self, artifact: Artifact, moment: Moment, users: Sequence[User]) -> None:
         self.users = users
         self._moment = moment
-        self._query = Queries(artifact.recommender)
+        self._recommender = NumpyRecommender(artifact.recommender)
         self._latest = artifact.recommender.config.max_length
         self._queries: list[Floats] = []
         self._rows: list[Rows] = []
         self._scores: list[Doubles] = []
         for start in range(0, len(users), _CHUNK):
             histories = [user.history for user in users[start : start + _CHUNK]]
-            queries = self._query(moment.index.vectors, histories)
+            queries = self._recommender.queries(moment.index.vectors, histories)
             boosts = moment.boosts([history[-self._latest :] for history in histories])
             rows, scores = moment.index.search(queries, _DEPTH, None, list(map(set, histories)), boosts)
             self._queries.append(queries)

@@ -29,10 +29,10 @@ def test_an_empty_history_is_an_error() -> None:
 def test_runs_of_similar_length_form_a_panel() -> None:
     first, second = panels_of((Run(1, 2), Run(2, 3), Run(1, 20)), CPU)
     assert (first.histories, first.length, first.tokens) == (3, 3, 8)
-    assert first.spread is not None
-    assert first.kept is not None
-    assert first.spread.view(3, 3).tolist() == [[0, 1, 1], [2, 3, 4], [5, 6, 7]]  # the first is padded with its last
-    assert first.kept.tolist() == [0, 1, 3, 4, 5, 6, 7, 8]
+    assert first.pad_index is not None
+    assert first.unpad_index is not None
+    assert first.pad_index.view(3, 3).tolist() == [[0, 1, 1], [2, 3, 4], [5, 6, 7]]  # the first is padded with its last
+    assert first.unpad_index.tolist() == [0, 1, 3, 4, 5, 6, 7, 8]
     assert second == (1, 20, 20, None, None)  # alone, so nothing is padded
 
 
@@ -42,7 +42,7 @@ def test_panels_hold_every_token_once() -> None:
     assert 1 < len(found) < len(runs)
     assert sum(panel.histories for panel in found) == 300
     for panel in found:
-        assert panel.spread is not None
-        assert panel.kept is not None
-        assert torch.equal(panel.spread[panel.kept], torch.arange(panel.tokens))
+        assert panel.pad_index is not None
+        assert panel.unpad_index is not None
+        assert torch.equal(panel.pad_index[panel.unpad_index], torch.arange(panel.tokens))
     assert sum(panel.histories * panel.length for panel in found) < 1.5 * sum(run.tokens for run in runs)
