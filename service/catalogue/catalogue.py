@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from model.items import clean_text
 from model.neighbours import Neighbours
 from model.words import Bags
-from service.catalogue.generation import BuildIndex, Generation, Record, key_of
+from service.catalogue.generation import BuildIndex, Generation, key_of
+from service.catalogue.records import Record
 from service.contract.requests import FilterValue
 from service.index.boosts import Boosts
 from service.index.item_index import pack

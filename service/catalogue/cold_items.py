@@ -16,7 +16,7 @@ from service.index.scan import Floats, Rows
 Number = TypeVar("Number", bound=np.number)
 
 
-class _Held(NamedTuple):
+class _Arrays(NamedTuple):
     """Rows, and bags one behind another: bag i lies from offsets[i] to offsets[i + 1]. Longer than what is filled."""
 
     rows: Rows
@@ -31,7 +31,9 @@ class ColdItems:
     def __init__(self, neighbours: Neighbours) -> None:
         self._known = neighbours.bags
         self._count = 0
-        self._held = _Held(np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1, np.float32))
+        self._arrays = _Arrays(
+            np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1, np.float32)
+        )
 
     def bags(self, links: list[ItemLinks]) -> Bags:
         """The bags of items, a row each; without words where the artifact keeps none."""
@@ -40,20 +42,20 @@ class ColdItems:
     def append(self, at: int, links: ItemLinks) -> None:
         bag = self._bag(links)
         # Readers keep the arrays they hold; what lies below their end is the same in those that replace them.
-        rows, offsets, words, weights = self._held
+        rows, offsets, words, weights = self._arrays
         start = int(offsets[self._count])
         end = start + len(bag.words)
         rows, offsets = _room(rows, self._count + 1), _room(offsets, self._count + 2)
         words, weights = _room(words, end), _room(weights, end)
         rows[self._count], offsets[self._count + 1] = at, end
         words[start:end], weights[start:end] = bag
-        self._held = _Held(rows, offsets, words, weights)
+        self._arrays = _Arrays(rows, offsets, words, weights)
         self._count += 1
 
     def below(self, n: int) -> tuple[Rows, Bags]:
         """Rows [c] below n and their bags, [c, words]."""
         count = self._count  # before the arrays: they may grow in between, and then hold more
-        rows, offsets, words, weights = self._held
+        rows, offsets, words, weights = self._arrays
         count = int(rows[:count].searchsorted(n))
         end = offsets[count]
         shape = (count, self._known.shape[1])

@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from model.items import AttributeValue, Item
 from model.neighbours import Neighbours
 from service.catalogue.cold_items import ColdItems
+from service.catalogue.records import Record
 from service.contract.requests import FilterValue
 from service.index.item_index import ItemIndex
-from service.index.neighbour_index import ItemLinks, NeighbourIndex
+from service.index.neighbour_index import NeighbourIndex
 from service.index.scan import Floats, Rows
 
 BuildIndex = Callable[[Floats, Rows], ItemIndex]
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One item as it is served. `order` is its place among all items, now and after every restart."""
-
-    item: Item
-    codes: tuple[int, ...]
-    cold: bool  # without an ID embedding of its own
-    order: int
-    popularity: int  # interactions in training
-    revision: int  # 0: as the artifact has it
-    attributes: Mapping[str, AttributeValue]
-    links: ItemLinks
-    previous: int = -1  # the row this one replaced
-
-    @property
-    def item_id(self) -> str:
-        return self.item.item_id
 
 
 class Generation:

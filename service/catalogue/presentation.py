@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from service.catalogue.catalogue import Moment
-from service.catalogue.generation import Record
+from service.catalogue.records import Record
 from service.contract.results import FoundItem, Recommended, Served
 
 

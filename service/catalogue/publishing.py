@@ -11,7 +11,7 @@ from service.catalogue.catalogue import Catalogue
 from service.catalogue.compacting import Compactor
 from service.catalogue.records import Encoded, registered_record
 from service.errors import RegistryUnavailable, Superseded
-from service.registry.registry import Row
+from service.registry.registry import RegistryRow
 from service.settings import Settings
 
 
@@ -33,7 +33,7 @@ class Publisher:
         self._lock = threading.Lock()
         # Of deleted items too: a row that comes late must not bring back what has gone since.
         self._revisions = revisions
-        self._listener: Callable[[Sequence[Row]], object] | None = None
+        self._listener: Callable[[Sequence[RegistryRow]], object] | None = None
         self._superseded = False
 
     @contextmanager
@@ -50,11 +50,11 @@ class Publisher:
         finally:
             self._lock.release()
 
-    def is_news(self, row: Row) -> bool:
+    def is_news(self, row: RegistryRow) -> bool:
         """Whether the row is later than what is served of its item."""
         return row.revision > self._revisions.get(row.item_id, 0)
 
-    def publish(self, changes: Sequence[tuple[Row, Encoded | None]]) -> int:
+    def publish(self, changes: Sequence[tuple[RegistryRow, Encoded | None]]) -> int:
         """Let readers see committed rows in one step, those that are news, each with its item's code; how many were."""
         news = [(row, code) for row, code in changes if self.is_news(row)]
         put = [
@@ -70,7 +70,7 @@ class Publisher:
             self.compactor.look(self.writing)
         return len(news)
 
-    def listen(self, listener: Callable[[Sequence[Row]], object] | None) -> None:
+    def listen(self, listener: Callable[[Sequence[RegistryRow]], object] | None) -> None:
         """Tell `listener` from now on of all rows that are published, in the order of each item's revisions; None: no
         more. With what the registry holds after this call, it knows all that is ever served here.
         """

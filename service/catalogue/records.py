@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from model.artifact import Artifact
-from model.items import Item
+from model.items import AttributeValue, Item
 from model.neighbours import TextNeighbours
 from model.tokenizer import COLD
-from service.catalogue.generation import Record
 from service.index.neighbour_index import ItemLinks
 from service.index.scan import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One item as it is served. `order` is its place among all items, now and after every restart."""
+
+    item: Item
+    codes: tuple[int, ...]
+    cold: bool  # without an ID embedding of its own
+    order: int
+    popularity: int  # interactions in training
+    revision: int  # 0: as the artifact has it
+    attributes: Mapping[str, AttributeValue]
+    links: ItemLinks
+    previous: int = -1  # the row this one replaced
+
+    @property
+    def item_id(self) -> str:
+        return self.item.item_id
 
 
 class Encoded(NamedTuple):

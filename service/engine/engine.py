@@ -13,9 +13,9 @@ from itertools import islice
 from model.artifact import Artifact
 from model.items import Item
 from service.catalogue.catalogue import Catalogue, Moment
-from service.catalogue.generation import Record
 from service.catalogue.presentation import recommended, served
 from service.catalogue.publishing import Publisher
+from service.catalogue.records import Record
 from service.contract.requests import RecommendRequest, SimilarBy, Source
 from service.contract.results import Page, Recommendation, RegistryState, Served, Similar
 from service.engine.loading import load_artifact, load_catalogue

@@ -11,8 +11,7 @@ import torch
 from model.artifact import Artifact
 from model.golden import check_golden
 from service.catalogue.catalogue import Catalogue
-from service.catalogue.generation import Record
-from service.catalogue.records import catalogue_records, encode, registered_record
+from service.catalogue.records import Record, catalogue_records, encode, registered_record
 from service.index.item_index import ItemIndex
 from service.index.scan import Floats
 from service.registry.registry import Registry

@@ -12,20 +12,20 @@ from typing import NamedTuple, TypeAlias
 from model.artifact import Artifact
 from model.items import Item
 from service.catalogue.catalogue import Catalogue, Moment
-from service.catalogue.generation import Record
 from service.catalogue.presentation import shown
 from service.catalogue.publishing import Publisher
-from service.catalogue.records import Encoded, encode, registered_record
+from service.catalogue.records import Encoded, Record, encode, registered_record
 from service.contract.results import Outcome, Written
 from service.errors import ItemConflict, UnknownItem
 from service.registry.idempotency import IdempotencyKey, StoredAnswer
-from service.registry.registry import Registry, Row, Transaction
+from service.registry.registry import Registry, RegistryRow, Transaction
 from service.settings import Settings
 
 # The row is None for an item of the catalogue that nobody has written to.
-Decision: TypeAlias = tuple[Outcome, Row | None] | ItemConflict
+Decision: TypeAlias = tuple[Outcome, RegistryRow | None] | ItemConflict
 Results: TypeAlias = Sequence[Written | ItemConflict]
-Change: TypeAlias = tuple[Row, Encoded | None]  # a row to publish, with the code of its item unless it is deleted
+# A row to publish, with the code of its item unless the item is deleted.
+Change: TypeAlias = tuple[RegistryRow, Encoded | None]
 
 
 class IdempotentRequest(NamedTuple):
@@ -100,12 +100,12 @@ class Writer:
 
         return self._carry_out(work, [item_id], once)
 
-    def apply(self, rows: Sequence[Row]) -> int:
+    def apply(self, rows: Sequence[RegistryRow]) -> int:
         """Serve rows that others committed, in any order and any number of times; return how many were news.
 
         Raises RegistryUnavailable if another write keeps the lock. Nothing is applied then.
         """
-        news: dict[str, Row] = {}
+        news: dict[str, RegistryRow] = {}
         for row in rows:
             if self._publisher.is_news(row) and (row.item_id not in news or row.revision > news[row.item_id].revision):
                 news[row.item_id] = row
@@ -142,7 +142,7 @@ class Writer:
             self.apply(self._registry.rows_of(item_ids))
         return result
 
-    def _remove(self, transaction: Transaction, item_id: str) -> Row | None:
+    def _remove(self, transaction: Transaction, item_id: str) -> RegistryRow | None:
         before = transaction.get([item_id]).get(item_id)
         if content_hash(self._artifact, item_id, before) is not None:
             return transaction.delete(item_id, before)
@@ -198,7 +198,7 @@ class Writer:
 
 def decide(transaction: Transaction, artifact: Artifact, items: Sequence[Item], replacing: bool) -> list[Decision]:
     """Write the items that are new. Content that is there already is written again only if its row has a flaw."""
-    rows: dict[str, Row] = transaction.get([item.item_id for item in items])
+    rows: dict[str, RegistryRow] = transaction.get([item.item_id for item in items])
     decisions: list[Decision] = []
     for item in items:
         before = rows.get(item.item_id)
@@ -215,7 +215,7 @@ def decide(transaction: Transaction, artifact: Artifact, items: Sequence[Item], 
     return decisions
 
 
-def content_hash(artifact: Artifact, item_id: str, row: Row | None) -> str | None:
+def content_hash(artifact: Artifact, item_id: str, row: RegistryRow | None) -> str | None:
     """The hash of the content that an id stands for; None if it stands for nothing. A row overrides the artifact."""
     if row is not None:
         return row.content_hash

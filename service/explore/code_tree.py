@@ -23,7 +23,7 @@ _READ = 10  # at most so many,
 _READ_IN_ALL = 2_000
 
 
-class _Held:
+class _CodesAndWords:
     """What is read of a generation's rows once: codes [n, levels] of all, words of some."""
 
     def __init__(self, moment: Moment, levels: int) -> None:
@@ -50,7 +50,7 @@ class _Held:
         return np.where(known, self._place[np.where(known, rows, 0)], -1)
 
 
-class Codes:
+class CodeTreeBuilder:
     """The tree over the moments of one artifact's catalogue.
 
     The first call reads the words of the catalogue, a second for ten thousand items; who asks waits for it.
@@ -62,7 +62,7 @@ class Codes:
         self._metrics: tuple[str, ...] = tuple(config.metrics) if config.has_semantic else ()
         self._size = config.codebook_size
         self._lock = threading.Lock()
-        self._held: _Held | None = None
+        self._held: _CodesAndWords | None = None
         self._used: tuple[Moment, list[Level]] | None = None
 
     def below(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
@@ -96,10 +96,10 @@ class Codes:
             if self._used is not None and self._used[0].generation is generation:
                 self._used = None
 
-    def _follow(self, moment: Moment) -> _Held:
+    def _follow(self, moment: Moment) -> _CodesAndWords:
         held = self._held
         if held is None or held.generation is not moment.generation:
-            held = self._held = _Held(moment, len(self._metrics))
+            held = self._held = _CodesAndWords(moment, len(self._metrics))
         held.follow(moment)
         return held
 
@@ -127,7 +127,7 @@ class Codes:
         return levels
 
 
-def _words(moment: Moment, held: _Held, rows: Rows, groups: Rows, n_groups: int) -> list[list[str]]:
+def _words(moment: Moment, held: _CodesAndWords, rows: Rows, groups: Rows, n_groups: int) -> list[list[str]]:
     """The telling words of each group of rows [m], by its number in groups [m]."""
     places = held.place(rows)
     known = places >= 0

@@ -12,11 +12,11 @@ from service.catalogue.catalogue import Moment
 from service.catalogue.presentation import found
 from service.contract.results import CatalogueMap, CodeTree, Example, Examples, Found, Preview
 from service.engine.engine import Engine
-from service.explore.code_tree import Codes
-from service.explore.map import Mapper
+from service.explore.audience import ExampleUsers
+from service.explore.code_tree import CodeTreeBuilder
+from service.explore.map import MapBuilder
 from service.explore.preview import Previewer
 from service.explore.search import Search
-from service.explore.test_users import Users
 
 
 class Explorer:
@@ -28,10 +28,10 @@ class Explorer:
     def __init__(self, artifact: Artifact, unusual_percentile: float) -> None:
         self._artifact = artifact
         self._search = Search()
-        self._users = Users(artifact)
+        self._users = ExampleUsers(artifact)
         self._previewer = Previewer(artifact, unusual_percentile, self._users)
-        self._codes = Codes(artifact)
-        self._mapper = Mapper(artifact)
+        self._code_trees = CodeTreeBuilder(artifact)
+        self._maps = MapBuilder(artifact)
         self._left: WeakSet[object] = WeakSet()  # generations to be forgotten that somebody may still be asking about
 
     @classmethod
@@ -66,17 +66,17 @@ class Explorer:
     def codes(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
         """What lies below a beginning of semantic IDs."""
         with self._asking(moment):
-            return self._codes.below(moment, prefix)
+            return self._code_trees.below(moment, prefix)
 
     def map(self, moment: Moment, limit: int) -> CatalogueMap:
         """Where up to `limit` items lie on the artifact's map."""
         with self._asking(moment):
-            return self._mapper.points(moment, limit)
+            return self._maps.points(moment, limit)
 
     def forget(self, generation: object) -> None:
         """Let go of a generation that is served no more, so that its memory is free before somebody asks again."""
         self._left.add(generation)
-        for each in (self._search, self._previewer, self._codes, self._mapper):
+        for each in (self._search, self._previewer, self._code_trees, self._maps):
             each.forget(generation)
 
     @contextmanager

@@ -29,7 +29,7 @@ class _Sorted(NamedTuple):
     registered: Rows
 
 
-class Mapper:
+class MapBuilder:
     """The map over the moments of one artifact's catalogue. Places of registered items are found once and kept."""
 
     def __init__(self, artifact: Artifact) -> None:

@@ -12,13 +12,12 @@ from service.catalogue.presentation import found, recommended
 from service.catalogue.records import encode
 from service.contract.results import Audience as Reached
 from service.contract.results import Listener, Outcome, Preview
-from service.explore.audience import Audience, Listening
-from service.explore.test_users import Users
+from service.explore.audience import ExampleUsers, RankedUsers, Reach
 from service.index.neighbour_index import ItemLinks
 
 _NEIGHBOURS = 8
 _SHOWN = 5  # users
-_AMONG = 10  # places in which an item reaches somebody
+_AMONG = 10  # ranks at which an item reaches somebody
 
 
 class Previewer:
@@ -26,12 +25,12 @@ class Previewer:
     its first preview, by one caller at a time.
     """
 
-    def __init__(self, artifact: Artifact, unusual_percentile: float, users: Users) -> None:
+    def __init__(self, artifact: Artifact, unusual_percentile: float, users: ExampleUsers) -> None:
         self._artifact = artifact
         self._unusual = unusual_percentile
         self._users = users
         self._lock = threading.Lock()
-        self._asked: tuple[Moment, Audience] | None = None
+        self._asked: tuple[Moment, RankedUsers] | None = None
 
     def preview(self, moment: Moment, item: Item) -> Preview:
         """What `item` would be, were it put now."""
@@ -43,8 +42,8 @@ class Previewer:
         if before is not None:
             outcome = "unchanged" if before.item.content_hash() == item.content_hash() else "replaced"
         near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.index.split > 0, without=row)
-        audience = self._audience(moment)
-        listening = audience.listening(code.embedding, ItemLinks(code.item_index, code.neighbours), row)
+        ranked = self._ranked_users(moment)
+        reached = ranked.reached_by(code.embedding, ItemLinks(code.item_index, code.neighbours), row)
         return Preview(
             item_id=item.item_id,
             outcome=outcome,
@@ -59,9 +58,9 @@ class Previewer:
                 for row, cosine in zip(near.tolist(), cosines.tolist(), strict=True)
             ],
             audience=Reached(
-                users=len(audience.users),
-                reached=sum(each.place <= _AMONG for each in listening),
-                best=[_listener(moment, each) for each in listening[:_SHOWN]],
+                users=len(ranked.users),
+                reached=sum(each.rank <= _AMONG for each in reached),
+                best=[_listener(moment, each) for each in reached[:_SHOWN]],
             ),
             model_version=self._artifact.version,
         )
@@ -72,13 +71,13 @@ class Previewer:
             if self._asked is not None and self._asked[0].generation is generation:
                 self._asked = None
 
-    def _audience(self, moment: Moment) -> Audience:
+    def _ranked_users(self, moment: Moment) -> RankedUsers:
         with self._lock:
             if self._asked is None or self._asked[0] is not moment:
-                self._asked = moment, Audience(self._artifact, moment, self._users.asked(moment))
+                self._asked = moment, RankedUsers(self._artifact, moment, self._users.asked(moment))
             return self._asked[1]
 
 
-def _listener(moment: Moment, listening: Listening) -> Listener:
-    history = [found(moment, row) for row in listening.user.history]
-    return Listener(listening.place, listening.score, history, found(moment, listening.user.chosen))
+def _listener(moment: Moment, reach: Reach) -> Listener:
+    history = [found(moment, row) for row in reach.user.history]
+    return Listener(reach.rank, reach.score, history, found(moment, reach.user.chosen))

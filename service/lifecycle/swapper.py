@@ -20,7 +20,7 @@ from service.errors import RegistryError, RegistryFull, RegistryUnavailable
 from service.index.coarse import BadIndex
 from service.lifecycle.current import Named, named
 from service.metrics import Metrics
-from service.registry.registry import Row
+from service.registry.registry import RegistryRow
 from service.settings import Settings
 
 log = logging.getLogger("kindred.swap")
@@ -129,7 +129,7 @@ class Swapper:
     def _swap(self, now: Named, folder: Path) -> bool:
         """Load a version and let it serve; False where that is no longer wanted. Raises what loading raises."""
         old = self._engine()
-        missed: deque[Row] = deque()  # what the old engine has published and the new one may not hold
+        missed: deque[RegistryRow] = deque()  # what the old engine has published and the new one may not hold
         if old is not None:
             old.publisher.listen(missed.extend)  # before the new one reads the registry
         new: Engine | None = None
@@ -154,7 +154,7 @@ class Swapper:
             old.close()
         return True
 
-    def _put_in_place(self, now: Named, old: Engine | None, new: Engine, missed: deque[Row]) -> bool:
+    def _put_in_place(self, now: Named, old: Engine | None, new: Engine, missed: deque[RegistryRow]) -> bool:
         def exchange() -> None:
             _catch_up(new, missed)
             self.refused = None  # before: no answer is to name as refused what it comes from
@@ -176,7 +176,7 @@ class Swapper:
         return False
 
 
-def _catch_up(engine: Engine, missed: deque[Row]) -> None:
+def _catch_up(engine: Engine, missed: deque[RegistryRow]) -> None:
     rows = [missed[place] for place in range(len(missed))]
     engine.writer.apply(rows)
     for _ in rows:

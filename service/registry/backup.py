@@ -24,7 +24,7 @@ from service.registry.schema import prepare
 from service.settings import Settings, complain
 
 
-class Held(NamedTuple):
+class Contents(NamedTuple):
     """What a registry holds: items, and ids whose deletion is kept."""
 
     items: int
@@ -38,7 +38,7 @@ class BadBackup(Exception):
     """Nothing was copied; the message says why."""
 
 
-def save(registry: Path, target: Path, timeout: float) -> Held:
+def save(registry: Path, target: Path, timeout: float) -> Contents:
     """Copy a registry as it is at one moment to a new file; what it holds. The copy is checked, on disk, and
     there as a whole or not at all. Raises BadBackup.
 
@@ -56,7 +56,7 @@ def save(registry: Path, target: Path, timeout: float) -> Held:
     os.close(descriptor)
     partial = Path(name)
     try:
-        held = _copy(registry, partial, timeout)
+        contents = _copy(registry, partial, timeout)
         _sync(partial)
         os.link(partial, target)  # unlike a renaming, it replaces nothing that has come into being meanwhile
         _sync(target.parent)
@@ -64,10 +64,10 @@ def save(registry: Path, target: Path, timeout: float) -> Held:
         raise BadBackup(f"{target} exists already") from error
     finally:
         partial.unlink()
-    return held
+    return contents
 
 
-def restore(source: Path, registry: Path, timeout: float) -> Held:
+def restore(source: Path, registry: Path, timeout: float) -> Contents:
     """Replace what a registry holds by a copy, in one transaction; what it holds then. Raises BadBackup, and then
     nothing has changed. A service that runs sees it after a restart: stop it before. Whether one does, nothing tells:
     it has the file open, but locks it while it writes alone.
@@ -76,7 +76,7 @@ def restore(source: Path, registry: Path, timeout: float) -> Held:
         raise BadBackup(f"there is no file {source}")
     if registry.exists() and registry.samefile(source):
         raise BadBackup(f"{source} is the registry itself")  # the copying would wait for its own lock
-    _held(source)
+    _contents(source)
     try:
         database = Database(f"sqlite:///{source.resolve()}", timeout)
         try:
@@ -92,7 +92,7 @@ def restore(source: Path, registry: Path, timeout: float) -> Held:
     return _copy(source, registry, timeout)
 
 
-def _copy(source: Path, target: Path, timeout: float) -> Held:
+def _copy(source: Path, target: Path, timeout: float) -> Contents:
     try:
         with (
             closing(sqlite3.connect(source, timeout=timeout)) as reading,
@@ -104,10 +104,10 @@ def _copy(source: Path, target: Path, timeout: float) -> Held:
             reading.backup(writing)
     except sqlite3.Error as error:
         raise BadBackup(f"{source} could not be copied to {target}: {error}") from error
-    return _held(target)
+    return _contents(target)
 
 
-def _held(path: Path) -> Held:
+def _contents(path: Path) -> Contents:
     """Raises BadBackup for a file that is damaged or no registry."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
@@ -117,7 +117,7 @@ def _held(path: Path) -> Held:
             rows = dict(connection.execute("SELECT status, count(*) FROM kindred_items GROUP BY status"))
     except sqlite3.Error as error:
         raise BadBackup(f"{path} is no registry: {error}") from error
-    return Held(rows.pop(ACTIVE, 0), sum(rows.values()))
+    return Contents(rows.pop(ACTIVE, 0), sum(rows.values()))
 
 
 def _count(number: int, what: str) -> str:
@@ -156,14 +156,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         registry = _file_of(settings.database_url)
         if given.restore:
-            held = restore(given.file, registry, settings.database_timeout)
+            contents = restore(given.file, registry, settings.database_timeout)
         else:
-            held = save(registry, given.file, settings.database_timeout)
+            contents = save(registry, given.file, settings.database_timeout)
     except (BadBackup, ServiceError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     of, to = (given.file, registry) if given.restore else (registry, given.file)
-    print(f"{of} -> {to}: {held}, integrity checked")
+    print(f"{of} -> {to}: {contents}, integrity checked")
     if given.restore:
         print(
             "A service that has this registry open has not noticed, and serves what it had: stop the service first, "

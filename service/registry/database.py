@@ -124,6 +124,6 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """A URL for messages: the password hidden, options (which may hold one) left out. Raises RegistryError."""
     return parse_url(url).set(query={}).render_as_string(hide_password=True)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from service.errors import ServiceError, Superseded
 from service.registry.changes import Changes
-from service.registry.registry import Registry, Row
+from service.registry.registry import Registry, RegistryRow
 
 log = logging.getLogger("kindred.feed")
 
@@ -32,7 +32,7 @@ class Feed:
         registry: Registry,
         changes: Changes,
         held: Mapping[str, int],
-        apply: Callable[[Sequence[Row]], int],
+        apply: Callable[[Sequence[RegistryRow]], int],
     ) -> None:
         self.applied = 0  # rows that others wrote and this engine took over
         self.failures = 0  # times that the feed broke off
@@ -45,7 +45,9 @@ class Feed:
         self._thread = threading.Thread(target=self._follow, name="kindred-feed", daemon=True)
 
     @classmethod
-    def start(cls, registry: Registry, held: Mapping[str, int], apply: Callable[[Sequence[Row]], int]) -> Feed | None:
+    def start(
+        cls, registry: Registry, held: Mapping[str, int], apply: Callable[[Sequence[RegistryRow]], int]
+    ) -> Feed | None:
         """Take over what was committed until now, then follow; None where nobody else can write.
 
         `held`: the revision of each row that the engine holds, by item id. Raises what the registry raises.

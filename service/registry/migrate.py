@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from service.errors import ServiceError
 from service.registry import migrations
-from service.registry.database import Database, shown
+from service.registry.database import Database, without_password
 from service.registry.schema import prepare
 from service.settings import Settings, complain
 
@@ -38,5 +38,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     was = "empty" if before.revision is None else before.revision if before.stamped else "not stamped"
-    print(f"{shown(settings.database_url)}: revision {migrations.HEAD} (was: {was})")
+    print(f"{without_password(settings.database_url)}: revision {migrations.HEAD} (was: {was})")
     return 0

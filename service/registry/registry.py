@@ -39,7 +39,7 @@ _ATTEMPTS = 3  # runs of one transaction that meets others; more would only figh
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RegistryRow:
     """One row. `item` and `content_hash` are None for a deleted item; `seq` orders items by first registration.
 
     A row changed by hand may be no item: `flaw` says why, and of `item` and `content_hash` it has the hash alone. Its
@@ -64,14 +64,14 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def get(self, item_ids: Sequence[str]) -> dict[str, Row]:
+    def get(self, item_ids: Sequence[str]) -> dict[str, RegistryRow]:
         """The rows of the given ids that exist, locked against other writers until the transaction ends."""
         # In one order, so that two writers of the same items wait for each other rather than each for the other's.
         query = select(items_table).where(items_table.c.item_id.in_(item_ids)).order_by(items_table.c.item_id)
         query = query.with_for_update()
         return {row["item_id"]: _row(row) for row in self._connection.execute(query).mappings()}
 
-    def put(self, item: Item, before: Row | None) -> Row:
+    def put(self, item: Item, before: RegistryRow | None) -> RegistryRow:
         """Write `item` as active; `before` is the row of its id as `get` returned it."""
         content_hash = item.content_hash()
         now = _now()
@@ -91,9 +91,9 @@ class Transaction:
         else:
             self._connection.execute(update(items_table).where(items_table.c.seq == before.seq).values(values))
             seq = before.seq
-        return Row(seq, item.item_id, item, content_hash, values["revision"])
+        return RegistryRow(seq, item.item_id, item, content_hash, values["revision"])
 
-    def delete(self, item_id: str, before: Row | None) -> Row:
+    def delete(self, item_id: str, before: RegistryRow | None) -> RegistryRow:
         """Mark an id as deleted; an item of the catalogue gets its first row by that."""
         now = _now()
         values: dict[str, Any] = {
@@ -107,7 +107,7 @@ class Transaction:
             self._connection.execute(insert(items_table).values(item_id=item_id, created_at=now, **values))
             return self.get([item_id])[item_id]
         self._connection.execute(update(items_table).where(items_table.c.seq == before.seq).values(values))
-        return Row(before.seq, item_id, None, None, values["revision"])
+        return RegistryRow(before.seq, item_id, None, None, values["revision"])
 
     def claim(self, key: IdempotencyKey, hours: float) -> StoredAnswer | None:
         """The answer stored under a key in the last `hours`. None: this request is the first and has to `store` one.
@@ -165,7 +165,7 @@ class Registry:
         with self.transaction(alone=True) as transaction:
             return work(transaction)
 
-    def rows(self, batch: int = 512) -> Iterator[list[Row]]:
+    def rows(self, batch: int = 512) -> Iterator[list[RegistryRow]]:
         """All rows in the order of first registration, in batches that were read one after another. Those with a flaw
         are logged.
         """
@@ -180,7 +180,7 @@ class Registry:
             yield rows
             last = rows[-1].seq
 
-    def rows_of(self, item_ids: Sequence[str]) -> list[Row]:
+    def rows_of(self, item_ids: Sequence[str]) -> list[RegistryRow]:
         """The rows of ids as they are now. One that is no item is logged and left out: others do not wait for it."""
         with self._database.reading() as connection:
             found = connection.execute(select(items_table).where(items_table.c.item_id.in_(item_ids))).mappings().all()
@@ -204,7 +204,7 @@ class Registry:
         self._database.close()
 
 
-def _row(row: RowMapping) -> Row:
+def _row(row: RowMapping) -> RegistryRow:
     item: Item | None = None
     content_hash: str | None = row["content_hash"]
     flaw: str | None = None
@@ -217,10 +217,10 @@ def _row(row: RowMapping) -> Row:
             flaw = f"the registry's row of item {row['item_id']!r} is no item: {error}"
             # Not None, whatever became of it: that is how a deleted one is told.
             item, content_hash = None, content_hash or ""
-    return Row(row["seq"], row["item_id"], item, content_hash, row["revision"], flaw)
+    return RegistryRow(row["seq"], row["item_id"], item, content_hash, row["revision"], flaw)
 
 
-def _tell_flaws(rows: Sequence[Row]) -> None:
+def _tell_flaws(rows: Sequence[RegistryRow]) -> None:
     for row in rows:
         if row.flaw is not None:
             log.error("a row is not served", extra={"reason": row.flaw})

@@ -23,7 +23,7 @@ from sqlalchemy import delete
 from service.api.app import create_app
 from service.catalogue.publishing import Publisher
 from service.registry.idempotency import IdempotencyKey, StoredAnswer
-from service.registry.registry import Registry, Row, Transaction
+from service.registry.registry import Registry, RegistryRow, Transaction
 from service.registry.tables import idempotency_table
 from service.server.server import Server, configuration
 from service.settings import Settings
@@ -132,7 +132,7 @@ def _mutate(mutant: Mutant) -> None:
     elif mutant == "commits item by item":
         put = Transaction.put
 
-        def put_and_commit(transaction: Transaction, *arguments: Any) -> Row:
+        def put_and_commit(transaction: Transaction, *arguments: Any) -> RegistryRow:
             row = put(transaction, *arguments)
             transaction._connection.exec_driver_sql("COMMIT")
             transaction._connection.exec_driver_sql("BEGIN IMMEDIATE")

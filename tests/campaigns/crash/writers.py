@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from model.items import Item
-from service.registry.registry import Registry, Row
+from service.registry.registry import Registry, RegistryRow
 from tests.support.service import WORDS, Client, Reply, item_path, refused
 
 _BATCH = 8  # most items of a batch
@@ -197,7 +197,7 @@ def states(url: str) -> dict[str, State]:
     """What the registry holds, seen by somebody who opens it as the service does; every id once, every hash right."""
     registry = Registry(url, timeout=30)
     try:
-        rows: list[Row] = [row for batch in registry.rows() for row in batch]
+        rows: list[RegistryRow] = [row for batch in registry.rows() for row in batch]
     finally:
         registry.close()
     assert len({row.item_id for row in rows}) == len(rows)

@@ -13,7 +13,7 @@ import numpy as np
 from model.items import Item
 from model.neighbours import Neighbours
 from service.catalogue.catalogue import Catalogue
-from service.catalogue.generation import Record
+from service.catalogue.records import Record
 from service.contract.requests import RecommendRequest
 from service.engine.engine import Engine
 from service.errors import UnknownItem

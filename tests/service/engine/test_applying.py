@@ -12,7 +12,7 @@ import pytest
 from model.items import Item
 from service.engine.engine import Engine
 from service.errors import UnknownItem
-from service.registry.registry import Registry, Row
+from service.registry.registry import Registry, RegistryRow
 from tests.support.service import add, ask, ids, make_settings, put
 
 
@@ -32,7 +32,7 @@ def started(root: Path, folder: Path) -> Iterator[Engine]:
         engine.close()
 
 
-def rows_of(folder: Path) -> dict[str, Row]:
+def rows_of(folder: Path) -> dict[str, RegistryRow]:
     registry = Registry(f"sqlite:///{folder}/registry.db")
     try:
         return {row.item_id: row for rows in registry.rows() for row in rows}
@@ -61,7 +61,7 @@ def test_what_another_wrote_is_served(two: tuple[Engine, Engine], tmp_path: Path
 def test_rows_may_come_late_twice_and_in_any_order(two: tuple[Engine, Engine], tmp_path: Path) -> None:
     author, reader = two
     rng = random.Random(4)
-    history: list[Row] = []
+    history: list[RegistryRow] = []
     for step in range(60):
         item_id = rng.choice(["item-1", "item-2", "a", "b", "c"])
         if rng.random() < 0.3:

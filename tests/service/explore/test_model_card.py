@@ -20,7 +20,7 @@ from service.client import Client as TypedClient
 from service.contract.operation_answers import ModelResponse, VersionResponse
 from service.contract.results import RegistryState
 from service.explore.model_card import model_card
-from service.registry.registry import Row
+from service.registry.registry import RegistryRow
 from tests.support.cards import METRICS, TRAINING, make_carded
 from tests.support.postgres import Server
 from tests.support.service import (
@@ -259,7 +259,7 @@ def test_registered_items_are_counted_as_they_come_and_go(tmp_path: Path) -> Non
     before = engine.catalogue.moment.generation
     engine.writer.write([Item(f"more-{index}", title="more") for index in range(1100)])
     assert counted()[0].items == counted()[1] == expected + 1090
-    deleted_elsewhere = [Row(2000 + index, f"more-{index}", None, None, 2) for index in range(1100)]
+    deleted_elsewhere = [RegistryRow(2000 + index, f"more-{index}", None, None, 2) for index in range(1100)]
     engine.writer.apply(deleted_elsewhere)
     engine.publisher.compactor.wait()
     assert engine.catalogue.moment.generation is not before  # so many that it was made anew, of what is left

@@ -12,7 +12,7 @@ from model.items import Item
 from service.contract import explore_answers
 from service.contract.results import Preview
 from service.engine.engine import Engine
-from service.explore.audience import how_many
+from service.explore.audience import users_to_ask
 from service.settings import Settings
 from tests.support.service import (
     Client,
@@ -164,7 +164,7 @@ def test_without_evaluation_data_nobody_is_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("items", "users"), [(1, 500), (12_101, 495), (100_000, 60), (10**6, 20), (10**8, 20)])
 def test_fewer_users_are_asked_where_there_are_many_items(items: int, users: int) -> None:
-    assert how_many(items) == users
+    assert users_to_ask(items) == users
 
 
 def test_over_http(client: Client) -> None:

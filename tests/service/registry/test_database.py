@@ -22,7 +22,7 @@ from service.errors import (
     RegistryUnavailable,
     ServiceError,
 )
-from service.registry.database import shown
+from service.registry.database import without_password
 from service.registry.registry import Registry
 from service.settings import Settings
 from tests.support.paths import REPOSITORY
@@ -195,8 +195,8 @@ def test_a_url_that_cannot_be_used_is_refused_without_its_password(url: str) -> 
 
 
 def test_a_url_is_shown_without_its_password() -> None:
-    assert shown("postgresql://me:hidden@host:1/x?password=hidden") == "postgresql://me:***@host:1/x"
-    assert shown("sqlite:////srv/registry.db") == "sqlite:////srv/registry.db"
+    assert without_password("postgresql://me:hidden@host:1/x?password=hidden") == "postgresql://me:***@host:1/x"
+    assert without_password("sqlite:////srv/registry.db") == "sqlite:////srv/registry.db"
     settings = Settings(database_url="postgresql://me:hidden@host/x")
     assert "hidden" not in f"{settings!r} {settings}"
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from model.items import Item
 from service.errors import RegistryError, RegistryFull, RegistryUnavailable
-from service.registry.registry import Registry, Row
+from service.registry.registry import Registry, RegistryRow
 from service.registry.tables import items_table
 
 Open = Callable[..., Registry]
@@ -23,13 +23,13 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/sub/registry.db"
 
 
-def put(registry: Registry, *items: Item) -> list[Row]:
+def put(registry: Registry, *items: Item) -> list[RegistryRow]:
     with registry.transaction() as transaction:
         before = transaction.get([item.item_id for item in items])
         return [transaction.put(item, before.get(item.item_id)) for item in items]
 
 
-def rows_of(registry: Registry, batch: int = 2) -> list[Row]:
+def rows_of(registry: Registry, batch: int = 2) -> list[RegistryRow]:
     return [row for rows in registry.rows(batch) for row in rows]
 
 
