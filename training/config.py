@@ -128,7 +128,7 @@ class Recipe(FrozenConfig):
             dropout=self.dropout,
         )
 
-    def within(self, n_items: int) -> Recipe:
+    def bounded(self, n_items: int) -> Recipe:
         """The recipe with no more codewords than a catalogue of `n_items` can teach: the largest power of two that
         leaves ITEMS_OF_A_CODEWORD items to each, LEAST_CODEWORDS at least.
         """

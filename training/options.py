@@ -96,7 +96,7 @@ def read_data(
     return load_dataset(
         path if items is None else (path, items),
         format=format,
-        columns=ColumnMap.parse(columns) if columns else None,
+        columns=ColumnMap.from_options(columns) if columns else None,
         time_unit=time_unit,  # type: ignore[arg-type]  # checked above
         core=core,
         on_error=on_error.value,
@@ -141,7 +141,7 @@ def bound_codebooks(recipe: Recipe, dataset: Dataset, given: bool) -> Recipe:
     """The recipe within the catalogue, with a line to the user where that changes it; as it is where the size of its
     codebooks was given.
     """
-    bounded = recipe if given else recipe.within(dataset.n_items)
+    bounded = recipe if given else recipe.bounded(dataset.n_items)
     if bounded != recipe:
         typer.echo(
             f"{dataset.n_items:,} items: {bounded.codebook_size} codewords a level instead of the recipe's "

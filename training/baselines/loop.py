@@ -21,17 +21,7 @@ from training.datasets.base import Dataset
 from training.evaluate.metrics import monitored
 from training.evaluate.ranking import full_ranks, sampled_ranks
 from training.evaluate.splits import Split
-from training.fit.checkpoint import (
-    CheckpointError,
-    flatten,
-    held,
-    load_checkpoint,
-    optimizer_tensors,
-    part,
-    restore_optimizer,
-    save_checkpoint,
-    snapshot,
-)
+from training.fit.checkpoint import locked, resume_run, save_run, snapshot
 from training.fit.progress import EpochReport, Progress
 
 _SEED_STRIDE = 100_003  # see training.fit.trainer
@@ -74,12 +64,15 @@ class Loop:
 
         Raises CheckpointError when the checkpoint belongs to another run, or when another process trains into it.
         """
-        with held(checkpoint):
+        with locked(checkpoint):
             self._run(checkpoint, progress)
 
     def _run(self, checkpoint: Path | None, progress: Progress) -> None:
         if checkpoint is not None and checkpoint.exists():
-            self._resume(checkpoint)
+            self._best_weights, loop, self.curve = resume_run(
+                checkpoint, self.key, "method, data, settings or seed", self.model, self.optimizer
+            )
+            self.best, self.best_epoch = loop["best"], loop["best_epoch"]
             progress.message(f"going on from {checkpoint}, after epoch {len(self.curve)}")
         for epoch in range(len(self.curve), self.settings.epochs):
             if self.curve and epoch - self.best_epoch > self.settings.patience:
@@ -90,7 +83,8 @@ class Loop:
             seconds = round(report.seconds, 2)
             self.curve.append({"epoch": epoch, "monitored": report.monitored, "seconds": seconds, **report.losses})
             if checkpoint is not None:
-                self._save(checkpoint)
+                loop = {"best": self.best, "best_epoch": self.best_epoch}
+                save_run(checkpoint, self.key, self.model, self.optimizer, self._best_weights, loop, self.curve)
             progress.epoch(report)
         self.model.load_state_dict(self._best_weights)
         self.model.eval()
@@ -129,23 +123,3 @@ class Loop:
         else:
             ranks = sampled_ranks(query, catalogue, targets, self.negatives)
         return monitored(ranks, self.monitor)
-
-    def _save(self, path: Path) -> None:
-        tensors = {
-            **flatten("model", self.model.state_dict()),
-            **flatten("best", self._best_weights),
-            **flatten("optimizer", optimizer_tensors(self.optimizer)),
-        }
-        best = {"best": self.best, "best_epoch": self.best_epoch}
-        save_checkpoint(path, tensors, {"key": self.key, "loop": best, "history": self.curve})
-
-    def _resume(self, path: Path) -> None:
-        tensors, state = load_checkpoint(path)
-        if state["key"] != self.key:
-            raise CheckpointError(
-                f"{path}: belongs to a run with another method, data, settings or seed; delete it to start anew"
-            )
-        self.model.load_state_dict(part("model", tensors))
-        restore_optimizer(self.optimizer, part("optimizer", tensors))
-        self._best_weights, self.curve = part("best", tensors), state["history"]
-        self.best, self.best_epoch = state["loop"]["best"], state["loop"]["best_epoch"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from training.datasets.collect import ITEM_ROWS_UNSEEN, Catalogue, InteractionLog, RawData
 from training.datasets.files import parse_json, read_json_lines, read_text_lines
-from training.datasets.problems import ProblemLog, shown
+from training.datasets.problems import ProblemLog, quoted
 from training.datasets.values import TimeUnit, parse_price
 
 # From here on a number is read as milliseconds: 1973 in milliseconds, the year 5138 in seconds.
@@ -83,7 +83,7 @@ def read_literal_lines(
         if isinstance(value, dict):
             yield number, value
         else:
-            message = f"{shown(line)}: expected a JSON object or a Python dictionary"
+            message = f"{quoted(line)}: expected a JSON object or a Python dictionary"
             problems.add(path, number, "malformed_row", message)
 
 

@@ -11,7 +11,7 @@ from model.items import Item
 from training.datasets.base import Dataset, DatasetReport, Indices
 from training.datasets.collect import ITEM_ROWS_UNSEEN, RawData
 from training.datasets.measure import measure
-from training.datasets.problems import DatasetError, ProblemLog, printable, shown
+from training.datasets.problems import DatasetError, ProblemLog, printable, quoted
 from training.datasets.values import MICROSECONDS
 
 _UNMATCHED_SHARE = 0.5
@@ -99,10 +99,10 @@ def _unmatched(raw: RawData, unlisted: list[str], items: Indices) -> list[str]:
     if len(raw.files) < 2 or len(unlisted) <= _UNMATCHED_SHARE * named:
         return []
     other = next((item_id for item_id in raw.catalogue.items if item_id not in raw.log.items.numbers), None)
-    theirs = "" if other is None else f", while the items file has rows such as {shown(other)}"
+    theirs = "" if other is None else f", while the items file has rows such as {quoted(other)}"
     return [
         f"{len(unlisted):,} of the {named:,} items of the interactions have no row in the items file, so nothing is "
-        f"known of what they are: {shown(unlisted[0])} is one{theirs}; are these the same identifiers?"
+        f"known of what they are: {quoted(unlisted[0])} is one{theirs}; are these the same identifiers?"
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from model.items import InvalidItem, Item, check_item_id
 from training.datasets.columns import TableUse
-from training.datasets.problems import INVALID_FIELD, ProblemLog, shown
+from training.datasets.problems import INVALID_FIELD, ProblemLog, quoted
 from training.datasets.values import MICROSECONDS, TimeUnit, as_id, parse_time, parse_weight
 
 # The reason under which readers and `assemble` count them together.
@@ -69,7 +69,7 @@ class InteractionLog:
                 item_number = self.items.number(item)
             except InvalidItem as error:
                 value = user if error.field == "user_id" else item
-                return self._refuse(line, "invalid_id", error.field, f"{shown(value)} {error.reason}")
+                return self._refuse(line, "invalid_id", error.field, f"{quoted(value)} {error.reason}")
         microseconds, checked_weight = 0, 1.0
         if self.timed and type(time) is str and len(time) == 10 and time.isascii() and time.isdigit():
             # What most rows hold, without the cost of the general case: ten digits are always in range.
@@ -80,14 +80,14 @@ class InteractionLog:
             try:
                 microseconds = parse_time(time, unit)
             except ValueError as error:
-                return self._refuse(line, "invalid_timestamp", "timestamp", f"{shown(time)}: {error}")
+                return self._refuse(line, "invalid_timestamp", "timestamp", f"{quoted(time)}: {error}")
         if self.weighted:
             if weight is None or weight == "":
                 return self._refuse(line, "missing_value", "weight", "is missing; other rows have one")
             try:
                 checked_weight = parse_weight(weight)
             except ValueError as error:
-                return self._refuse(line, "invalid_weight", "weight", f"{shown(weight)}: {error}")
+                return self._refuse(line, "invalid_weight", "weight", f"{quoted(weight)}: {error}")
         self.user_numbers.append(user_number)
         self.item_numbers.append(item_number)
         if self.timed:
@@ -125,7 +125,7 @@ class Catalogue:
         except InvalidItem as error:
             if not _costs_itself(error):
                 kind = "invalid_id" if error.field == "item_id" else "invalid_item"
-                message = f"{error.field} {shown(data.get(error.field))} {error.reason}"
+                message = f"{error.field} {quoted(data.get(error.field))} {error.reason}"
                 self.problems.add(path, line, kind, message, error.field)
                 return
             # These fields are looked at last, so all else is good.
@@ -138,7 +138,7 @@ class Catalogue:
             self.repeated_rows += 1
         else:
             first = self._lines[item.item_id]
-            reason = f"item_id {shown(item.item_id)} is described differently in line {first}"
+            reason = f"item_id {quoted(item.item_id)} is described differently in line {first}"
             self.problems.add(path, line, "conflicting_item", f"{reason}; expected one row an item", "item_id")
 
     def _without_bad_fields(self, path: Path, line: int, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +163,7 @@ class Catalogue:
                 if name in names:  # "size" and "size " are sound, but not both
                     raise InvalidItem(f"attributes.{name}", "is given twice")
         except InvalidItem as error:
-            self.problems.add(path, line, INVALID_FIELD, f"{error.field} {shown(value)} {error.reason}", error.field)
+            self.problems.add(path, line, INVALID_FIELD, f"{error.field} {quoted(value)} {error.reason}", error.field)
             return False
         names.update(item.attributes)
         return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from training.datasets.problems import DatasetError, listed, printable, shown
+from training.datasets.problems import DatasetError, listed, printable, quoted
 
 INTERACTION_FIELDS = ("user_id", "item_id", "timestamp", "weight")
 ITEM_FIELDS = ("item_id", "title", "brand", "categories", "description", "price", "text")
@@ -43,7 +43,7 @@ class ColumnMap:
             used[column] = name
 
     @classmethod
-    def parse(cls, pairs: Iterable[str]) -> ColumnMap:
+    def from_options(cls, pairs: Iterable[str]) -> ColumnMap:
         """Build a map from texts such as "item_id=asin" and "ignore=dimensions"; raises `DatasetError` for others."""
         names: dict[str, str] = {}
         ignored: set[str] = set()
@@ -122,7 +122,7 @@ def check_columns(path: Path, columns: list[str]) -> list[str]:
     """Return the columns; raises `DatasetError` when a name stands twice."""
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
-        raise DatasetError(f"{path}: the column {shown(twice[0])} stands more than once in the header")
+        raise DatasetError(f"{path}: the column {quoted(twice[0])} stands more than once in the header")
     return columns
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from training.datasets.columns import check_columns
 from training.datasets.files import NOT_UTF8, base_suffix, read_lines, read_text_lines
-from training.datasets.problems import DatasetError, ProblemLog, listed, shown
+from training.datasets.problems import DatasetError, ProblemLog, listed, quoted
 
 Line: TypeAlias = tuple[int, str | None]
 
@@ -131,7 +131,7 @@ class DelimitedTable:
             yield "\n" if line is None else line
 
     def _refuse_quote(self, line: int, text: str, error: csv.Error) -> None:
-        message = f"{shown(text.rstrip())}: {error} (a quote that is not closed?)"
+        message = f"{quoted(text.rstrip())}: {error} (a quote that is not closed?)"
         self._problems.add(self.path, line, "malformed_row", message)
 
     def _refuse_width(self, line: int, width: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from training.datasets.problems import DatasetError, ProblemLog, shown
+from training.datasets.problems import DatasetError, ProblemLog, quoted
 
 _BOM = b"\xef\xbb\xbf"
 NOT_UTF8 = "the line is not UTF-8; save the file as UTF-8"
@@ -88,9 +88,9 @@ def read_json_lines(path: Path, problems: ProblemLog) -> Iterator[tuple[int, dic
         try:
             value = parse_json(line)
         except ValueError as error:
-            problems.add(path, number, "malformed_row", f"{shown(line)}: expected a JSON object: {error}")
+            problems.add(path, number, "malformed_row", f"{quoted(line)}: expected a JSON object: {error}")
             continue
         if isinstance(value, dict):
             yield number, value
         else:
-            problems.add(path, number, "malformed_row", f"{shown(line)}: expected a JSON object")
+            problems.add(path, number, "malformed_row", f"{quoted(line)}: expected a JSON object")

@@ -164,7 +164,7 @@ def listed(names: Sequence[str]) -> str:
     return printable(", ".join(parts)) + more
 
 
-def shown(value: object) -> str:
+def quoted(value: object) -> str:
     """A value as a message shows it: its repr (control characters and surrogates escaped), cut when long."""
     if isinstance(value, str) and len(value) > _SHOWN_VALUE:
         return f"{value[:_SHOWN_VALUE]!r}… ({len(value)} characters)"

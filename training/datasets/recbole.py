@@ -23,7 +23,7 @@ from training.datasets.columns import (
     missing_column,
 )
 from training.datasets.files import read_lines, read_text_lines
-from training.datasets.problems import INVALID_FIELD, DatasetError, ProblemLog, listed, shown
+from training.datasets.problems import INVALID_FIELD, DatasetError, ProblemLog, listed, quoted
 from training.datasets.tabular import describe_interactions, read_interactions, warn_of_no_text
 from training.datasets.values import TimeUnit, parse_categories, parse_price
 
@@ -48,7 +48,7 @@ class AtomicTable:
             for name, _, kind in pairs:
                 if not name or kind not in TYPES:
                     raise DatasetError(
-                        f"{self.path}:{number}: the header holds {shown(f'{name}:{kind}')}; "
+                        f"{self.path}:{number}: the header holds {quoted(f'{name}:{kind}')}; "
                         f"expected tab separated names such as user_id:token, of type {', '.join(TYPES)}"
                     )
             check_columns(self.path, [name for name, _, _ in pairs])
@@ -149,7 +149,7 @@ def _item(
                 attributes[column] = _typed(cell, table.types[column])
         except ValueError as error:
             field = name or column
-            problems.add(table.path, line, INVALID_FIELD, f"{field} {shown(cell)}: {error}", field)
+            problems.add(table.path, line, INVALID_FIELD, f"{field} {quoted(cell)}: {error}", field)
     if attributes:
         data["attributes"] = attributes
     return data

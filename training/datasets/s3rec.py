@@ -11,7 +11,7 @@ from typing import Any
 
 from training.datasets.collect import Catalogue, InteractionLog, RawData
 from training.datasets.files import NOT_UTF8, Pairs, parse_json, read_lines, read_text_lines
-from training.datasets.problems import DatasetError, ProblemLog, shown
+from training.datasets.problems import DatasetError, ProblemLog, quoted
 
 
 def read_s3rec(interactions: Path, items: Path, problems: ProblemLog, *, recognised: str) -> RawData:
@@ -26,12 +26,12 @@ def read_s3rec(interactions: Path, items: Path, problems: ProblemLog, *, recogni
     for line, text in read_text_lines(interactions, problems):
         user, *sequence = text.split()
         if user in first_lines:
-            message = f"user {shown(user)} stands in line {first_lines[user]} already; expected one line a user"
+            message = f"user {quoted(user)} stands in line {first_lines[user]} already; expected one line a user"
             problems.add(interactions, line, "repeated_user", message)
             continue
         first_lines[user] = line
         if not sequence:
-            message = f"user {shown(user)} has no items; expected user item item …"
+            message = f"user {quoted(user)} has no items; expected user item item …"
             problems.add(interactions, line, "missing_value", message)
         for item in sequence:
             log.add(line, user, item, None, None)

@@ -18,7 +18,7 @@ from training.datasets.columns import (
 )
 from training.datasets.delimited import DelimitedTable
 from training.datasets.files import parse_json
-from training.datasets.problems import INVALID_FIELD, ProblemLog, shown
+from training.datasets.problems import INVALID_FIELD, ProblemLog, quoted
 from training.datasets.tables import Table, open_table
 from training.datasets.values import MICROSECONDS, TimeUnit, parse_categories, parse_price
 
@@ -148,7 +148,7 @@ def item_fields(
                 attributes[column] = cell
         except ValueError as error:
             kind = INVALID_FIELD if name == "price" else "invalid_item"
-            problems.add(path, line, kind, f"{name} {shown(cell)}: {error}", str(name))
+            problems.add(path, line, kind, f"{name} {quoted(cell)}: {error}", str(name))
             if kind != INVALID_FIELD:
                 return None
     nested = None if "attributes" in field_of else record.get("attributes")
@@ -156,7 +156,7 @@ def item_fields(
         try:
             attributes = _merged(attributes, nested)
         except ValueError as error:
-            problems.add(path, line, INVALID_FIELD, f"attributes {shown(nested)}: {error}", "attributes")
+            problems.add(path, line, INVALID_FIELD, f"attributes {quoted(nested)}: {error}", "attributes")
     if attributes:
         data["attributes"] = attributes
     return data
@@ -178,5 +178,5 @@ def _merged(columns: Mapping[str, Any], nested: object) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError("expected an object of names and values")
     if twice := sorted(set(value) & set(columns)):
-        raise ValueError(f"{shown(twice[0])} stands in it and is a column as well")
+        raise ValueError(f"{quoted(twice[0])} stands in it and is a column as well")
     return {**columns, **{name: entry for name, entry in value.items() if entry is not None}}

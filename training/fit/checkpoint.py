@@ -55,8 +55,41 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, state
 
 
+def save_run(
+    path: Path,
+    key: Mapping[str, Any],
+    model: nn.Module,
+    optimizer: optim.Optimizer,
+    best_weights: Mapping[str, Tensor],
+    loop: Mapping[str, Any],
+    history: list[dict[str, Any]],
+) -> None:
+    """Replace the checkpoint of a run after an epoch. key: what a run must agree with to resume from it."""
+    tensors = {
+        **flatten("model", model.state_dict()),
+        **flatten("best", best_weights),
+        **flatten("optimizer", optimizer_tensors(optimizer)),
+    }
+    save_checkpoint(path, tensors, {"key": key, "loop": loop, "history": history})
+
+
+def resume_run(
+    path: Path, key: Mapping[str, Any], decides: str, model: nn.Module, optimizer: optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Any], list[dict[str, Any]]]:
+    """Load a checkpoint into model and optimiser; returns the best weights, the loop's state and the history.
+
+    Raises CheckpointError when another run wrote it; decides: what makes a run another, in words.
+    """
+    tensors, state = load_checkpoint(path)
+    if state["key"] != key:
+        raise CheckpointError(f"{path}: belongs to a run with other {decides}; delete it to start anew")
+    model.load_state_dict(part("model", tensors))
+    restore_optimizer(optimizer, part("optimizer", tensors))
+    return part("best", tensors), state["loop"], state["history"]
+
+
 @contextmanager
-def held(path: Path | None) -> Iterator[None]:
+def locked(path: Path | None) -> Iterator[None]:
     """Keep other processes from training the same run into the checkpoint `path`; None holds nothing.
 
     Raises CheckpointError at once where another one does. A process that dies holds it no more.

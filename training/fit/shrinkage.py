@@ -39,7 +39,7 @@ def shrink(tokenizer: HybridTokenizer, popularity: Tensor, strength: float) -> N
     parametrize.register_parametrization(tokenizer.id_embeddings, "weight", Shrunk(popularity, strength, cold))
 
 
-def fold(tokenizer: HybridTokenizer) -> None:
+def make_permanent(tokenizer: HybridTokenizer) -> None:
     """Make the shrunk ID embeddings the tokenizer's own; nothing happens where none are shrunk."""
     if tokenizer.config.has_id and parametrize.is_parametrized(tokenizer.id_embeddings, "weight"):
         parametrize.remove_parametrizations(tokenizer.id_embeddings, "weight", leave_parametrized=True)

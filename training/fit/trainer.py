@@ -21,22 +21,12 @@ from training.evaluate.negatives import NEGATIVES_SEED, NOT_SAMPLED, can_sample,
 from training.evaluate.ranking import boosts_of, full_ranks, queries, sampled_ranks
 from training.evaluate.splits import EvaluationCases, Split, leave_one_out, training_popularity
 from training.fit.batches import Batch, TrainingBatches
-from training.fit.checkpoint import (
-    CheckpointError,
-    flatten,
-    held,
-    load_checkpoint,
-    optimizer_tensors,
-    part,
-    restore_optimizer,
-    save_checkpoint,
-    snapshot,
-)
+from training.fit.checkpoint import locked, resume_run, save_run, snapshot
 from training.fit.codebooks import initialise_codebooks, replace_dead_codewords, scale_latents
 from training.fit.neighbours import count_neighbours
 from training.fit.objective import JointModel, Losses
 from training.fit.progress import EpochReport, Progress
-from training.fit.shrinkage import fold, shrink
+from training.fit.shrinkage import make_permanent, shrink
 
 # Seeds of an epoch are far apart, so that runs of neighbouring seeds share no epoch's random numbers.
 _SEED_STRIDE = 100_003
@@ -108,7 +98,7 @@ class Trainer:
         checkpoint: written after every epoch, and gone on from when it exists. Raises CheckpointError when it belongs
         to another run, or when another process trains into it.
         """
-        with held(checkpoint):
+        with locked(checkpoint):
             self._fit(checkpoint, progress or Progress())
 
     def _fit(self, checkpoint: Path | None, progress: Progress) -> None:
@@ -117,7 +107,10 @@ class Trainer:
         best, best_epoch, first = -1.0, -1, 0
         best_weights: dict[str, Tensor] = {}
         if checkpoint is not None and checkpoint.exists():
-            best, best_epoch, first, best_weights = self._resume(checkpoint)
+            best_weights, loop, self.history = resume_run(
+                checkpoint, self.key, "data, recipe or seed", self.model, self.optimizer
+            )
+            best, best_epoch, first = loop["best"], loop["best_epoch"], loop["epoch"] + 1
             progress.message(f"going on from {checkpoint}, after epoch {first}")
         else:
             self._initialise_tokenizer(progress)
@@ -133,10 +126,11 @@ class Trainer:
                 {"epoch": epoch, "monitored": report.monitored, "seconds": round(report.seconds, 2), **report.losses}
             )
             if checkpoint is not None:
-                self._save(checkpoint, best_weights, {"best": best, "best_epoch": best_epoch, "epoch": epoch})
+                loop = {"best": best, "best_epoch": best_epoch, "epoch": epoch}
+                save_run(checkpoint, self.key, self.model, self.optimizer, best_weights, loop, self.history)
             progress.epoch(report)
         self.model.load_state_dict(best_weights)
-        fold(self.model.tokenizer)
+        make_permanent(self.model.tokenizer)
         self.model.eval()
 
     def _epoch(self, epoch: int, best: float, progress: Progress) -> EpochReport:
@@ -241,24 +235,6 @@ class Trainer:
         if self._negatives is None:
             self._negatives = draw_negatives(self.evaluated_sequences, self.dataset.n_items, NEGATIVES_SEED)
         return sampled_ranks(query, catalogue, targets, self._negatives, boosts)
-
-    def _save(self, path: Path, best_weights: dict[str, Tensor], loop: dict[str, Any]) -> None:
-        tensors = {
-            **flatten("model", self.model.state_dict()),
-            **flatten("best", best_weights),
-            **flatten("optimizer", optimizer_tensors(self.optimizer)),
-        }
-        save_checkpoint(path, tensors, {"key": self.key, "loop": loop, "history": self.history})
-
-    def _resume(self, path: Path) -> tuple[float, int, int, dict[str, Tensor]]:
-        tensors, state = load_checkpoint(path)
-        if state["key"] != self.key:
-            raise CheckpointError(f"{path}: belongs to a run with other data, recipe or seed; delete it to start anew")
-        self.model.load_state_dict(part("model", tensors))
-        restore_optimizer(self.optimizer, part("optimizer", tensors))
-        self.history = state["history"]
-        loop = state["loop"]
-        return loop["best"], loop["best_epoch"], loop["epoch"] + 1, part("best", tensors)
 
 
 def fit_text_encoder(dataset: Dataset, recipe: Recipe, seed: int) -> TextEncoder:

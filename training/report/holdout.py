@@ -82,7 +82,7 @@ def _numbered(cases: Sequence[ColdCase], index_of: Mapping[str, int], n_known: i
     return EvaluationCases(np.arange(len(rows), dtype=np.int32), [histories[row] for row in rows], targets)
 
 
-class Places(NamedTuple):
+class HoldoutRanks(NamedTuple):
     """before, after: of warm targets among the known items. cold: of cold targets among the cold items; valid: of
     cold validation targets, likewise.
 
@@ -104,14 +104,14 @@ def measure(
     reserved: Scores | None = None,
     *,
     comparable: bool = True,
-) -> Places:
-    """Places of every target. before: scores [rows, known] of histories of known items. after: scores [rows, all].
+) -> HoldoutRanks:
+    """Ranks of every target. before: scores [rows, known] of histories of known items. after: scores [rows, all].
 
     reserved: scores [rows, all] that order cold items among themselves, where `after` does not.
     """
     warm, cold = world.cases.take(~world.cold), world.cases.take(world.cold)
     everything = world.extended.n_items
-    return Places(
+    return HoldoutRanks(
         before=_ranks(before, world.known_only(warm), 0, world.n_known),
         after=_ranks(after, warm, 0, world.n_known),
         cold=_ranks(reserved or after, cold, world.n_known, everything),
@@ -120,7 +120,7 @@ def measure(
     )
 
 
-def cold_values(world: World, places: Places) -> dict[str, NDArray[np.float64]]:
+def cold_values(world: World, places: HoldoutRanks) -> dict[str, NDArray[np.float64]]:
     """Recall@10 per user: of cold targets, and of all users before and after, with reserved places and without."""
     n_cold = int(world.cold.sum())
     found_cold = hit(places.cold, RESERVED)
@@ -204,7 +204,7 @@ class _Columns:
 
 
 def _ranks(scores: Scores, cases: EvaluationCases, start: int, stop: int) -> Ranks:
-    """Places of the targets among the items start … stop − 1; none of no cases."""
+    """Ranks of the targets among the items start … stop − 1; none of no cases."""
     if not len(cases):
         return Ranks(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     seen = [history[(history >= start) & (history < stop)] - start for history in cases.histories]

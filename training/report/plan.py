@@ -10,7 +10,7 @@ from model.config import Metric
 from training.config import Recipe
 from training.evaluate.metrics import Ranks
 from training.report.marks import known_data
-from training.report.result import RunResult
+from training.report.result import HEADLINE, RunResult
 from training.report.runs import Workbench
 
 
@@ -63,6 +63,14 @@ class Plan:
 
     def protocols(self) -> tuple[str, ...]:
         return ("full",) if self.bench.negatives is None else ("sampled", "full")
+
+    def headline_names(self) -> list[str]:
+        """Names of the columns of `headline`: "HIT@10, sampled-99" and so on."""
+        return [f"{metric.upper()}, {PROTOCOL_NAMES[p]}" for p in self.protocols() for metric in HEADLINE]
+
+    def headline(self, run: RunResult) -> list[float | None]:
+        """HIT@10 and NDCG@10 on the test split, in every protocol of this data set."""
+        return [run.test(protocol, metric) for protocol in self.protocols() for metric in HEADLINE]
 
     def ranks(self, result: RunResult, protocol: str) -> Ranks:
         return self.bench.store.ranks(result, protocol)

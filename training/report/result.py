@@ -22,6 +22,9 @@ Figures = dict[str, dict[str, float]]
 
 METRICS = (*(f"hit@{k}" for k in CUTOFFS), *(f"ndcg@{k}" for k in CUTOFFS[1:]), "mrr")
 
+HEADLINE = ("hit@10", "ndcg@10")
+"""The two metrics that most tables compare methods by."""
+
 # Part of every key. Raise it when a change of the code changes the figures of a run; kept runs are then made anew.
 CODE_VERSION = 1
 

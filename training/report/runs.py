@@ -187,7 +187,7 @@ class Workbench:
         return result, arrays
 
     def _cold_ranks(self, trainer: Trainer) -> Ranks:
-        """Places of the test targets among the items never trained, for the users whose target is one of them.
+        """Ranks of the test targets among the items never trained, for the users whose target is one of them.
 
         As for a place reserved for cold items.
         """

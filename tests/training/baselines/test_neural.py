@@ -24,7 +24,7 @@ from training.baselines.sasrec import BCE, SOFTMAX, SasRec
 from training.evaluate.metrics import monitored, summary
 from training.evaluate.negatives import evaluation_negatives
 from training.evaluate.splits import Split, leave_one_out
-from training.fit.checkpoint import CheckpointError, held
+from training.fit.checkpoint import CheckpointError, locked
 from training.fit.progress import EpochReport, Progress
 
 CPU = torch.device("cpu")
@@ -178,7 +178,7 @@ def test_a_run_killed_after_the_second_epoch_ends_as_one_that_was_not(name: str,
     assert (notes["best"], notes["best_epoch"]) == (resumed_notes["best"], resumed_notes["best_epoch"])
     with pytest.raises(CheckpointError, match="belongs to a run with"):
         make(name, 4).fit(dataset, split, 1, Progress(), path)
-    with held(path), pytest.raises(CheckpointError, match="another process is training"):
+    with locked(path), pytest.raises(CheckpointError, match="another process is training"):
         make(name, 4).fit(dataset, split, 0, Progress(), path)
 
 

@@ -69,21 +69,21 @@ def test_prices_with_a_decimal_comma(tmp_path: Path) -> None:
 
 def test_columns_that_are_ignored(tmp_path: Path) -> None:
     write(tmp_path, "items.jsonl", '{"item_id": "a", "title": "Apple", "price": "free", "w": {"w": 3}, "x": 1}\n')
-    columns = ColumnMap.parse(["ignore=price", "ignore=w"])
+    columns = ColumnMap.from_options(["ignore=price", "ignore=w"])
     dataset = load_dataset(tmp_path, columns=columns)
     assert dataset.items[0].to_dict() == {"item_id": "a", "title": "Apple", "attributes": {"x": 1}}
     assert dataset.report.columns[1].not_read == ["price", "w"]
     with pytest.raises(DatasetError, match=r"column ignore=dims: no such column: .*items\.jsonl has item_id, title"):
-        load_dataset(tmp_path, columns=ColumnMap.parse(["ignore=dims"]))
+        load_dataset(tmp_path, columns=ColumnMap.from_options(["ignore=dims"]))
     for pairs in (["ignore="], ["ignore=a", "title=a"]):
         with pytest.raises(DatasetError):
-            ColumnMap.parse(pairs)
+            ColumnMap.from_options(pairs)
 
 
 def test_columns_of_recbole_and_of_interactions_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\ttimestamp:float\nu\ta\tlate\n")
     (tmp_path / "x.item").write_text("item_id:token\ttitle:token\tsize:float\na\tApple\tbig\n")
-    dataset = load_dataset(tmp_path, columns=ColumnMap.parse(["ignore=timestamp", "ignore=size"]))
+    dataset = load_dataset(tmp_path, columns=ColumnMap.from_options(["ignore=timestamp", "ignore=size"]))
     assert dataset.timestamps is None
     assert dataset.items[0].to_dict() == {"item_id": "a", "title": "Apple"}
     (tmp_path / "x.inter").write_text("user_id:token\titem_id:token\nu\ta\n")

@@ -185,7 +185,7 @@ def test_columns_by_other_names(tmp_path: Path) -> None:
         "reviewer,asin,unix,stars\nu,a,2,5\nu,b,1,4\n",
         "asin,name,user_id\na,Apple,x\nb,Bread,y\n",
     )
-    columns = ColumnMap.parse(["user_id=reviewer", "item_id=asin", "timestamp=unix", "title=name"])
+    columns = ColumnMap.from_options(["user_id=reviewer", "item_id=asin", "timestamp=unix", "title=name"])
     dataset = load_dataset(path, columns=columns)
     assert ids(dataset) == {"u": ["b", "a"]}
     assert [item.title for item in dataset.items] == ["Apple", "Bread"]
@@ -213,7 +213,7 @@ def test_the_other_file_may_use_the_plain_name(tmp_path: Path) -> None:
 )
 def test_a_column_map_refuses(pairs: list[str], message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        ColumnMap.parse(pairs)
+        ColumnMap.from_options(pairs)
 
 
 def test_a_mapping_that_fits_no_column_is_refused(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from tests.support.paths import REPOSITORY
 from training.fit.checkpoint import (
     CheckpointError,
     flatten,
-    held,
     load_checkpoint,
+    locked,
     optimizer_tensors,
     part,
     restore_optimizer,
@@ -128,7 +128,7 @@ def test_a_snapshot_is_a_copy() -> None:
 
 HOLD = """
 import pathlib, sys, training.fit.checkpoint
-with training.fit.checkpoint.held(pathlib.Path(sys.argv[1])):
+with training.fit.checkpoint.locked(pathlib.Path(sys.argv[1])):
     print(1, flush=True)
     input()
 """
@@ -143,19 +143,19 @@ def test_a_run_is_trained_by_one_process_at_a_time(end: str, tmp_path: Path) -> 
         assert other.stdout.readline() == b"1\n"
         with (
             pytest.raises(CheckpointError, match=r"run\.safetensors: another process is training this run"),
-            held(path),
+            locked(path),
         ):
             pytest.fail("held twice")
-        with held(path.with_name("other.safetensors")), held(None):
+        with locked(path.with_name("other.safetensors")), locked(None):
             pass
         if end == "is killed":
             other.send_signal(signal.SIGKILL)
         else:
             other.communicate(b"\n")
-    with held(path):
+    with locked(path):
         pass
-    with pytest.raises(KeyError), held(path):  # nor is it held after a failure
+    with pytest.raises(KeyError), locked(path):  # nor is it held after a failure
         raise KeyError
-    with held(path):
+    with locked(path):
         pass
     assert list(path.parent.iterdir()) == []

@@ -15,7 +15,7 @@ from model.config import TokenizerConfig
 from model.tokenizer import HybridTokenizer
 from tests.support.tiny_training import TINY, checkerboard, train_tiny
 from training.fit.progress import Progress
-from training.fit.shrinkage import fold, shrink
+from training.fit.shrinkage import make_permanent, shrink
 from training.fit.trainer import Trainer
 
 
@@ -33,11 +33,11 @@ def test_shares_by_hand_and_folded() -> None:
     shrink(made, torch.tensor([0, 1, 4, 12]), 4.0)
     expected = torch.stack([cold, 0.2 * own[1] + 0.8 * cold, 0.5 * own[2] + 0.5 * cold, 0.75 * own[3] + 0.25 * cold])
     torch.testing.assert_close(made.id_embeddings.weight, expected)
-    fold(made)
+    make_permanent(made)
     torch.testing.assert_close(made.id_embeddings.weight.detach(), expected)
     assert "id_embeddings.weight" in made.state_dict()
     assert not [name for name in made.state_dict() if "parametrizations" in name]
-    fold(made)  # and once more changes nothing
+    make_permanent(made)  # and once more changes nothing
     torch.testing.assert_close(made.id_embeddings.weight.detach(), expected)
 
 

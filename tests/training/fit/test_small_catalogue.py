@@ -81,13 +81,13 @@ def test_a_report_leaves_the_sampled_columns_out(tmp_path: Path) -> None:
 
 
 def test_codebooks_are_bounded_by_the_catalogue() -> None:
-    sizes = {DEFAULT.within(items).codebook_size: items for items in (30, 63, 64, 282, 4095, 4096, 10**6)}
+    sizes = {DEFAULT.bounded(items).codebook_size: items for items in (30, 63, 64, 282, 4095, 4096, 10**6)}
     assert sizes == {8: 63, 16: 64, 64: 282, 512: 4095, 1024: 10**6}
     # What the published figures were made with stays as it is: Beauty, sports, toys, and the demo.
     for recipe, items in ((DEFAULT, 11_924), (DEFAULT, 12_101), (PAPER, 11_924), (DEMO, 3_000)):
-        assert recipe.within(items) is recipe
+        assert recipe.bounded(items) is recipe
     id_only = DEFAULT.override({"tokens": "id"})
-    assert id_only.within(50) is id_only
+    assert id_only.bounded(50) is id_only
 
 
 def test_train_says_how_many_codewords_it_takes(command: Command, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from training.config import Recipe
 from training.datasets import Dataset
 from training.datasets.base import DatasetReport
 from training.evaluate.splits import leave_one_out, training_popularity
-from training.fit.checkpoint import CheckpointError, held, load_checkpoint
+from training.fit.checkpoint import CheckpointError, load_checkpoint, locked
 from training.fit.progress import EpochReport, Progress
 from training.fit.trainer import Trainer
 
@@ -139,7 +139,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 
 
 def test_a_checkpoint_that_another_process_trains_into_is_refused(tmp_path: Path) -> None:
-    with held(tmp_path / "run"), pytest.raises(CheckpointError, match="another process is training"):
+    with locked(tmp_path / "run"), pytest.raises(CheckpointError, match="another process is training"):
         make().fit(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 

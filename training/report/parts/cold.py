@@ -217,7 +217,7 @@ def _never_trained(plan: Plan) -> Table:
 
 
 def _among(bench: Workbench, nearest: Any, cases: Any, unseen: NDArray[np.int64]) -> Ranks:
-    """Places of never-trained targets among the never-trained items."""
+    """Ranks of never-trained targets among the never-trained items."""
     greater, ties = [], []
     for row in range(len(cases)):
         scores = nearest.scores(cases, slice(row, row + 1))[0].cpu().numpy()

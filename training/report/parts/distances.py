@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from training.report.content import Column, Section, columns, table
 from training.report.marks import DISTANCES
-from training.report.plan import PROTOCOL_NAMES, Plan, level_metrics
+from training.report.plan import Plan, level_metrics
 from training.report.plots import Panel, Series, draw_lines
-from training.report.result import RunResult
 
 
 def section(plan: Plan) -> Section:
@@ -35,13 +34,10 @@ def section(plan: Plan) -> Section:
         ],
         "In use: codewords that at least one item chooses. After dead codewords were replaced, as in every epoch.",
     )
-    metrics = ("hit@10", "ndcg@10")
     accuracy = table(
         "Accuracy by distance",
-        columns(
-            "distance", *(f"{metric.upper()}, {PROTOCOL_NAMES[p]}" for p in plan.protocols() for metric in metrics)
-        ),
-        [[name, *_accuracy(plan, run, metrics)] for name, run in runs.items()],
+        columns("distance", *plan.headline_names()),
+        [[name, *plan.headline(run)] for name, run in runs.items()],
     )
     tables = [health, accuracy]
     if plan.known_data == "beauty":
@@ -78,7 +74,3 @@ def section(plan: Plan) -> Section:
         ],
         runs=[run.key for run in runs.values()],
     )
-
-
-def _accuracy(plan: Plan, run: RunResult, metrics: tuple[str, ...]) -> list[float | None]:
-    return [run.test(protocol, metric) for protocol in plan.protocols() for metric in metrics]

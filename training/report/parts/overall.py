@@ -9,10 +9,9 @@ from training.report.content import Cell, Column, Section, Spread, Table, column
 from training.report.marks import GOALS, Protocol, marks_for
 from training.report.plan import PROTOCOL_NAMES, Plan
 from training.report.plots import draw_dots
-from training.report.result import METRICS, RunResult
+from training.report.result import HEADLINE, METRICS, RunResult
 
 SHOWN = tuple(metric.replace("hit@", "HIT@").replace("ndcg@", "NDCG@").replace("mrr", "MRR") for metric in METRICS)
-GOAL_METRICS = ("hit@10", "ndcg@10")
 
 
 def section(plan: Plan) -> Section:
@@ -86,7 +85,7 @@ def _figures(groups: dict[str, list[RunResult]], protocol: str) -> Table:
 def _intervals(groups: dict[str, list[RunResult]], protocol: str) -> Table:
     rows: list[list[Cell]] = []
     for name, runs in groups.items():
-        bounds = [_interval(median_run(runs, protocol), protocol, metric) for metric in GOAL_METRICS]
+        bounds = [_interval(median_run(runs, protocol), protocol, metric) for metric in HEADLINE]
         rows.append([name, *(Spread(value=value, low=low, high=high) for value, low, high in bounds)])
     return table(
         f"95 % intervals over users, {PROTOCOL_NAMES[protocol]}",
@@ -100,7 +99,7 @@ def _marks(
     groups: dict[str, list[RunResult]], marks: list[tuple[str, str, float, float | None]], protocol: str
 ) -> Table:
     ours = [
-        (name, "this report", *(over_seeds(run.test(protocol, metric) for run in runs) for metric in GOAL_METRICS))
+        (name, "this report", *(over_seeds(run.test(protocol, metric) for run in runs) for metric in HEADLINE))
         for name, runs in groups.items()
         if name.startswith("ours")
     ]
@@ -113,7 +112,7 @@ def _goals(plan: Plan, runs: list[RunResult]) -> Table:
     for goal in GOALS[plan.known_data or ""]:
         asked: list[tuple[Protocol, tuple[float, float] | None]] = [("sampled", goal.sampled), ("full", goal.full)]
         for protocol, pair in asked:
-            for metric, target in zip(GOAL_METRICS, pair or (), strict=False):
+            for metric, target in zip(HEADLINE, pair or (), strict=False):
                 values = [value for run in runs if (value := run.test(protocol, metric)) is not None]
                 if values:
                     reached = statistics.median(values)

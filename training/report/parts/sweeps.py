@@ -9,9 +9,7 @@ from training.config import Recipe
 from training.report.content import Column, Figure, Section, Table, columns, table
 from training.report.plan import PROTOCOL_NAMES, Plan, level_metrics, without_ids
 from training.report.plots import Panel, Series, draw_lines
-from training.report.result import RunResult
-
-METRICS = ("hit@10", "ndcg@10")
+from training.report.result import HEADLINE, RunResult
 
 
 def section(plan: Plan) -> Section:
@@ -55,14 +53,14 @@ def _run(plan: Plan, name: str, recipes: Mapping[Any, Recipe]) -> dict[Any, RunR
 
 def _table(plan: Plan, title: str, name: str, runs: Mapping[Any, RunResult]) -> Table:
     heads = [
-        *columns(name, *(f"{metric.upper()}, {PROTOCOL_NAMES[p]}" for p in plan.protocols() for metric in METRICS)),
+        *columns(name, *plan.headline_names()),
         Column(name="distinct semantic IDs over items", kind="percent"),
         Column(name="token parameters", kind="count"),
     ]
     rows = [
         [
             str(value),
-            *(run.test(p, metric) for p in plan.protocols() for metric in METRICS),
+            *plan.headline(run),
             (run.codebooks or {}).get("distinct"),
             (run.token_parameters or {}).get("total"),
         ]
@@ -75,7 +73,7 @@ def _figure(plan: Plan, name: str, runs: Mapping[Any, RunResult]) -> Figure:
     panels = []
     for protocol in plan.protocols():
         lines = []
-        for metric in METRICS:
+        for metric in HEADLINE:
             shown = [run.figures["test"][protocol][metric] for run in runs.values()]
             bounds = [run.intervals["test"][protocol][metric] for run in runs.values()]
             low, high = [pair[0] for pair in bounds], [pair[1] for pair in bounds]

@@ -7,10 +7,8 @@ import numpy as np
 from training.report.content import Column, Section, Spread, Table, columns, over_seeds, table
 from training.report.intervals import bootstrap
 from training.report.marks import TOKEN_SAVING
-from training.report.plan import PROTOCOL_NAMES, Plan, only_ids, without_ids
-from training.report.result import METRICS, RunResult, per_user
-
-COMPARED = ("hit@10", "ndcg@10")
+from training.report.plan import Plan, only_ids, without_ids
+from training.report.result import HEADLINE, METRICS, RunResult, per_user
 
 
 def section(plan: Plan) -> Section:
@@ -18,13 +16,11 @@ def section(plan: Plan) -> Section:
     for name, recipe in plan.recipes.items():
         variants = {"ID only, 64-d": only_ids(recipe), "semantic only": without_ids(recipe), "unified": recipe}
         runs[name] = {token: plan.over_seeds(variant, f"{name}, {token}") for token, variant in variants.items()}
-    heads = columns(
-        "tokens", *(f"{metric.upper()}, {PROTOCOL_NAMES[p]}" for p in plan.protocols() for metric in COMPARED)
-    )
+    heads = columns("tokens", *plan.headline_names())
     tables = []
     for name, variants_runs in runs.items():
         rows = [
-            [token, *(over_seeds(r.test(p, metric) for r in found) for p in plan.protocols() for metric in COMPARED)]
+            [token, *map(over_seeds, zip(*map(plan.headline, found), strict=True))]
             for token, found in variants_runs.items()
         ]
         tables.append(table(f"Accuracy by token type, recipe {name}", heads, rows))
@@ -34,7 +30,7 @@ def section(plan: Plan) -> Section:
                 *(
                     _gap(plan, variants_runs["unified"], found, p, metric)
                     for p in plan.protocols()
-                    for metric in COMPARED
+                    for metric in HEADLINE
                 ),
             ]
             for token, found in variants_runs.items()
