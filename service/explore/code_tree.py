@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact import Artifact
-from model.telling import TellingWords
+from model.telling_words import TellingWords
 from service.catalogue.catalogue import Moment
 from service.catalogue.presentation import found
 from service.contract.results import CodeBranch, CodeTree, Level

@@ -1,8 +1,8 @@
-"""FAISS indexes that find candidates among the rows that were there when they were built.
+"""Coarse indexes: FAISS indexes that find candidates among the rows that they were built from.
 
-"hnsw" and "ivfpq" are approximate. A large "flat" catalogue is read rounded to a byte a dimension: a quarter of the
-memory, and reading memory is what its scan takes its time for. How far rounding moved a row at most is known, so a
-search can tell when it is exact.
+"hnsw" and "ivfpq" are approximate. A large "flat" catalogue is rounded to a byte a dimension: a quarter of the memory,
+and a scan spends its time on reading memory. The index knows how far rounding moved a row at most, so a search can tell
+when it is exact.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from service.settings import IndexKind
 
 _faiss: Any = faiss  # its type stubs leave out or misname the search parameters
 
-_MIN_ROUNDED = 32_768  # below, rows stay in the processor's cache, and reading them as they are is quicker
-_MIN_IVFPQ = 1024  # below, product quantization has too little to learn from
+_MIN_ROUNDED = 32_768  # fewer rows fit in the processor's cache, and the scan is quicker without rounding
+_MIN_IVFPQ = 1024  # product quantization cannot learn from fewer rows
 _LEARNED_FROM = 64  # rows a cell; FAISS takes 256, which is slower to build and finds no more
 _BLOCK = 16_384  # rows rounded at once, to bound memory
 
 
 class BadIndex(ValueError):
-    """An index that cannot be built as asked."""
+    """The settings ask for an index that cannot be built."""
 
 
 class Coarse:
     """An index of the first n rows; immutable once built.
 
-    error: the largest distance of a row to what the index holds of it; None for an approximate kind, which is taken at
-    its word as long as it finds as many as it is asked for. scale [D]: what a dimension of the index is worth.
+    error: the largest distance between a row and its rounded copy in the index. None for an approximate kind, whose
+    candidates a search trusts as long as there are as many as it asked for. scale [D]: the unit of each dimension in
+    the index.
     """
 
     def __init__(
@@ -52,8 +53,9 @@ class Coarse:
         self._scale = scale
 
     def search(self, queries: Floats, fetch: int, mask: Mask | None) -> tuple[Rows, Doubles]:
-        """Rows [b, min(fetch, n)], −1 filling up, and what the scores of the others lie below, [b]: +inf where an
-        approximate kind has come to its end before, and says nothing of them.
+        """Candidate rows [b, min(fetch, n)], filled up with −1, and an upper bound [b] on the scores of all others.
+
+        The bound is +inf where an approximate kind found fewer rows than asked for: it knows nothing of the others.
         """
         scaled = queries if self._scale is None else queries * self._scale
         selector = None if mask is None else faiss.IDSelectorBitmap(self.n, faiss.swig_ptr(mask))
@@ -66,9 +68,9 @@ class Coarse:
 
 
 def build_coarse(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) -> Coarse | None:
-    """The index of a kind over vectors [n, D]; None for "flat" with so few rows that they are read as they are.
+    """The coarse index of a kind over vectors [n, D]; None for "flat" with few rows, which need none.
 
-    Raises BadIndex for a kind that does not fit.
+    Raises BadIndex for a kind that needs more rows.
     """
     n, dim = vectors.shape
     if kind == "flat":
@@ -93,18 +95,18 @@ def build_coarse(vectors: Floats, kind: IndexKind, ef_search: int, probes: int) 
 
 
 def _rounded(vectors: Floats) -> Coarse:
-    """Every row with a byte a dimension, each dimension by its own largest value."""
+    """Every row rounded to a byte a dimension, each dimension in units of its own largest value."""
     n, dim = vectors.shape
     low, high = vectors.min(axis=0), vectors.max(axis=0)
     scale = np.maximum(np.maximum(-low, high), np.finfo(np.float32).tiny)
     index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_8bit_uniform, faiss.METRIC_INNER_PRODUCT)
     ends = (low / scale).min(), (high / scale).max()
-    index.train(np.repeat(np.array(ends, np.float32)[:, None], dim, axis=1))  # all that it learns is the range
+    index.train(np.repeat(np.array(ends, np.float32)[:, None], dim, axis=1))  # it learns the range, nothing else
     error = 0.0
     for start in range(0, n, _BLOCK):
         part = vectors[start : start + _BLOCK]
         index.add(np.ascontiguousarray(part / scale))
-        held = index.reconstruct_n(start, len(part)) * scale
-        error = max(error, float(lengths(part - held).max()))
+        rounded = index.reconstruct_n(start, len(part)) * scale
+        error = max(error, float(lengths(part - rounded).max()))
     error += rounding_of_unit(dim) * float(lengths(vectors).max())
     return Coarse(n, index, lambda sel: _faiss.SearchParameters(sel=sel), error, scale)

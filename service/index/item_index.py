@@ -1,10 +1,9 @@
-"""The index over hybrid embeddings: adding, replacing and removing while others search.
+"""The index over hybrid embeddings: one writer adds, replaces and removes rows while readers search.
 
-Rows are only ever appended; a removed or replaced row is masked. A reader takes an `IndexSnapshot` (row count, mask and
-buffers of one moment) and keeps it for the whole request: no lock is held while searching, a writer never
-waits for a reader, and every step of a request sees the same items. A readers-writer lock would be held for
-the length of a batch, and HNSW cannot be added to while it is searched; this costs a copy of the mask (one
-bit a row) a write.
+The writer only appends rows; it masks a row that is removed or replaced. A reader takes an `IndexSnapshot` (row count,
+mask and buffers of one moment) and keeps it for the whole request. So readers need no lock, a writer never waits for a
+reader, and every step of a request sees the same items. A readers-writer lock would block writers for the length of a
+batch, and HNSW cannot grow while it is searched. The price is a copy of the mask, one bit a row, for each write.
 """
 
 from __future__ import annotations
@@ -21,14 +20,12 @@ from service.settings import IndexKind
 
 
 def pack(flags: NDArray[np.bool_]) -> Mask:
-    """A mask of boolean flags, one a row."""
+    """The mask of boolean flags [n], one a row."""
     return np.packbits(flags, bitorder="little")
 
 
 class ItemIndex:
-    """Hybrid embeddings by row. One writer at a time (the caller's lock); any number of readers through
-    `snapshot`.
-    """
+    """Hybrid embeddings by row, for one writer at a time (the caller's lock) and any number of readers (`snapshot`)."""
 
     def __init__(
         self,
@@ -39,8 +36,9 @@ class ItemIndex:
         ef_search: int = 512,
         probes: int = 64,
     ) -> None:
-        """vectors: [n, D]. orders: [n], what ties are broken by. Raises BadIndex for a kind that does not
-        fit.
+        """vectors: [n, D]. orders [n]: break ties, smallest first. split: columns of the semantic half.
+
+        Raises BadIndex for a kind that needs more rows.
         """
         n, dim = vectors.shape
         capacity = _capacity(n)
@@ -55,11 +53,14 @@ class ItemIndex:
         self.snapshot = IndexSnapshot(n, self._buffer, self._orders, pack(flags), n, norm, split, coarse)
 
     def update(self, vectors: Floats, orders: Rows, removed: Collection[int] = ()) -> range:
-        """Append rows and mask `removed` ones in one step; returns the new rows' numbers."""
+        """Append vectors [m, D] with their orders [m] and mask the rows `removed`, in one step for readers.
+
+        Returns the numbers of the new rows.
+        """
         before = self.snapshot
         n = before.n + len(vectors)
         if n > len(self._buffer):
-            # Readers keep the old buffers for as long as they hold a snapshot of them.
+            # Readers keep the old buffers in their snapshots.
             capacity = _capacity(n)
             buffer = np.zeros((capacity, self._buffer.shape[1]), np.float32)
             buffer[: before.n] = self._buffer[: before.n]
@@ -88,7 +89,7 @@ class ItemIndex:
         return range(before.n, n)
 
     def recall(self, queries: Floats, k: int = 10) -> float:
-        """Share of the exact k best that this kind finds, over sample queries [b, D]; 1.0 for flat."""
+        """The share of the exact k best rows that this kind finds, 0 … 1, over sample queries [b, D]; 1 for flat."""
         if self.kind == "flat":
             return 1.0
         rows, _ = self.snapshot.search(queries, k)

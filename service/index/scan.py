@@ -1,4 +1,4 @@
-"""Reading every row with FAISS: all inner products of one query, or the best of some rows."""
+"""Scans of all rows: inner products of queries with every row, the best of a range of rows, and masks of rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _faiss: Any = faiss  # its type stubs leave this function out
 
 
 def inside(mask: Mask, rows: Rows) -> NDArray[np.bool_]:
-    """Which of rows [n] are in the mask, [n]."""
+    """For each of rows [n] whether it is in the mask, [n]."""
     found: NDArray[np.bool_] = (mask[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).view(np.bool_)
     return found
 
@@ -33,28 +33,23 @@ def inner_products(query: Floats, vectors: Floats, n: int) -> Floats:
 
 
 def products_with(queries: Floats, vectors: Floats, n: int) -> Floats:
-    """Inner products [b, n] of queries [b, D] with the first n rows of vectors, which are read from memory once."""
+    """Inner products [b, n] of queries [b, D] with the first n rows of vectors, read from memory once for all."""
     out = np.empty((len(queries), n), np.float32)
-    # Not NumPy's product: with OpenBLAS, thin matrices take it twice as long as PyTorch with MKL.
+    # On thin matrices NumPy's product with OpenBLAS takes twice as long as PyTorch's with MKL.
     torch.mm(torch.from_numpy(queries), torch.from_numpy(vectors)[:n].T, out=torch.from_numpy(out))
     return out
 
 
-def best_of(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: Mask | None) -> tuple[Rows, Floats]:
-    """Exact search of the rows begin … end − 1 by inner product: (rows, scores), each [b, k]; row −1 fills up."""
-    # FAISS numbers rows from where the scan begins; starting at a multiple of 8 keeps the mask's bytes in
-    # step.
+def best_of(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask: Mask) -> tuple[Rows, Floats]:
+    """The k best rows of `mask` in begin … end − 1 by inner product: (rows, scores), each [b, k]; row −1 fills up."""
+    # FAISS numbers rows from the start of the scan. A start at a multiple of 8 keeps the bytes of the mask in step; the
+    # mask hides the few rows before `begin`.
     start = begin & ~7
     count = end - start
     scores = np.empty((len(queries), k), np.float32)
     rows = np.empty((len(queries), k), np.int64)
-    selector = None
-    if mask is not None:
-        mask = np.ascontiguousarray(mask[start >> 3 :])
-        if begin > start:
-            mask = mask.copy()
-            mask[0] &= 0xFF << (begin - start) & 0xFF
-        selector = faiss.IDSelectorBitmap(count, faiss.swig_ptr(mask))
+    mask = mask[start >> 3 :].copy()
+    mask[0] &= 0xFF << (begin - start) & 0xFF
     faiss.knn_inner_product(
         faiss.swig_ptr(queries),
         faiss.swig_ptr(vectors[start:]),
@@ -64,7 +59,7 @@ def best_of(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask
         k,
         faiss.swig_ptr(scores),
         faiss.swig_ptr(rows),
-        selector,
+        faiss.IDSelectorBitmap(count, faiss.swig_ptr(mask)),
     )
     if start:
         rows[rows >= 0] += start
@@ -72,16 +67,17 @@ def best_of(queries: Floats, vectors: Floats, begin: int, end: int, k: int, mask
 
 
 def rounding(queries: Floats, norm: float) -> Doubles:
-    """By how much dot products of queries [b, D] with rows up to `norm` long may be off in single precision, [b]."""
-    # Not `lengths`, whose call takes as long as all of a search's smaller steps; the copy is as small as the queries.
+    """The largest rounding error [b] of inner products of queries [b, D] with rows up to `norm` long, in float32."""
+    # Calling `lengths` takes as long as all smaller steps of a search. The copy here is as small as the queries.
     squares = np.add.reduce(np.square(queries, dtype=np.float64), axis=1)
     return np.asarray(rounding_of_unit(queries.shape[1]) * norm * np.sqrt(squares))
 
 
 def rounding_of_unit(dim: int) -> float:
+    """The same for a query and a row of length 1 with `dim` dimensions."""
     return 2 * dim * 2.0**-23
 
 
 def lengths(vectors: Floats) -> Doubles:
-    """Lengths of vectors [b, D], in double precision."""
+    """The lengths [b] of vectors [b, D], in double precision."""
     return np.asarray(np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)))

@@ -1,11 +1,12 @@
 """The index at one moment, as a request searches it.
 
-A flat index of moderate size takes the inner product with every row, adds what neighbours bring
-(`service/index/boosts.py`), and looks at the best; so does a search with a filter. The other kinds differ in what
-finds the candidates among the rows that were there when the index was built (`service/index/coarse.py`); rows added
-since are always scanned exactly, and what neighbours raise joins the candidates where it could reach the best.
-Candidates are then scored anew in double precision, so equal embeddings have equal scores wherever they lie,
-and ties follow `order`.
+A search of a flat index of moderate size, or one with a filter, takes the inner product with every row, adds the
+boosts and keeps the best. The other kinds let a coarse index (`service.index.coarse`) find candidates among the rows
+that it was built from. The search scans the rows added since exactly. Rows with a boost join the candidates where they
+could reach the best.
+
+The search scores its candidates again in double precision. So equal embeddings have equal scores in any row, and ties
+follow `orders`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model.chunks import row_chunks
 from service.index.boosts import Boosts
 from service.index.coarse import Coarse
 from service.index.scan import Doubles, Floats, Mask, Rows, best_of, inner_products, inside, products_with, rounding
 
-_MARGIN = 16  # rows fetched beyond those asked for, so that ties at the end are seen
-_TOGETHER = 4  # queries from which on reading the rows once for all of them is quicker than once for each
-_CELLS = 4_000_000  # products held at once, to bound memory
-_GROUP = 32  # cells whose largest stands for them
-_REFINE = 8  # times k that are fetched from an index that is rounded or approximate, to be scored in full
+_MARGIN = 16  # rows fetched beyond those asked for, so that the search sees ties at the end
+_ONE_PRODUCT = 4  # from so many queries on, one matrix product is quicker than a product for each
+_CELLS = 4_000_000  # products in memory at once
+_GROUP = 32  # cells of which only the largest is compared
+_REFINE = 8  # a coarse index is asked for so many times k candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ class IndexSnapshot:
         exclude: Sequence[Collection[int]] | None = None,
         boosts: Boosts | None = None,
     ) -> tuple[Rows, Doubles]:
-        """The k best rows by inner product and boost for each query: (rows, scores), each [b, k], best first.
+        """The k best rows for each query by inner product plus boost: (rows, scores), each [b, k], best first.
 
-        queries: [b, D] float32. allow: only rows in this mask. exclude: by query, rows never to be returned. boosts:
-        what is added to the scores of some rows after the queries' histories, nothing negative.
-        Exact for the kind "flat", wherever `allow` is given, and where another kind finds fewer than k. Fewer rows than
-        that: filled up with row −1, score −inf.
+        queries: [b, D] float32. allow: the search returns only rows in this mask. exclude: for each query, rows that it
+        never returns. boosts: for the queries' histories, none negative. Where fewer than k rows are left, row −1 and
+        score −inf fill up.
+
+        The search is exact for the kind "flat", for every kind with `allow`, and where another kind finds fewer than k.
         """
         queries = np.ascontiguousarray(queries, dtype=np.float32)
         mask = self.live if allow is None else self.live & allow
@@ -65,43 +68,41 @@ class IndexSnapshot:
         if not k or not available:
             return rows, scores
         coarse = self.coarse if allow is None else None
-        within = None if full else mask
+        allowed = None if full else mask
         if coarse is None:
-            together = max(1, _CELLS // self.n)
-            for start in range(0, len(queries), together):
-                part = slice(start, start + together)
+            for part in row_chunks(len(queries), self.n, _CELLS):
                 raised = boosts
-                if boosts is not None and together < len(queries):
-                    raised = boosts.histories(start, start + together)
-                rows[part], scores[part] = self._best_of_all(queries[part], k, within, banned[part], raised)
+                if boosts is not None and part != slice(0, len(queries)):
+                    raised = boosts.histories(part.start, part.stop)
+                rows[part], scores[part] = self._best_of_all(queries[part], k, allowed, banned[part], raised)
             return rows, scores
         fetch = min(available, k * _REFINE + max(map(len, banned), default=0) + _MARGIN)
         pending = list(range(len(queries)))
         while pending and fetch:
-            found, rest = self._fetch(queries[pending], fetch, mask, available, coarse)
+            found, limit = self._fetch(queries[pending], fetch, mask, available, coarse)
             unsettled: list[int] = []
             for position, query in enumerate(pending):
                 raised = None if boosts is None else boosts.history(query)
                 best, exact = self._best(
-                    queries[query], found[position], rest[position], raised, k, within, frozenset(banned[query])
+                    queries[query], found[position], limit[position], raised, k, allowed, frozenset(banned[query])
                 )
                 if coarse.approximate and len(best) < k:
                     one = slice(query, query + 1)
-                    rows[one], scores[one] = self._best_of_all(queries[one], k, within, banned[one], raised)
+                    rows[one], scores[one] = self._best_of_all(queries[one], k, allowed, banned[one], raised)
                     continue
                 rows[query, : len(best)] = best
                 scores[query, : len(best)] = exact
                 cut = float(exact[-1]) if len(best) == k else -math.inf
-                if fetch < available and cut <= rest[position] < math.inf:
+                if fetch < available and cut <= limit[position] < math.inf:
                     unsettled.append(query)
             pending = unsettled
             fetch = min(available, 4 * fetch)
         return rows, scores
 
     def score_parts(self, query: Floats, rows: Rows, boosts: Boosts | None = None) -> tuple[Doubles, Doubles]:
-        """The semantic and the ID part of the scores of `rows` [n]; a score is their sum, exactly.
+        """The semantic and the ID part of the scores of `rows` [n], each [n]; a score is exactly their sum.
 
-        Each row is summed by itself in double precision, so a score depends on the embedding and the boost alone.
+        Each row is summed alone in double precision, so a score depends on nothing but the embedding and the boost.
         """
         semantic, own = self._parts(query, rows)
         if boosts is not None:
@@ -110,22 +111,23 @@ class IndexSnapshot:
         return semantic, own
 
     def best_among(self, query: Floats, rows: Rows, added: Doubles, k: int, semantic: bool) -> Rows:
-        """The k best of `rows` [c] by inner product, of the semantic halves or of the whole, and what is `added` [c];
-        where that is −inf, none.
+        """The k best of `rows` [c] by inner product plus `added` [c]; −inf there leaves a row out.
+
+        semantic: compare the semantic halves alone, not the whole embeddings.
         """
         k = min(k, int((added > -np.inf).sum()))
         if not k:
             return rows[:0]
         columns = slice(0, self.split) if semantic else slice(None)
         rough = self.vectors[rows, columns] @ query[columns] + added
-        # All that rounding could bring among the best are scored anew.
+        # Score every row again that is among the best but for rounding.
         near = np.flatnonzero(rough >= np.partition(rough, -k)[-k] - 2 * rounding(query[None], self.norm)[0])
         parts = self._parts(query, rows[near])
         exact = (parts[0] if semantic else np.add(*parts)) + added[near]
         return rows[near][self.ranked(exact, rows[near], k)]
 
     def ranked(self, scores: Doubles, rows: Rows, k: int) -> Rows:
-        """Positions of the k best of `scores`, ties by the order of their rows."""
+        """The positions of the k best of `scores` [n], ties by the order of their rows [n]."""
         return np.lexsort((self.orders[rows], -scores))[:k]
 
     def _best_of_all(
@@ -136,7 +138,7 @@ class IndexSnapshot:
         banned: Sequence[Collection[int]],
         boosts: Boosts | None,
     ) -> tuple[Rows, Doubles]:
-        """`search` over all rows, those in `mask`."""
+        """`search` over all rows in `mask`, without a coarse index."""
         b, n = len(queries), self.n
         rough = self._products(queries)
         slack = rounding(queries, self.norm)
@@ -148,7 +150,7 @@ class IndexSnapshot:
         if mask is not None:
             rough[:, np.unpackbits(mask, count=n, bitorder="little") == 0] = -np.inf
         cells[[at * n + row for at, rows in enumerate(banned) for row in rows]] = -np.inf
-        # All that rounding could bring among the best are scored anew.
+        # Score every row again that is among the best but for rounding.
         cut = (_at_least(rough, k) - 2 * slack).astype(np.float32)
         np.nextafter(cut, np.float32(-np.inf), out=cut)
         near = np.flatnonzero((rough >= cut[:, None]) & (rough > -np.inf))
@@ -160,23 +162,24 @@ class IndexSnapshot:
         totals = semantic + own
         order = np.lexsort((self.orders[found], -totals, of))
         of = of[order]
-        place = np.arange(len(order)) - of.searchsorted(np.arange(b))[of]
-        kept = place < k
-        order, of, place = order[kept], of[kept], place[kept]
+        rank = np.arange(len(order)) - of.searchsorted(np.arange(b))[of]
+        kept = rank < k
+        order, of, rank = order[kept], of[kept], rank[kept]
         rows = np.full((b, k), -1, np.int64)
         scores = np.full((b, k), -np.inf)
-        rows[of, place], scores[of, place] = found[order], totals[order]
+        rows[of, rank], scores[of, rank] = found[order], totals[order]
         return rows, scores
 
     def _products(self, queries: Floats) -> Floats:
         """Inner products of queries [b, D] with all rows, [b, n]."""
-        if len(queries) >= _TOGETHER:
+        if len(queries) >= _ONE_PRODUCT:
             return products_with(queries, self.vectors, self.n)
         return np.stack([inner_products(query, self.vectors, self.n) for query in queries])
 
     def _parts(self, queries: Floats, rows: Rows) -> tuple[Doubles, Doubles]:
-        """The semantic and the ID part of the inner products of `rows` [m], each with its query [m, D] or all with
-        one [D].
+        """The semantic and the ID part of the inner products of `rows` [m], each [m].
+
+        queries: one for each row [m, D], or one for all [D].
         """
         products = np.multiply(self.vectors[rows], queries, dtype=np.float64)
         return products[:, : self.split].sum(axis=1), products[:, self.split :].sum(axis=1)
@@ -185,22 +188,22 @@ class IndexSnapshot:
         self,
         query: Floats,
         found: Rows,
-        rest: float,
+        limit: float,
         boosts: Boosts | None,
         k: int,
         mask: Mask | None,
         banned: frozenset[int],
     ) -> tuple[Rows, Doubles]:
-        """The k best rows and their scores, of those that were found by dot product and those with a boost.
+        """The k best rows and their scores, among the rows `found` by inner product and the rows with a boost.
 
-        rest: what the dot products of rows that were not found lie below; −inf where all were found.
+        limit: an upper bound on the inner products of all rows that were not found; −inf where all were.
         """
         rows = np.array([row for row in found.tolist() if row >= 0 and row not in banned], np.int64)
         totals = self._totals(query, rows, boosts)
-        if boosts is not None and rest > -math.inf:
-            # A row that was not found needs a boost that takes it from below `rest` to the k-th of those that were.
+        if boosts is not None and limit > -math.inf:
+            # A row that was not found needs a boost that lifts it from `limit` or less to the k-th best found.
             cut = float(np.partition(totals, -k)[-k]) if len(totals) >= k else -math.inf
-            raised = boosts.cells[boosts.total >= cut - rest]
+            raised = boosts.cells[boosts.total >= cut - limit]
             if mask is not None:
                 raised = raised[inside(mask, raised)]
             known = banned.union(rows.tolist())
@@ -216,24 +219,21 @@ class IndexSnapshot:
         return semantic + own
 
     def _fetch(self, queries: Floats, fetch: int, mask: Mask, available: int, coarse: Coarse) -> tuple[Rows, Doubles]:
-        """Candidates [b, m] by dot product, and what the scores of all other rows lie below, [b]."""
+        """Candidates [b, m] by inner product, and an upper bound [b] on the inner products of all other rows."""
         full = None if available == self.n else mask
-        rows, rest = coarse.search(queries, fetch, full)
+        rows, limit = coarse.search(queries, fetch, full)
         if coarse.n < self.n:
-            # The rows added since: the mask is cut at a byte, and the few bits before `coarse.n` are masked out.
+            # Scan the rows added since.
             tail, rough = best_of(queries, self.vectors, coarse.n, self.n, fetch, mask)
-            rows, rest = np.hstack([rows, tail]), np.maximum(rest, self._at_most(rough, queries))
-        return rows, rest
-
-    def _at_most(self, rough: Floats, queries: Floats) -> Doubles:
-        """What the scores of rows that a scan did not return lie below: its last one, but for rounding."""
-        return rough[:, -1] + rounding(queries, self.norm)
+            # Rows that the scan leaves out lie below its last one, but for rounding.
+            rows, limit = np.hstack([rows, tail]), np.maximum(limit, rough[:, -1] + rounding(queries, self.norm))
+        return rows, limit
 
 
 def _at_least(rough: Floats, k: int) -> Floats:
-    """A bound [b] that at least k of each query's cells [b, n] reach, and few others; −inf where there are not so many.
+    """A bound [b] that at least k of each query's cells [b, n] reach, and few others; −inf for k or fewer cells.
 
-    The k-th largest of the largest of each group of cells: a sort of all of them takes ten times as long.
+    It is the k-th largest among the largest of each group of cells. To sort all cells takes ten times as long.
     """
     b, n = rough.shape
     if k >= n:

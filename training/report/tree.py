@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.items import Item
-from model.telling import TellingWords
+from model.telling_words import TellingWords
 from training.report.content import Branch
 
 _TITLE_LENGTH = 60

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from model.items import Item
-from model.telling import TellingWords
+from model.telling_words import TellingWords
 from service.catalogue import catalogue
 from service.contract.explore_answers import CodesResponse
 from service.contract.results import CodeTree

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.items import Item
-from model.telling import TellingWords
+from model.telling_words import TellingWords
 from tests.support.reports import small_data
 from tests.support.tiny_training import checkerboard
 from tests.training.report.test_store import made as made_result

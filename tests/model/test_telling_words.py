@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from model.telling import TellingWords
+from model.telling_words import TellingWords
 
 # Some are too short, some hold digits or underscores, some differ in case alone, one grows when it is lowered.
 PARTS = ("soap", "SOAP", "rose", "rosé", "lamp", "bar", "at", "x", "", "a_bar", "no2rose9bar", "99", "İde", "鏡の国")
