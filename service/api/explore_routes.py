@@ -109,5 +109,5 @@ async def preview(body: ItemCreate, runtime: ReadyDep) -> Response:
 
 async def _explore(runtime: Runtime, ask: Callable[[Explorer, Moment], Any]) -> Response:
     """The answer of the explorer that belongs to the engine that serves, about the items of this moment."""
-    serving = runtime.serving()
-    return answer(await runtime.heavy(partial(ask, serving.explorer, serving.engine.catalogue.moment)))
+    active = runtime.active()
+    return answer(await runtime.run_heavy(partial(ask, active.explorer, active.engine.catalogue.moment)))

@@ -84,7 +84,7 @@ async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyD
     charge_batch(request, len(body.items))
     key = await idempotency_key_of(request)
     work = partial(_write_all, entries=body.items, settings=runtime.settings, key=key)
-    response, result, refused = await runtime.writing(work)
+    response, result, refused = await runtime.run_write(work)
     _observe(runtime.metrics, result)
     for _ in range(refused):
         runtime.metrics.observe_write("refused")
@@ -146,7 +146,7 @@ async def list_items(
             return answer(Page([engine.get(item_id, content)], None))
         except UnknownItem:
             return answer(Page([], None))
-    return answer(await runtime.heavy(partial(engine.page, after, limit, source, content)))
+    return answer(await runtime.run_heavy(partial(engine.page, after, limit, source, content)))
 
 
 def _after(cursor: str | None) -> int:
@@ -219,7 +219,7 @@ async def delete_item(item_id: ItemId, request: Request, runtime: ReadyDep) -> R
         raise UnknownItem(item_id) from None  # PostgreSQL cannot even be asked for some that can be no id
     key = await idempotency_key_of(request)
     once = IdempotentRequest(key, _deleted) if key else None
-    result = await runtime.writing(lambda engine: engine.writer.delete(item_id, once))
+    result = await runtime.run_write(lambda engine: engine.writer.delete(item_id, once))
     runtime.metrics.observe_write("replayed" if result.replayed else "deleted")
     return reply(result, _deleted)
 
@@ -228,7 +228,7 @@ async def _write(item: Item, replacing: bool, request: Request, runtime: Runtime
     """Write one item, under the request's idempotency key if it has one."""
     key = await idempotency_key_of(request)
     once = IdempotentRequest(key, _one_item) if key else None
-    result = await runtime.writing(lambda engine: engine.writer.write([item], replacing, once))
+    result = await runtime.run_write(lambda engine: engine.writer.write([item], replacing, once))
     response = reply(result, _one_item)  # which raises a conflict: metrics count the HTTP status of that
     _observe(runtime.metrics, result)
     return response

@@ -50,10 +50,10 @@ async def metrics(runtime: RuntimeDep) -> Response:
 async def show_version(request: Request, runtime: RuntimeDep) -> Response:
     """What is running; answers before the service is ready too."""
     try:
-        serving = runtime.serving()
+        active = runtime.active()
     except NotReady:
         return answer(Version(request.app.version, refused=runtime.refused))
-    engine = serving.engine
+    engine = active.engine
     return answer(
         Version(
             service=request.app.version,
@@ -63,9 +63,9 @@ async def show_version(request: Request, runtime: RuntimeDep) -> Response:
             index=IndexState(runtime.settings.index, engine.recall),
             started_seconds=round(engine.started_seconds, 3),
             refused=runtime.refused,
-            serving_since=serving.since,
+            serving_since=active.since,
             registry=engine.registered(),
-            last_swap=serving.last_swap,
+            last_swap=active.last_swap,
         )
     )
 

@@ -49,9 +49,9 @@ async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
     check_recommend(body, runtime.settings)
     engine = runtime.ready()
     if _is_quick(body, engine):
-        result = await runtime.together(body)
+        result = await runtime.batcher.submit(body)
     else:
-        result = await runtime.alone(partial(engine.recommend, body))
+        result = await runtime.run_single(partial(engine.recommend, body))
     _observe(runtime, result)
     began = time.perf_counter()
     response = answer(result)
@@ -81,7 +81,7 @@ async def recommend_batch(body: RecommendBatchRequest, request: Request, runtime
     """Recommend for several histories at once. An entry that is refused leaves the others alone."""
     check_batch("requests", len(body.requests), runtime.settings)
     charge_batch(request, len(body.requests))
-    response, results = await runtime.heavy(partial(_answer_all, runtime.ready(), body.requests, runtime.settings))
+    response, results = await runtime.run_heavy(partial(_answer_all, runtime.ready(), body.requests, runtime.settings))
     for result in results:
         _observe(runtime, result)
     return response
@@ -137,4 +137,4 @@ async def similar(
 ) -> Response:
     """Items like an item, by the cosine of their embeddings."""
     check_k(k, runtime.settings)
-    return answer(await runtime.heavy(partial(runtime.ready().similar, item_id, k, by)))
+    return answer(await runtime.run_heavy(partial(runtime.ready().similar, item_id, k, by)))

@@ -1,4 +1,4 @@
-"""What runs and how it changes: the runtime, micro-batching, artifacts that are swapped while requests go on.
+"""What runs and how it changes: the runtime, micro-batching, swaps of artifacts while requests go on.
 
 May import explore and all below it.
 """

@@ -1,4 +1,4 @@
-"""What an artifact root names at a moment, and the files of that version: what is looked at to see a change."""
+"""Reads which version an artifact root names, and the state of its files, so that a change can be seen."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from model.manifest import MANIFEST
 
 
 @dataclass(frozen=True)
-class Named:
-    """`folder` is that of the version, None where `current` names none: `reason` says why.
+class CurrentVersion:
+    """The version that `current` names. Two equal ones have the same content.
 
-    `files`: names, inodes, sizes and times of last change (ns) in the folder. Two that are equal name the same content.
+    folder: the version's folder; None where `current` names none, and `reason` says why. files: names, inodes, sizes
+    and times of last change (ns) in the folder.
     """
 
     folder: Path | None
@@ -22,19 +23,19 @@ class Named:
     files: tuple[tuple[str, int, int, int], ...] = ()
 
 
-def named(root: Path) -> Named:
-    """What `root` names now; raises nothing."""
+def read_current(root: Path) -> CurrentVersion:
+    """The version that `root` names now. Raises nothing."""
     try:
         folder = resolve_current(root)
         with os.scandir(folder) as entries:
             found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     except ArtifactError as error:
-        return Named(None, str(error))
+        return CurrentVersion(None, str(error))
     except OSError as error:
-        return Named(None, f"{root}: cannot be read: {error}")
-    return Named(folder, files=tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in found)))
+        return CurrentVersion(None, f"{root}: cannot be read: {error}")
+    return CurrentVersion(folder, files=tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in found)))
 
 
 def is_pinned(path: Path) -> bool:
-    """Whether `path` is one version, which never becomes another, rather than a root."""
+    """Whether `path` is one version, which never changes, rather than a root."""
     return (path / MANIFEST).is_file()

@@ -1,4 +1,4 @@
-"""What one app holds while it runs, and how its handlers come by it."""
+"""What one app holds while it runs: its engine, how that starts and changes, and where work is computed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
@@ -15,14 +17,14 @@ import anyio.to_thread
 
 from model.artifact import ArtifactError
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation, Refused
+from service.contract.results import LastSwap, Recommendation, Refused
 from service.engine.engine import Engine
 from service.engine.loading import load_artifact
 from service.errors import NotReady, RegistryFull, RegistryRefused, RegistryUnavailable, ServiceError, Superseded
+from service.explore.explorer import Explorer
 from service.index.coarse import BadIndex
-from service.lifecycle.current import is_pinned, named
-from service.lifecycle.micro_batching import Together
-from service.lifecycle.serving import Serving, serve
+from service.lifecycle.current import is_pinned, read_current
+from service.lifecycle.micro_batching import MicroBatcher
 from service.lifecycle.swapper import Swapper
 from service.metrics import Metrics
 from service.settings import Settings
@@ -31,34 +33,56 @@ log = logging.getLogger("kindred.service")
 
 T = TypeVar("T")
 
-# Recommendations times items that are computed on the event loop, some ten milliseconds. A thread would let the loop go
-# on, but both need the interpreter: each of its many short steps waits until the loop lets go, for 5 ms while requests
-# keep coming. Measured on 2 cores: as many answers a second at 32 connections, at five times the capacity 97 % of them
-# instead of 35 % (`benchmarks/overload.py`).
+# Recommendations times items that the event loop computes itself, in some ten milliseconds. A thread would let the loop
+# go on, but both need the interpreter: each of the thread's many short steps waits for the loop, 5 ms while requests
+# keep coming. Measured on 2 cores: as many answers a second at 32 connections, and at five times the capacity 97 % of
+# them instead of 35 % (`benchmarks/overload.py`).
 _ON_LOOP = 400_000
-_COLD = 8  # a cold item takes as long as so many others where places are reserved: its words are compared
-_ALONE = 2  # recommendations by filter, with diversity or with reasons computed at a time
+_COLD = 8  # with reserved places a cold item takes as long as so many others: its words are compared
+_SINGLE = 2  # recommendations with a filter, diversity or reasons that are computed at a time
 _HEAVY = 2  # batches, exports and long rankings computed at a time; more would only slow each other down
 _WRITES = 4  # registrations tokenized at a time; their commits follow one another anyway
 _PAUSE, _PAUSE_MAX = 0.5, 8.0  # seconds between two attempts to open the registry: doubled each time
-_REFUSALS = 4  # refused connections in a row, some four seconds, after which nobody asks again
+_REFUSALS = 4  # refused connections in a row, some four seconds, after which the service gives up
+
+
+@dataclass(frozen=True)
+class Active:
+    """The engine that serves. A swap replaces all of it at once, so that an answer is about one engine.
+
+    since: UTC, ISO 8601. last_swap: the one that let this engine take over, None since the start.
+    """
+
+    engine: Engine
+    explorer: Explorer
+    since: str
+    last_swap: LastSwap | None
+
+
+def activate(engine: Engine, before: Active | None, now: float) -> Active:
+    """`engine` in place of the one before, None at the start. now: seconds since 1970."""
+    at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    swap = None
+    if before is not None:
+        swap = LastSwap(before.engine.artifact.version, engine.artifact.version, at)
+    return Active(engine, Explorer.beside(engine), at, swap)
 
 
 class Runtime:
-    """Settings, metrics and, once loaded, the engine. `failure` says why there is none."""
+    """Settings, metrics and, once it is loaded, the engine. `failure` says why there is none."""
 
     def __init__(self, settings: Settings, metrics: Metrics, now: Callable[[], float]) -> None:
         """now: seconds since 1970."""
         self.settings = settings
         self.metrics = metrics
         self._now = now
-        self._serving: Serving | None = None
+        self._active: Active | None = None
         self.failure: str | None = None
         self.stopping = False
-        # Single recommendations, not in `_heavy`, where they would wait for what takes long.
+        self.batcher = MicroBatcher(self._recommend, self._compute, partial(metrics.observe_stage, "wait"))
+        # Single recommendations have limits of their own, so that they do not wait for heavy work.
         self._large = anyio.CapacityLimiter(1)
-        self._alone = anyio.CapacityLimiter(_ALONE)
-        self.together = Together(self._recommend, self._where, partial(metrics.observe_stage, "wait"))
+        self._single = anyio.CapacityLimiter(_SINGLE)
         self._heavy = anyio.CapacityLimiter(_HEAVY)
         self._writes = anyio.CapacityLimiter(_WRITES)
         self._loading: asyncio.Task[None] | None = None
@@ -72,7 +96,7 @@ class Runtime:
 
     async def _load(self) -> None:
         self._swapper = self._watching()
-        before = named(self.settings.artifacts)
+        before = read_current(self.settings.artifacts)
         try:
             engine = await self._start()
         except (ArtifactError, ServiceError, BadIndex) as error:
@@ -87,7 +111,7 @@ class Runtime:
             return
         if engine is None:
             return
-        # What is loaded stays: a full collection that looked through it would hold every request up for 0.2 s.
+        # Loaded data stays: a full collection that looked through it would hold every request up for 0.2 s.
         gc.freeze()
         self._serve(engine)
         if self._swapper is not None:
@@ -99,8 +123,8 @@ class Runtime:
         return Swapper(self.settings, self.metrics, lambda: self.engine, self._serve)
 
     def _serve(self, engine: Engine) -> None:
-        """Let an engine answer from now on, in place of the one before; may be called in any thread."""
-        self._serving = serve(engine, self._serving, self._now())
+        """Let an engine answer from now on, in place of the one before. Any thread may call this."""
+        self._active = activate(engine, self._active, self._now())
         self.metrics.watch(lambda: len(engine.catalogue), lambda: engine.catalogue.cold, engine.recall)
         log.info(
             "ready",
@@ -115,10 +139,10 @@ class Runtime:
         )
 
     async def _start(self) -> Engine | None:
-        """The engine, as soon as the registry's database is there; None when the app ends before.
+        """The engine, as soon as the registry's database is there. None when the app ends before.
 
-        A database that does not answer is waited for; `failure` says so. One that keeps refusing the connection is
-        not: a password does not become right. What else is wrong is raised at once.
+        Waits for a database that does not answer; `failure` says so. Gives up on one that keeps refusing the
+        connection, because a wrong password stays wrong. Raises every other error at once.
         """
         began = time.perf_counter()
         artifact = await asyncio.to_thread(load_artifact, self.settings)
@@ -128,8 +152,8 @@ class Runtime:
             try:
                 engine = await asyncio.to_thread(Engine.start, self.settings, artifact)
             except RegistryRefused as error:
-                # Asked again, because a server that is just starting can look like this, and so can one whose
-                # users and databases are being set up.
+                # Try again: a server that is just starting looks like this, and so does one whose users and databases
+                # are being set up.
                 refused += 1
                 if refused == _REFUSALS:
                     raise
@@ -150,19 +174,19 @@ class Runtime:
                 return None
 
     def stop(self) -> None:
-        """Say that the service is going away; what comes is answered as before."""
+        """Say that the service is going away. It answers requests as before."""
         self.stopping = True
         self.metrics.stopping()
 
     async def end(self) -> None:
-        """Wait for the loading, if it still runs, and let go of everything."""
+        """Wait for the loading, if it still runs, and release everything."""
         self._ending.set()
         if self._loading is not None:
             await self._loading
         if self._swapper is not None:
             await asyncio.to_thread(self._swapper.stop)
         if self.engine is not None:
-            engine, self._serving = self.engine, None
+            engine, self._active = self.engine, None
             self.metrics.unwatch()
             engine.close()
             gc.unfreeze()
@@ -170,48 +194,48 @@ class Runtime:
     @property
     def engine(self) -> Engine | None:
         """The engine that serves, None while there is none."""
-        serving = self._serving  # once: another thread may put another in its place
-        return None if serving is None else serving.engine
+        active = self._active  # read once: another thread may replace it
+        return None if active is None else active.engine
 
-    def serving(self) -> Serving:
-        """What serves; raises NotReady with the reason."""
-        serving = self._serving
-        if serving is None:
+    def active(self) -> Active:
+        """The engine that serves, with its explorer. Raises NotReady with the reason."""
+        active = self._active
+        if active is None:
             raise NotReady(self.failure or "the artifact and the registry are being loaded")
-        return serving
+        return active
 
     def ready(self) -> Engine:
-        """The engine; raises NotReady with the reason."""
-        return self.serving().engine
+        """The engine that serves. Raises NotReady with the reason."""
+        return self.active().engine
 
     @property
     def refused(self) -> Refused | None:
-        """What the artifact root names, where it is found unfit to serve in place of what serves."""
+        """The version that the artifact root names, if it was found unfit to serve."""
         return None if self._swapper is None else self._swapper.refused
 
     def _recommend(self, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
-        """By the engine of this moment, which may be another at the next."""
+        """Computed by the engine of this moment; the next batch may get another."""
         self.metrics.observe_micro_batch(len(requests))
         return self.ready().recommend_batch(requests, self.metrics.observe_stage)
 
-    async def _where(self, work: Callable[[], T], requests: Sequence[RecommendRequest]) -> T:
-        """Compute recommendations on the event loop, or in a thread where that would hold it up for long."""
+    async def _compute(self, work: Callable[[], T], requests: Sequence[RecommendRequest]) -> T:
+        """Compute recommendations on the event loop, or in a thread if that would hold the loop up for long."""
         engine = self.ready()
         reserving = sum(map(engine.reserves, requests))
         if len(requests) * len(engine.catalogue) + reserving * _COLD * engine.catalogue.cold <= _ON_LOOP:
             return work()
         return await anyio.to_thread.run_sync(work, limiter=self._large)
 
-    async def alone(self, work: Callable[[], T]) -> T:
-        """Run one recommendation that takes longer than others outside the event loop."""
-        return await anyio.to_thread.run_sync(work, limiter=self._alone)
+    async def run_single(self, work: Callable[[], T]) -> T:
+        """Compute one slow recommendation in a thread."""
+        return await anyio.to_thread.run_sync(work, limiter=self._single)
 
-    async def heavy(self, work: Callable[[], T]) -> T:
-        """Run what takes long outside the event loop."""
+    async def run_heavy(self, work: Callable[[], T]) -> T:
+        """Do slow work in a thread."""
         return await anyio.to_thread.run_sync(work, limiter=self._heavy)
 
-    async def writing(self, work: Callable[[Engine], T]) -> T:
-        """Run a write, which waits for the disk, outside the event loop, on the engine that serves when it is made."""
+    async def run_write(self, work: Callable[[Engine], T]) -> T:
+        """Do a write, which waits for the disk, in a thread, with the engine that serves when it is made."""
         return await anyio.to_thread.run_sync(self._write, work, limiter=self._writes)
 
     def _write(self, work: Callable[[Engine], T]) -> T:
@@ -219,4 +243,4 @@ class Runtime:
             try:
                 return work(self.ready())
             except Superseded:
-                continue  # `ready` returns the engine that took over, which has all that was written before
+                continue  # `ready` returns the engine that took over, which has every write made before

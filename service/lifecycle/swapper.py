@@ -1,4 +1,4 @@
-"""A new artifact beside the one that is served: loaded, verified, made level with it, and put in its place at once."""
+"""Loads a new artifact beside the one that serves, brings it up to date, and lets it take over at once."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from service.engine.engine import Engine
 from service.engine.loading import load_artifact
 from service.errors import RegistryError, RegistryFull, RegistryUnavailable
 from service.index.coarse import BadIndex
-from service.lifecycle.current import Named, named
+from service.lifecycle.current import CurrentVersion, read_current
 from service.metrics import Metrics
 from service.registry.registry import RegistryRow
 from service.settings import Settings
 
 log = logging.getLogger("kindred.swap")
 
-_PAUSE, _PAUSE_MAX = 2.0, 60.0  # seconds until a version that failed for no fault of its own is tried again: doubled
-_SWITCH = 0.0005  # seconds a thread may compute while another waits for the interpreter; Python's own are 0.005
-_NEVER = 10**9  # collections of the middle generation before one of the oldest
+_PAUSE, _PAUSE_MAX = 2.0, 60.0  # seconds until the next try of a version whose registry was away: doubled each time
+_SWITCH = 0.0005  # seconds that a thread may compute while another waits for the interpreter; Python's default is 0.005
+_NEVER = 10**9  # collections of the middle generation before a full one
 
 
 class Swapper:
-    """Watches the root of `settings` in a thread of its own, and swaps when `current` has changed.
+    """Watches the artifact root of `settings` in a thread of its own, and swaps when `current` has changed.
 
-    engine: the one that serves, None while there is none. serve: puts another in its place; what comes later than its
-    return is served by that one.
+    engine: returns the one that serves, None while there is none. serve: lets another engine serve in its place; once
+    it has returned, that one answers whatever comes.
     """
 
     def __init__(
@@ -51,18 +51,18 @@ class Swapper:
         self._serve = serve
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kindred-swap")
-        self._seen: Named | None = None  # at the look before
-        self._done: Named | None = None  # what is served, or was refused
+        self._seen: CurrentVersion | None = None  # at the look before
+        self._done: CurrentVersion | None = None  # which serves, or was refused
         self._pause = _PAUSE
         self._not_before = 0.0
 
-    def begin(self, refused: Named | None = None) -> None:
-        """Start watching. refused: what has been found unfit already, and is left alone until it changes."""
+    def begin(self, refused: CurrentVersion | None = None) -> None:
+        """Start watching. refused: a version that was found unfit already; it is left alone until it changes."""
         self._done = refused
         self._thread.start()
 
     def stop(self) -> None:
-        """Watch no more. Waits for a step of loading that is under way; nothing is put in place then."""
+        """Stop watching. Waits for a step of loading that is under way; nothing takes over any more."""
         self._ending.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -75,8 +75,8 @@ class Swapper:
                 log.exception("the look at the artifact root failed")
 
     def look(self) -> None:
-        """Swap if there is something new. It has to look the same twice: a version may still be on its way here."""
-        now = named(self._settings.artifacts)
+        """Swap if there is a new version. It has to look the same twice: somebody may still be copying it."""
+        now = read_current(self._settings.artifacts)
         settled, self._seen = now == self._seen, now
         if not settled or now == self._done or time.monotonic() < self._not_before:
             return
@@ -88,10 +88,10 @@ class Swapper:
         if now.folder is None:
             self._settle(now, Refused(None, now.reason))
             return
-        del serving  # or it would outlive its swap
+        del serving  # or this frame would keep it alive after its swap
         self._try(now, now.folder)
 
-    def _try(self, now: Named, folder: Path) -> None:
+    def _try(self, now: CurrentVersion, folder: Path) -> None:
         began = time.perf_counter()
         log.info("loading another artifact", extra={"model_version": folder.name})
         try:
@@ -117,19 +117,19 @@ class Swapper:
                 self._metrics.observe_swap("overtaken")
                 log.info("`current` names another artifact now", extra={"model_version": folder.name})
 
-    def _settle(self, now: Named, refused: Refused | None) -> None:
+    def _settle(self, now: CurrentVersion, refused: Refused | None) -> None:
         """`now` needs nothing more until it changes."""
         self._done, self._pause, self._not_before = now, _PAUSE, 0.0
         self._metrics.report_refused(refused is not None)
         if refused is not None:
             self._metrics.observe_swap("refused")
             log.error("the artifact is refused", extra={"model_version": refused.version, "reason": refused.reason})
-        self.refused = refused  # last: who reads it in /version finds it in log and metrics
+        self.refused = refused  # last, so that whatever /version names is in log and metrics already
 
-    def _swap(self, now: Named, folder: Path) -> bool:
-        """Load a version and let it serve; False where that is no longer wanted. Raises what loading raises."""
+    def _swap(self, now: CurrentVersion, folder: Path) -> bool:
+        """Load a version and let it serve. False where that is no longer wanted. Raises what loading raises."""
         old = self._engine()
-        missed: deque[RegistryRow] = deque()  # what the old engine has published and the new one may not hold
+        missed: deque[RegistryRow] = deque()  # rows that the old engine publishes and the new one may not have read
         if old is not None:
             old.publisher.listen(missed.extend)  # before the new one reads the registry
         new: Engine | None = None
@@ -141,7 +141,7 @@ class Swapper:
                     return False
                 new = Engine.start(self._settings, artifact)
                 new.started_seconds = time.perf_counter() - began
-            if not self._put_in_place(now, old, new, missed):
+            if not self._take_over(now, old, new, missed):
                 return False
             new = None
         finally:
@@ -150,19 +150,19 @@ class Swapper:
             if new is not None:
                 new.close()
         if old is not None:
-            # It writes no more, and its readers need no database: they end with what they hold.
+            # It writes no more, and its readers need no database.
             old.close()
         return True
 
-    def _put_in_place(self, now: Named, old: Engine | None, new: Engine, missed: deque[RegistryRow]) -> bool:
+    def _take_over(self, now: CurrentVersion, old: Engine | None, new: Engine, missed: deque[RegistryRow]) -> bool:
         def exchange() -> None:
             _catch_up(new, missed)
-            self.refused = None  # before: no answer is to name as refused what it comes from
+            self.refused = None  # first, so that no answer calls refused what it comes from
             self._serve(new)
 
         while not self._ending.is_set():
-            _catch_up(new, missed)  # most of it before anybody has to wait
-            if named(self._settings.artifacts) != now:
+            _catch_up(new, missed)  # with most rows, before anybody has to wait
+            if read_current(self._settings.artifacts) != now:
                 return False
             if old is None:
                 exchange()
@@ -187,9 +187,9 @@ def _catch_up(engine: Engine, missed: deque[RegistryRow]) -> None:
 def _unobtrusively() -> Iterator[None]:
     """Load beside an event loop that answers requests.
 
-    It gets the interpreter sooner than Python would give it. And no full collection looks through all that is loaded,
-    which would hold every request up for half a second: what is loaded is freed by its reference counts. Some 70 KB of
-    a closed database's cycles stay behind a swap; to find them would take that collection.
+    The event loop gets the interpreter sooner than Python would give it. And no full collection runs: it would look
+    through all that is loaded, and hold every request up for half a second. Reference counts free what is loaded. Some
+    70 KB of a closed database's cycles stay behind after a swap; only such a collection would find them.
     """
     thresholds, interval = gc.get_threshold(), sys.getswitchinterval()
     gc.set_threshold(*thresholds[:2], _NEVER)

@@ -1,10 +1,10 @@
-"""python -m service artifacts: the versions of an artifact root, which of them is served, and the way back.
+"""python -m service artifacts: lists the versions of an artifact root, and says which one to serve.
 
     python -m service artifacts list
     python -m service artifacts use 20261122-015237-default-5005a668
     python -m service artifacts rollback
 
-A version is named in `current` only after it was loaded and its golden samples were replayed here.
+Before it names a version in `current`, it loads the version and replays its golden samples.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from service.lifecycle.current import is_pinned
 
 @dataclass(frozen=True, order=True)
 class Version:
-    """A folder of a root, as its manifest describes it, unverified. They sort by when they were made."""
+    """A version, as its manifest describes it, unverified. Versions sort by the time of their making."""
 
     created: str  # UTC, ISO 8601; empty where the manifest cannot be read
     name: str
@@ -74,7 +74,7 @@ def use(root: Path, name: str) -> None:
 def before_current(root: Path) -> str:
     """The version that was made before the current one. Raises ArtifactError where there is none.
 
-    The current one may be damaged or gone: names begin with the time of making, so its own says where it stood.
+    The current one may be damaged or gone. Names begin with the time of making, so its name is enough.
     """
     found = versions(root)
     current = current_name(root)
@@ -101,8 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     print(f"{name} loads, gives its golden samples, and is current now (before: {before or 'none'}).")
     print(
-        "A running service loads it beside the one it serves and then swaps; GET /version says which one serves.\n"
-        "With KINDRED_WATCH=0 it has to be started again."
+        "A running service loads it and then swaps; GET /version says which version serves.\n"
+        "Restart a service that runs with KINDRED_WATCH=0."
     )
     return 0
 
@@ -111,7 +111,7 @@ def _current(root: Path) -> str | None:
     try:
         return current_name(root)
     except ArtifactError:
-        return None  # what `use` mends
+        return None  # `use` mends that
 
 
 def _lines(root: Path) -> Iterator[str]:

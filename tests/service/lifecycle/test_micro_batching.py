@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from service.lifecycle.micro_batching import Together
+from service.lifecycle.micro_batching import MicroBatcher
 
 
 class Doubling:
@@ -31,7 +31,7 @@ def test_one_alone_is_computed_alone() -> None:
     compute = Doubling()
 
     async def main() -> int:
-        return await Together(compute, at_once)(4)
+        return await MicroBatcher(compute, at_once).submit(4)
 
     assert asyncio.run(main()) == 8
     assert compute.batches == [[4]]
@@ -41,8 +41,8 @@ def test_those_of_one_turn_are_computed_together_in_order_and_no_more_than_allow
     compute = Doubling()
 
     async def main() -> list[int]:
-        together = Together(compute, at_once, most=4)
-        return await asyncio.gather(*(together(number) for number in range(10)))
+        batcher = MicroBatcher(compute, at_once, most=4)
+        return await asyncio.gather(*(batcher.submit(number) for number in range(10)))
 
     assert asyncio.run(main()) == [2 * number for number in range(10)]
     assert compute.batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -52,8 +52,8 @@ def test_an_error_stays_with_its_request() -> None:
     compute = Doubling()
 
     async def main() -> list[int | BaseException]:
-        together = Together(compute, at_once)
-        return await asyncio.gather(*(together(number) for number in (1, 13, 3)), return_exceptions=True)
+        batcher = MicroBatcher(compute, at_once)
+        return await asyncio.gather(*(batcher.submit(number) for number in (1, 13, 3)), return_exceptions=True)
 
     first, bad, last = asyncio.run(main())
     assert (first, last) == (2, 6)
@@ -64,8 +64,8 @@ def test_whoever_left_is_not_computed_and_the_others_are() -> None:
     compute = Doubling()
 
     async def main() -> int:
-        together = Together(compute, at_once)
-        gone, stays = asyncio.create_task(together(1)), asyncio.create_task(together(2))
+        batcher = MicroBatcher(compute, at_once)
+        gone, stays = asyncio.create_task(batcher.submit(1)), asyncio.create_task(batcher.submit(2))
         await asyncio.sleep(0)  # both wait
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -87,12 +87,12 @@ def test_those_who_come_during_a_computation_are_the_next_one() -> None:
             await go_on.wait()
             return work()
 
-        together = Together(compute, slow)
-        first = [asyncio.create_task(together(number)) for number in (1, 2)]
+        batcher = MicroBatcher(compute, slow)
+        first = [asyncio.create_task(batcher.submit(number)) for number in (1, 2)]
         await begun.wait()
-        late = [asyncio.create_task(together(number)) for number in (3, 4, 5)]
+        late = [asyncio.create_task(batcher.submit(number)) for number in (3, 4, 5)]
         await asyncio.sleep(0)
-        assert len(together) == 3
+        assert len(batcher) == 3
         go_on.set()
         return await asyncio.gather(*first, *late)
 
@@ -104,8 +104,8 @@ def test_it_tells_how_long_each_waited() -> None:
     waited: list[float] = []
 
     async def main() -> None:
-        together = Together(Doubling(), at_once, waited.append)
-        await asyncio.gather(together(1), together(2))
+        batcher = MicroBatcher(Doubling(), at_once, waited.append)
+        await asyncio.gather(batcher.submit(1), batcher.submit(2))
 
     asyncio.run(main())
     assert len(waited) == 2

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from service.engine.engine import Engine
-from service.lifecycle.serving import Serving, serve
+from service.lifecycle.runtime import Active, activate
 from service.settings import Settings
 from tests.support.service import Client, make_artifact, make_items, serving, until
 from tests.support.swaps import HISTORY, metric, scores, use, version
@@ -142,14 +142,14 @@ def test_the_old_engine_is_let_go_without_a_collection(
 ) -> None:
     engines: list[list[weakref.ref[Any]]] = []
 
-    def observed(engine: Engine, *arguments: Any) -> Serving:
-        served = serve(engine, *arguments)
+    def observed(engine: Engine, *arguments: Any) -> Active:
+        served = activate(engine, *arguments)
         catalogue = engine.catalogue
         parts = engine, catalogue, catalogue.moment.generation, engine.publisher, served.explorer, engine.artifact.items
         engines.append([weakref.ref(part) for part in parts])
         return served
 
-    monkeypatch.setattr("service.lifecycle.runtime.serve", observed)
+    monkeypatch.setattr("service.lifecycle.runtime.activate", observed)
     gc.disable()
     try:
         with serving(settings) as client:
