@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,18 @@ from tests.support.tiny_training import train_tiny
 
 # Two BLAS pools on two cores fight; tests are small.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def everything_is_closed() -> Iterator[None]:
+    """Fails a module that leaves a file, a socket or a transport open.
+
+    Python warns of them when it collects them, and a warning is an error. Without this, it would collect them during
+    some later module. The freeze spares the collector the imported packages.
+    """
+    gc.freeze()
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
