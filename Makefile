@@ -55,7 +55,7 @@ serve: demo ## the service on http://127.0.0.1:8000, with a demo artifact where 
 test: $(STAMP) ## the tests of every module: under 8 minutes
 	@sh scripts/install-postgres.sh
 	@sh scripts/install-chromium.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 campaigns: $(STAMP) ## kills, power cuts, full disks, fuzzing, load, swaps and real data, each in its short form
 	@sh scripts/install-postgres.sh

@@ -78,7 +78,8 @@ class Connection:
 
     def close(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
+            # Not `close`: that waits for unsent bytes to go out, past the end of the loop.
+            self._streams[1].transport.abort()
             self._streams = None
 
 

@@ -105,8 +105,10 @@ def test_a_short_soak_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_request_without_an_answer_is_unexpected() -> None:
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(10)
-        writer.close()
+        try:
+            await reader.read(10)
+        finally:
+            writer.close()
 
     async def run() -> Load:
         server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
