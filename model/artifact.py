@@ -1,6 +1,7 @@
-"""The artifact: everything that training hands to the service, in one immutable folder. See `model/store.py` for files.
+"""The artifact: everything that training hands to the service, in one immutable folder. `model/store.py` has the files.
 
-What is measured is what is served: evaluation and service both load this, and both embed items by `embed_items`.
+Evaluation and service load the same artifact and embed items by the same `embed_items`. So the service answers with
+the model that was measured.
 """
 
 from __future__ import annotations
@@ -65,9 +66,11 @@ class NewItems:
 
 @dataclass(eq=False)
 class Artifact:
-    """A loaded artifact. error_quantiles [101]: percentiles of the quantization error over the training items.
+    """A loaded artifact.
 
-    positions [n_items, 2]: the map of the catalogue; None of an artifact that was made without.
+    error_quantiles [101] float32: percentiles of the quantization error over the training items. golden, evaluation:
+    the content of these files. positions [n_items, 2] float32: the map of the catalogue, None for an artifact without
+    one. path: the folder of the version.
     """
 
     manifest: Manifest
@@ -88,7 +91,7 @@ class Artifact:
 
     @torch.inference_mode()
     def catalogue_embeddings(self) -> NDArray[np.float32]:
-        """Hybrid embeddings of the catalogue in index order, [n_items, D]; items never trained get the cold half."""
+        """Hybrid embeddings of the catalogue in index order, [n_items, D]; items that training never saw are cold."""
         index = np.where(self.items.cold, COLD, np.arange(len(self.items)))
         return self._embed(self.items.codes, index)
 
@@ -96,11 +99,11 @@ class Artifact:
     def encode_new(self, items: Sequence[Item], item_index: Sequence[int] | None = None) -> NewItems:
         """Tokenize and embed items from their text.
 
-        item_index: for an item whose text was replaced but whose ID embedding was trained, its index in the
-        catalogue; COLD (the default for all) otherwise.
+        item_index: for each item its index in the catalogue, or COLD; COLD for all by default. An item with an index
+        keeps its ID embedding under the new text, if that was trained.
         """
         index = np.full(len(items), COLD) if item_index is None else np.array(item_index, dtype=np.int64)
-        # A catalogue index whose ID embedding was never trained is as cold as an item that is new.
+        # A catalogue item whose ID embedding was never trained is as cold as a new item.
         known = index != COLD
         index[known] = np.where(self.items.cold[index[known]], COLD, index[known])
         config = self.manifest.tokenizer
@@ -114,23 +117,23 @@ class Artifact:
 
     @torch.inference_mode()
     def query(self, histories: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Query vectors [n, D] of histories of hybrid embeddings [length, D], oldest first, none empty.
+        """Query vectors [n, D] of histories of hybrid embeddings [length, D], oldest first.
 
-        Of a history longer than the recommender reads, the latest items count.
+        The recommender reads the latest items of a history that is too long for it. Raises ValueError for an empty one.
         """
         kept = [history[-self.recommender.config.max_length :] for history in histories]
         if len(kept) == 1 and len(kept[0]):
             return self._numpy_recommender.query(kept[0])[None]
         order, runs = pack([len(history) for history in kept])
-        tokens = np.concatenate([kept[place] for place in order])
+        tokens = np.concatenate([kept[at] for at in order])
         out = np.empty((len(kept), tokens.shape[1]), np.float32)
         out[order] = self.recommender.query(torch.from_numpy(tokens), runs).numpy()
         return out
 
     def error_percentile(self, error: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Share in percent of training items with a smaller quantization error, 0 … 100, per entry of `error`.
+        """The percentage of training items with a smaller quantization error, 0 … 100, for each of `error` [n].
 
-        Without semantic IDs nothing is quantized, and no item errs more than another: 0.
+        It is 0 for an artifact without semantic IDs, which quantizes nothing.
         """
         if not self.manifest.tokenizer.has_semantic:
             return np.zeros(len(error), np.float32)
@@ -143,7 +146,7 @@ class Artifact:
 
     @cached_property
     def _trained(self) -> TrainedItems | None:
-        """The catalogue's trained items, which cold items may borrow an ID embedding from."""
+        """The catalogue's trained items, from which cold items may borrow an ID embedding."""
         if not self.manifest.tokenizer.has_semantic:
             return None
         semantic = self.tokenizer.semantic_embeddings(torch.from_numpy(self.items.codes))
@@ -157,7 +160,7 @@ class Artifact:
         return self.tokenizer.embed_items(semantic, items).numpy()
 
     def save(self, root: Path, card: str) -> Path:
-        """Write as a new version below `root`, make it current, and return its folder. `card`: the README's text."""
+        """Write a new version below `root`, make it current and return its folder. card: the text of its README."""
         tokenizer = _tensors(self.tokenizer) | {_ERROR_QUANTILES: torch.from_numpy(self.error_quantiles)}
         files = {
             TOKENIZER: safetensors.torch.save(tokenizer),
@@ -178,7 +181,7 @@ class Artifact:
     def load(cls, path: Path) -> Artifact:
         """Load and verify the version folder `path`, or the current version of the root `path`.
 
-        Raises ArtifactError that names the file, tensor or field at fault. Nothing is used before all is checked.
+        Raises ArtifactError that names the file, tensor or field at fault. Every check comes before any use.
         """
         folder = resolve_current(path)
         manifest, files = read_version(folder)
@@ -236,20 +239,20 @@ def _read_positions(files: Mapping[str, bytes], manifest: Manifest, path: Path) 
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Leaves new parameters as they are: on the meta device drawing random numbers does nothing but import torch's
-    compiler, two seconds of a service's start.
+    """Leaves new parameters uninitialised. On the meta device, random numbers have no use, but drawing them imports
+    torch's compiler: two seconds of a service's start.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if getattr(func, "__module__", None) == nn.init.__name__ or func in (Tensor.normal_, Tensor.uniform_):
-            return None  # no caller looks at it
+            return None  # no caller uses the result
         return func(*args, **(kwargs or {}))
 
 
 def _without_weights(manifest: Manifest, folder: Path) -> tuple[HybridTokenizer, SequenceRecommender]:
-    """The modules as shapes only, on torch's meta device: a manifest with absurd sizes costs no memory to refuse."""
+    """The modules without values, on torch's meta device: to refuse a manifest with absurd sizes takes no memory."""
     try:
         with torch.device("meta"), _NoInitialisation():
             return HybridTokenizer(manifest.tokenizer, manifest.n_items), SequenceRecommender(manifest.recommender)

@@ -1,7 +1,7 @@
-"""The map of a catalogue: a place in two dimensions for every item, made at export, and for new items beside them.
+"""The map of a catalogue: a position in two dimensions for every item.
 
-Only who is near whom has a meaning. `training.export.catalogue_map` makes the map; this module
-has its file in an artifact, and the rule that places a new item on it.
+Nearness is all that the map shows; directions and distances mean nothing. `training.export.catalogue_map` makes it.
+This module reads and writes its file in an artifact, and gives new items a position.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.chunks import row_chunks
 from model.store import ArtifactError
 
 _NEAREST = 5
@@ -24,36 +25,33 @@ _POSITIONS = "positions"
 Floats = NDArray[np.float32]
 
 
-def place(vectors: Floats, known: Floats, positions: Floats) -> Floats:
-    """Places [m, 2] of `vectors` [m, D]: each in the middle of the places of its five nearest by cosine.
+def interpolate(vectors: Floats, known: Floats, positions: Floats) -> Floats:
+    """Positions [m, 2] of new `vectors` [m, D]: the mean position of each one's five nearest by cosine.
 
-    known [n, D] lie at positions [n, 2]; n is one at least. A vector of zeros is near nothing, so it lies in the middle
-    of all.
+    known [n, D]: the vectors at positions [n, 2]; at least one. A vector of zeros is near nothing and gets the mean of
+    all positions.
     """
     out = np.empty((len(vectors), 2), np.float32)
     count = min(_NEAREST, len(known))
-    # Lengths are divided by afterwards, so that a large catalogue is not copied; those of `vectors` order nothing.
+    # Divide by the lengths afterwards, so as not to copy a large catalogue. The lengths of `vectors` change no order.
     lengths = np.sqrt(np.einsum("nd,nd->n", known, known))
     lengths[lengths == 0] = 1
-    block = max(1, _CELLS // len(known))
-    for start in range(0, len(vectors), block):
-        cosines = vectors[start : start + block] @ known.T
+    for part in row_chunks(len(vectors), len(known), _CELLS):
+        cosines = vectors[part] @ known.T
         cosines /= lengths
         nearest = np.argpartition(cosines, -count, axis=1)[:, -count:]
-        out[start : start + block] = positions[nearest].mean(axis=1)
+        out[part] = positions[nearest].mean(axis=1)
     out[~vectors.any(axis=1)] = positions.mean(axis=0)
     return out
 
 
 def write_map(positions: Floats) -> bytes:
-    """The file of positions [n_items, 2]."""
+    """The content of the map's file for positions [n_items, 2]."""
     return safetensors.numpy.save({_POSITIONS: np.ascontiguousarray(positions, np.float32)})
 
 
 def read_map(tensors: Mapping[str, Tensor], n_items: int, where: Path) -> Floats:
-    """Positions [n_items, 2] from the tensors of the file `where`; raises ArtifactError that names the one that does
-    not fit.
-    """
+    """Positions [n_items, 2] from the tensors of the file `where`. Raises ArtifactError that names a wrong tensor."""
     if _POSITIONS not in tensors:
         raise ArtifactError(f"{where}: tensor {_POSITIONS!r} is missing")
     if unknown := sorted(set(tensors) - {_POSITIONS}):

@@ -1,4 +1,4 @@
-"""Rows in chunks, so that a table of rows by columns that is needed only in passing never lies in memory whole."""
+"""Rows in chunks, so that a large intermediate table is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 def row_chunks(rows: int, columns: int, cells: int, most: int | None = None) -> Iterator[slice]:
-    """Slices that cover 0 … rows, each of at most `cells` cells and at most `most` rows, but of one row at least."""
+    """Slices that cover 0 … rows − 1, each of at most `cells` cells and `most` rows, but of at least one row."""
     step = max(1, cells // max(1, columns))
     if most is not None:
         step = min(step, most)

@@ -1,4 +1,4 @@
-"""The configurations that describe a trained model. Frozen; each refuses a bad value by the name of its field."""
+"""The configurations that describe a trained model. They are frozen, and name the field of a value they refuse."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class TokenizerConfig(FrozenConfig):
         ("cosine", "cosine", "euclidean"),
         min_length=1,
         max_length=8,
-        description="distance of each level; as many levels",
+        description="distance of each level; their number is the number of levels",
     )
     codebook_size: int = Field(256, ge=2, le=65536, description="K, codewords of each level")
     id_dim: int = Field(8, ge=1, le=4096, description="D1, width of the ID embedding")
     cold_policy: ColdPolicy = Field(
         "learned",
-        description="what stands in for the ID embedding of a cold item: that of the nearest trained item by semantic "
-        "embedding, a vector learned by masking items in training, zero, the mean, or predicted from the semantic half",
+        description="the ID embedding of a cold item: that of the nearest trained item by semantic embedding, a vector "
+        "learned by masking items in training, zero, the mean of all, or a prediction from the semantic half",
     )
 
     @model_validator(mode="after")
@@ -63,18 +63,18 @@ class TokenizerConfig(FrozenConfig):
 
     @property
     def dim(self) -> int:
-        """D, width of the hybrid embedding: the halves that the token type has."""
+        """D, width of the hybrid embedding: the sum of the halves that the token type has."""
         return self.has_semantic * self.semantic_dim + self.has_id * self.id_dim
 
 
 class RecommenderConfig(FrozenConfig):
     """Shape of the sequence recommender (SASRec, arXiv 1808.09781, in the BERT-like form of S3-Rec)."""
 
-    dim: int = Field(ge=1, description="D, width of the hybrid embeddings that go in and of the query that comes out")
+    dim: int = Field(ge=1, description="D, width of the hybrid embeddings it reads and of its query vector")
     blocks: int = Field(2, ge=1, le=64)
     heads: int = Field(2, ge=1, le=64)
     feed_forward: int = Field(4, ge=1, le=16, description="width of a block's feed-forward layer, in multiples of D")
-    max_length: int = Field(50, ge=1, le=4096, description="items of a history that are read, the latest ones")
+    max_length: int = Field(50, ge=1, le=4096, description="the recommender reads so many of the latest items")
     dropout: float = Field(0.5, ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
@@ -89,5 +89,5 @@ class NeighbourConfig(FrozenConfig):
 
     weight: float = Field(gt=0, allow_inf_nan=False)
     floor: float = Field(gt=0, allow_inf_nan=False, description="evidence that adds weight · log 2")
-    decay: float = Field(gt=0, le=1, description="what the evidence of a history item is worth, per later item")
-    count: int = Field(ge=1, le=65536, description="most neighbours of an item")
+    decay: float = Field(gt=0, le=1, description="factor on the evidence of a history item for each later item")
+    count: int = Field(ge=1, le=65536, description="the most neighbours of an item")

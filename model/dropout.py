@@ -1,7 +1,7 @@
-"""Dropout whose masks are cheap on a CPU: a byte of randomness an element.
+"""Dropout with masks that are cheap on a CPU: one random byte for each element.
 
-torch draws a double an element, one after another: a tenth of a training step. Here a draw of 64 bits serves eight
-elements, so a rate is a multiple of 1/256; kept elements are scaled by the exact share that is kept.
+torch draws a double for each element, one after another, which takes a tenth of a training step. Here one draw of 64
+bits serves eight elements. So a rate is a multiple of 1/256; the kept elements are scaled by the exact share kept.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ _LOWEST = torch.iinfo(torch.int64).min
 
 
 def dropout(value: Tensor, rate: float) -> Tensor:
-    """`value` with a random share of its elements zeroed and the others scaled up, so that the mean stays.
+    """`value` with a random share of its elements zeroed and the others scaled up, so that the mean stays the same.
 
-    rate: 0 … 1, taken to the nearest 1/256 on a CPU.
+    rate: 0 … 1; on a CPU it is rounded to the nearest 1/256.
     """
     if value.device.type != "cpu":
         return F.dropout(value, rate)

@@ -20,7 +20,7 @@ _SCHEMA = pa.schema(
     [
         ("item_id", pa.string()),
         ("content", pa.string()),  # the item as JSON: fields and attributes
-        ("text", pa.string()),  # what was encoded
+        ("text", pa.string()),  # the text that was encoded
         ("semantic_id", pa.list_(pa.int32())),
         ("popularity", pa.int64()),  # interactions seen in training
     ]
@@ -29,7 +29,10 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True, eq=False)
 class ItemTable:
-    """items by item_index; codes [n, levels] int64, their semantic IDs; popularity [n] int64, training interactions."""
+    """The items of a catalogue by item_index.
+
+    codes [n, levels] int64: their semantic IDs. popularity [n] int64: their interactions in training.
+    """
 
     items: Sequence[Item]
     codes: NDArray[np.int64]
@@ -48,7 +51,7 @@ class ItemTable:
 
     @property
     def cold(self) -> NDArray[np.bool_]:
-        """[n]: items that no training sequence holds, so that their ID embedding was never learned."""
+        """[n]: true for items that no training sequence has, so that their ID embedding was never trained."""
         return np.asarray(self.popularity == 0)
 
     def to_parquet(self) -> bytes:
@@ -66,11 +69,11 @@ class ItemTable:
 
     @classmethod
     def from_parquet(cls, data: bytes, *, where: str, n_items: int, levels: int, codebook_size: int) -> ItemTable:
-        """Read and check a table; raises ArtifactError, with `where` in its message, when anything does not fit."""
+        """Read and check a table. Raises ArtifactError that names `where` and the flaw."""
         try:
             table = pq.read_table(io.BytesIO(data))
         except (pa.ArrowException, OSError) as error:
-            raise ArtifactError(f"{where}: is not a parquet file that can be read: {error}") from error
+            raise ArtifactError(f"{where}: is not a readable parquet file: {error}") from error
         if table.schema.remove_metadata() != _SCHEMA:
             raise ArtifactError(f"{where}: columns {table.schema.names}, expected {_SCHEMA.names} of their types")
         if len(table) != n_items:
@@ -80,7 +83,7 @@ class ItemTable:
         try:
             items = [Item.from_dict(json.loads(row)) for row in table["content"].to_pylist()]
         except (InvalidItem, TypeError, ValueError) as error:
-            raise ArtifactError(f"{where}: an item does not fit: {error}") from error
+            raise ArtifactError(f"{where}: an item is not valid: {error}") from error
         rows = table["semantic_id"].to_pylist()
         if any(len(row) != levels or any(code not in range(codebook_size) for code in row) for row in rows):
             raise ArtifactError(f"{where}: semantic IDs are not {levels} codes below {codebook_size}")

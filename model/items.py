@@ -1,7 +1,7 @@
-"""What an item is to Kindred: an identifier, the fields that make its text, and attributes.
+"""An item: an identifier, the fields that make its text, and attributes.
 
-Training readers and the service build the same `Item`, so that a text seen at registration is composed exactly
-as the texts that the tokenizer was trained on.
+Training and the service build the same `Item`. So the service composes the text of a registered item exactly as
+training composed the texts that the tokenizer learned from.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ AttributeValue: TypeAlias = str | int | float | bool | list[str]
 
 MAX_ID_LENGTH = 256
 _FIELDS = ("title", "brand", "description", "text")
-# All of Unicode's categories Cc and Cs. Not a look at each character: a request may hold millions of them.
+# All of Unicode's categories Cc and Cs. Regular expressions, since a request may have millions of characters.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class InvalidItem(ValueError):
-    """An item that cannot be accepted; `field` names the part, `reason` says what was expected."""
+    """An item that Kindred refuses. `field` names the part at fault, `reason` says what was expected."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
@@ -34,10 +34,10 @@ class InvalidItem(ValueError):
 
 
 def check_item_id(value: object) -> str:
-    """Return `value` when it can name an item, else raise `InvalidItem`.
+    """Return `value` if it can name an item. Raises InvalidItem otherwise.
 
-    Identifiers are kept byte for byte, so nothing is repaired here: 1 to 256 characters, no control characters,
-    no lone surrogates (they have no UTF-8 form), no blanks at either end.
+    An identifier has 1 to 256 characters, no control characters, no lone surrogates (they have no UTF-8 form) and no
+    blanks at either end. Kindred keeps it byte for byte, so this function repairs nothing.
     """
     if not isinstance(value, str):
         raise InvalidItem("item_id", f"must be a string, not {type(value).__name__}")
@@ -64,8 +64,8 @@ def clean_text(value: str) -> str:
 class Item:
     """One item of a catalogue.
 
-    `text`, where given, is the item's text as a whole; otherwise the text is composed from the fields.
-    `attributes` take no part in the text: they are returned by the API and can be filtered on.
+    `text`, if given, is the whole text of the item; otherwise `to_text` composes it from the fields. `attributes` are
+    no part of the text: the API returns them and filters on them.
     """
 
     item_id: str
@@ -78,9 +78,9 @@ class Item:
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict)
 
     def to_text(self) -> str:
-        """The text that is encoded: `text`, or "title;price;brand;category;…;description" (the paper's form).
+        """The text for the text encoder: `text`, or "title;price;brand;category;…;description" (the paper's form).
 
-        Parts that are missing are left out; an item with no part at all gives "".
+        It leaves out missing parts. An item without any part gives "".
         """
         if self.text:
             return self.text
@@ -89,21 +89,21 @@ class Item:
         return ";".join(part for part in parts if part)
 
     def public_attributes(self) -> dict[str, AttributeValue]:
-        """What the API returns and filters on: the fields that are present, then the attributes."""
-        shown: dict[str, AttributeValue] = {}
+        """The attributes that the API returns and filters on: the fields that are present, then `attributes`."""
+        public: dict[str, AttributeValue] = {}
         if self.title:
-            shown["title"] = self.title
+            public["title"] = self.title
         if self.brand:
-            shown["brand"] = self.brand
+            public["brand"] = self.brand
         if self.categories:
-            shown["categories"] = list(self.categories)
+            public["categories"] = list(self.categories)
         if self.price is not None:
-            shown["price"] = self.price
-        shown.update(self.attributes)
-        return shown
+            public["price"] = self.price
+        public.update(self.attributes)
+        return public
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form without the fields that are missing; `from_dict` reads it back to an equal item."""
+        """A JSON-ready form without missing fields; `from_dict` makes an equal item of it."""
         out: dict[str, Any] = {"item_id": self.item_id}
         for name in ("title", "brand", "description", "text", "price"):
             if (value := getattr(self, name)) is not None:
@@ -116,7 +116,7 @@ class Item:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Item:
-        """Build an item from JSON-like data; raises `InvalidItem` that names the field which does not fit."""
+        """Build an item from JSON-like data. Raises InvalidItem that names the field at fault."""
         if not isinstance(data, Mapping):
             raise InvalidItem("item", f"must be an object, not {type(data).__name__}")
         known = {"item_id", "categories", "price", "attributes", *_FIELDS}
@@ -135,7 +135,7 @@ class Item:
         )
 
     def content_hash(self) -> str:
-        """SHA-256 of everything but the identifier: equal content gives an equal hash, whatever its order of keys."""
+        """SHA-256 of all but the identifier. Equal content gives an equal hash, in any order of keys."""
         content = self.to_dict()
         del content["item_id"]
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -183,7 +183,7 @@ def _attributes(value: object) -> dict[str, AttributeValue]:
     for key, entry in value.items():
         if not isinstance(key, str) or not (name := clean_text(key)):
             raise InvalidItem("attributes", "every name must be a string that is not blank")
-        if name in out:  # "size" and "size ": the last would win silently
+        if name in out:  # "size" and "size " are the same name
             raise InvalidItem(f"attributes.{name}", "is given twice")
         out[name] = _attribute(f"attributes.{name}", entry)
     return out

@@ -1,4 +1,4 @@
-"""The manifest of an artifact: what it is, how it came about, and the hash of every other file in it."""
+"""The manifest of an artifact: its configuration, its origin, and the hash of every other file in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_version(name: str) -> bool:
-    """Whether `name` can name a version: one plain path component, so that no artifact lies outside its root."""
+    """Whether `name` can name a version: one plain path component, so that no version lies outside its root."""
     return _VERSION.fullmatch(name) is not None
 
 
@@ -47,14 +47,14 @@ class FileEntry(FrozenConfig):
 
 
 class TextEncoderEntry(FrozenConfig):
-    spec: dict[str, Any] = Field(description="what `build_text_encoder` needs beside the tensors")
+    spec: dict[str, Any] = Field(description="the settings that `build_text_encoder` needs beside the tensors")
     dim: int = Field(ge=1)
     fingerprint: str
 
 
 class DatasetEntry(FrozenConfig):
     name: str
-    fingerprint: str = Field(description="SHA-256 of the content, whatever its format")
+    fingerprint: str = Field(description="SHA-256 of the content, the same in every format")
     n_users: int = Field(ge=0)
     n_items: int = Field(ge=0)
     n_interactions: int = Field(ge=0)
@@ -66,7 +66,9 @@ class Manifest(FrozenConfig):
     created: str = Field(description="UTC, ISO 8601")
     tokenizer: TokenizerConfig
     recommender: RecommenderConfig
-    neighbours: dict[NeighbourKind, NeighbourConfig] = Field(description="by kind; empty where scores have none")
+    neighbours: dict[NeighbourKind, NeighbourConfig] = Field(
+        description="by kind; empty for an artifact without neighbours"
+    )
     text_encoder: TextEncoderEntry
     dataset: DatasetEntry
     n_items: int = Field(ge=1)
@@ -74,7 +76,7 @@ class Manifest(FrozenConfig):
     seed: int
     metrics: dict[str, dict[str, float]] = Field(description='by split and protocol, as "test/full": {"hit@10": …}')
     tokens: dict[str, Any] = Field(description="health of the tokenizer: usage, collisions, parameters")
-    training: dict[str, Any] = Field(description="how it went: epochs, seconds, machine")
+    training: dict[str, Any] = Field(description="the run: epochs, seconds, machine")
     libraries: dict[str, str]
     files: dict[str, FileEntry]
 

@@ -1,8 +1,8 @@
 """Residual quantization with one distance per level.
 
 Level l picks the codeword nearest to the residual r_l = z − Σ_{j<l} c_j; the semantic embedding is ẑ = Σ c_l and the
-codes are the semantic ID. The early levels compare by cosine, which keeps every codeword in use; the last compares by
-Euclidean distance, which tells apart what the early ones left (arXiv 2502.16474, "unified distance").
+codes are the semantic ID. The early levels compare by cosine, which keeps every codeword in use. The last level
+compares by Euclidean distance, which tells the remaining residuals apart (arXiv 2502.16474, "unified distance").
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from model.chunks import row_chunks
 from model.config import Metric
 
-_CELLS = 2**25  # scores of residuals that are held at once: 128 MiB, 32,768 items at 1,024 codewords
-_ROUNDING = 1e-5  # of a latent's length: a residual that is shorter is nothing but what single precision lost
+_CELLS = 2**25  # scores of residuals in memory at once: 128 MiB, 32,768 items at 1,024 codewords
+_ROUNDING = 1e-5  # of a latent's length: a shorter residual is nothing but rounding in single precision
 
 
 class Quantized(NamedTuple):
-    """What quantizing a batch of latents gives.
+    """A batch of quantized latents.
 
     semantic: [n, dim], value Σ c_l; gradients reach the codewords and, straight through, the latent.
     codes: [n, levels] int64.
@@ -38,7 +38,7 @@ class Quantized(NamedTuple):
 
 
 class Codebook(nn.Module):
-    """One level: `codewords` [size, dim] and the metric by which the nearest is chosen."""
+    """One level: `codewords` [size, dim] and the metric that finds the nearest one."""
 
     def __init__(self, size: int, dim: int, metric: Metric) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def nearest(self, residual: Tensor) -> Tensor:
-        """Codes [n] of the nearest codewords to residual [n, dim]; of equally near ones, one and the same always."""
+        """Codes [n] of the codewords nearest to residual [n, dim]; a tie always goes to the same one."""
         if residual.shape[0] * self.codewords.shape[0] <= _CELLS:
             return self.scores(residual).argmax(dim=-1)
         chunks = row_chunks(len(residual), len(self.codewords), _CELLS)
@@ -88,13 +88,13 @@ class ResidualQuantizer(nn.Module):
             codeword = F.embedding(code, book.codewords)
             commitment = commitment + (residual - codeword.detach()).square().sum(-1).mean()
             codebook = codebook + (residual.detach() - codeword).square().sum(-1).mean()
-            # The residual keeps the encoder's gradient and stops the codeword's: a level learns only from its own
-            # residual, not from those of the levels behind it.
+            # The residual passes the encoder's gradient and stops the codeword's. So a level learns from its own
+            # residual alone, not from those of later levels.
             residual = residual - codeword.detach()
             semantic = semantic + codeword
             codes.append(code)
-        # Straight-through that also lets the recommendation loss reach the codewords: the value is Σ c_l, the gradient
-        # goes to both Σ c_l and z.
+        # A straight-through estimator that also lets the recommendation loss reach the codewords: the value is Σ c_l,
+        # the gradient goes to both Σ c_l and z.
         semantic = semantic + (latent - latent.detach())
         error = residual.detach().square().sum(-1)
         return Quantized(semantic, torch.stack(codes, dim=-1), commitment, codebook, error)
@@ -110,9 +110,9 @@ class ResidualQuantizer(nn.Module):
     def encode(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Codes [n, levels] and quantization errors [n] of latents [n, dim], without gradients.
 
-        As `forward`, but that a residual which is nothing but rounding counts as zero. Where a codeword is an item's
-        very latent (`training.fit.codebooks` makes such), a cosine level would find a direction in that rounding,
-        another one for each number of texts that are tokenized together.
+        The same as `forward`, except that a residual counts as zero if it is nothing but rounding. A codeword may equal
+        an item's latent (`training.fit.codebooks` makes such codewords). There a cosine level would find a direction in
+        the rounding, and that direction would change with the number of texts in the batch.
         """
         least = _ROUNDING * latent.norm(dim=-1, keepdim=True)
         residual = latent

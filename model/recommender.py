@@ -1,7 +1,7 @@
 """The sequence recommender: a history of hybrid embeddings → one query vector; score = query · item embedding.
 
-Self-attention after SASRec (arXiv 1808.09781) in the form S3-Rec gave it: post-norm blocks with GELU. Histories come
-packed (`model.packing`): hardly any padding, and no mask but the causal one.
+Self-attention after SASRec (arXiv 1808.09781) in the form of S3-Rec: post-norm blocks with GELU. Histories come packed
+(`model.packing`), with hardly any padding and with no mask but the causal one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from model.packing import Panel, Run, Runs, panels_of
 
 
 class Block(nn.Module):
-    """Causal self-attention and a feed-forward layer, each with dropout, a residual path and LayerNorm behind it."""
+    """Causal self-attention and a feed-forward layer, each followed by dropout, a residual path and LayerNorm."""
 
     def __init__(self, config: RecommenderConfig) -> None:
         super().__init__()
@@ -40,32 +40,32 @@ class Block(nn.Module):
     def last(self, hidden: Tensor, runs: Runs) -> Tensor:
         """hidden [tokens, dim] → [histories, dim]: `forward` for the last token of each history alone.
 
-        Of the other tokens, keys and values are all that is needed.
+        The other tokens only give keys and values.
         """
         reading = _last_tokens(hidden, runs)
         return self._rest(reading, self._attend_last(self.query(reading), self.key_value(hidden), runs))
 
     def _rest(self, reading: Tensor, read: Tensor) -> Tensor:
-        """What follows attention: `read` is what the tokens `reading` found, both [n, dim]."""
+        """The block behind its attention: `read` is the attention of the tokens `reading`, both [n, dim]."""
         hidden = self.attention_norm(reading + self._drop(self.out(read)))
         wide = self.narrow(F.gelu(self.widen(hidden)))
         normed: Tensor = self.feed_forward_norm(hidden + self._drop(wide))
         return normed
 
     def _attend(self, query: Tensor, key_value: Tensor, panels: Sequence[Panel]) -> Tensor:
-        """What each token reads of its own history up to itself, [tokens, dim]."""
+        """The attention of each token to its own history up to itself, [tokens, dim]."""
         sizes = [panel.tokens for panel in panels]
         out = []
         for asked, read, panel in zip(torch.split(query, sizes), torch.split(key_value, sizes), panels, strict=True):
             if panel.pad_index is not None:
-                # index_select rather than [ ]: its gradient adds up in parallel.
+                # index_select, since its gradient is summed in parallel, unlike that of [ ].
                 asked, read = asked.index_select(0, panel.pad_index), read.index_select(0, panel.pad_index)
             mixed = self._mix(asked, read, panel.histories, causal=True)
             out.append(mixed if panel.unpad_index is None else mixed.index_select(0, panel.unpad_index))
         return _join(out)
 
     def _attend_last(self, query: Tensor, key_value: Tensor, runs: Runs) -> Tensor:
-        """What one query a history, [histories, dim], reads of all its tokens."""
+        """The attention of one query for each history to all its tokens, [histories, dim]."""
         asked = torch.split(query, [run.histories for run in runs])
         memories = torch.split(key_value, [run.tokens for run in runs])
         pairs = zip(asked, memories, runs, strict=True)
@@ -84,18 +84,20 @@ class Block(nn.Module):
 
 
 class SequenceRecommender(nn.Module):
+    """Transformer over a history of hybrid embeddings; its last state is the query vector."""
+
     def __init__(self, config: RecommenderConfig) -> None:
         super().__init__()
         self.config = config
-        # Position 0 is the first item that is read, so a prefix of a longer history looks to the model exactly as a
-        # history of that length: every position of a training sequence is a training sample.
+        # Position 0 is the first item that the recommender reads. So a prefix of a history looks exactly like a shorter
+        # history, and every position of a training sequence is a training sample.
         self.positions = nn.Embedding(config.max_length, config.dim)
         self.norm = nn.LayerNorm(config.dim, eps=1e-12)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.apply(_initialise)
 
     def forward(self, history: Tensor, runs: Runs) -> Tensor:
-        """Hidden states [tokens, dim] of packed histories [tokens, dim]; state t has read the items 0 … t of its own.
+        """Hidden states [tokens, dim] of packed histories [tokens, dim]; state t has read items 0 … t of its history.
 
         Raises ValueError for a history longer than `max_length`.
         """
@@ -105,7 +107,7 @@ class SequenceRecommender(nn.Module):
         """Query vectors [histories, dim] of packed histories [tokens, dim]: `forward` at the last token of each."""
         return self._states(history, runs, last=True)
 
-    def _places(self, run: Run) -> Tensor:
+    def _positions_of(self, run: Run) -> Tensor:
         """Position embeddings of a run, [tokens, dim]."""
         first = self.positions.weight[: run.length]
         return first if run.histories == 1 else first.repeat(run.histories, 1)
@@ -114,7 +116,7 @@ class SequenceRecommender(nn.Module):
         longest = max(run.length for run in runs)
         if longest > self.config.max_length:
             raise ValueError(f"history: {longest} items, at most {self.config.max_length} are read; keep the latest")
-        hidden: Tensor = self.norm(history + _join([self._places(run) for run in runs]))
+        hidden: Tensor = self.norm(history + _join([self._positions_of(run) for run in runs]))
         if self.training:
             hidden = dropout(hidden, self.config.dropout)
         early = self.blocks[: -1 if last else None]
@@ -131,12 +133,12 @@ def _last_tokens(tokens: Tensor, runs: Runs) -> Tensor:
 
 
 def _join(parts: list[Tensor]) -> Tensor:
-    # A request of the service is one run, and a copy of it would take as long as the addition that follows.
+    # A history alone is one run; to copy it takes as long as the addition that follows.
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _initialise(module: nn.Module) -> None:
-    """Normal(0, 0.02) weights and zero biases, as SASRec's and BERT's published code."""
+    """Normal(0, 0.02) weights and zero biases, as in the published code of SASRec and BERT."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):

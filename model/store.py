@@ -1,6 +1,6 @@
-"""Files of an artifact root: versions written whole or not at all, `current` swapped atomically, hashes checked.
+"""Files of an artifact root: each version is written completely or not at all, and `current` is swapped atomically.
 
-Everything is read once into memory and hashed there: the bytes that were checked are the bytes that are used.
+The reader takes every file into memory once and checks its hash there. So the checked bytes are the bytes in use.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from model.manifest import (
 )
 
 CURRENT = "current"
-SEAL = "manifest.sha256"  # of the manifest, which holds the hashes of all else; as `sha256sum -c` reads it
+SEAL = "manifest.sha256"  # the manifest's own hash, as `sha256sum -c` reads it
 _MANIFEST_LIMIT = 16 * 2**20
 
 
 class ArtifactError(Exception):
-    """An artifact that cannot be used; the message names the file, tensor or field and what was expected."""
+    """An artifact is unusable. The message names the file, tensor or field at fault and what was expected."""
 
 
 def set_current(root: Path, version: str) -> None:
-    """Name `version` as the one in use, atomically. Raises ArtifactError when there is no such version."""
+    """Make `version` the current one, atomically. Raises ArtifactError if the root has no such version."""
     if not is_version(version) or not (root / version / MANIFEST).is_file():
-        raise ArtifactError(f"{root}: holds no version {version!r}")
+        raise ArtifactError(f"{root}: has no version {version!r}")
     temporary = root / f".{CURRENT}.{os.getpid()}"
     _write(temporary, (version + "\n").encode())
     os.replace(temporary, root / CURRENT)
@@ -45,7 +45,10 @@ def set_current(root: Path, version: str) -> None:
 
 
 def resolve_current(path: Path) -> Path:
-    """The version folder that `path` means: itself when it holds a manifest, else what its `current` names."""
+    """The version folder of `path`: `path` itself if it has a manifest, else the version that its `current` names.
+
+    Raises ArtifactError if there is neither.
+    """
     if (path / MANIFEST).is_file():
         return path
     version = current_name(path)
@@ -55,7 +58,7 @@ def resolve_current(path: Path) -> Path:
 
 
 def current_name(root: Path) -> str:
-    """The version that `current` of a root names, whether it is there or not. Raises ArtifactError for no name."""
+    """The version that `current` of a root names, which need not exist. Raises ArtifactError if it names none."""
     try:
         version = (root / CURRENT).read_text(encoding="utf-8").strip()
     except FileNotFoundError as error:
@@ -68,13 +71,14 @@ def current_name(root: Path) -> str:
 
 
 def write_version(root: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Path:
-    """Write a version with its files and make it current; `manifest.files` is filled in here. Returns its folder.
+    """Write a version with its files, make it current and return its folder. Fills in `manifest.files`.
 
-    The folder is written under a temporary name, synced and renamed: a crash leaves no half version behind the name.
+    It writes the folder under a temporary name, syncs it to disk and renames it. So a crash leaves no unfinished
+    version under the final name. Raises ArtifactError if the version exists.
     """
     final = root / manifest.version
     if final.exists():
-        raise ArtifactError(f"{final}: exists already; a version is never written twice")
+        raise ArtifactError(f"{final}: already exists; a version is never written twice")
     root.mkdir(parents=True, exist_ok=True)
     temporary = root / f".writing-{manifest.version}"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -94,15 +98,15 @@ def write_version(root: Path, manifest: Manifest, files: Mapping[str, bytes]) ->
 
 
 def seal(manifest: bytes) -> bytes:
-    """What the file beside a manifest says of it."""
+    """The content of the seal of a manifest."""
     return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()
 
 
 def read_version(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
-    """Manifest and verified content of every other file of a version folder.
+    """The manifest of a version folder, and the verified content of every other file.
 
-    Raises ArtifactError for a manifest that does not fit, another format version, a file that is missing, unexpected,
-    a link, or of another size or hash than the manifest says.
+    Raises ArtifactError for an invalid manifest, another format version, and a file that is missing, unexpected, a
+    link, or different from the manifest in size or hash.
     """
     manifest = _read_manifest(folder)
     names = set(manifest.files)
@@ -131,9 +135,9 @@ def _read_manifest(folder: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ArtifactError(f"{path}: {where or 'manifest'}: {first['msg']}") from error
-    # Last, so that what is wrong with a manifest is named where it can be.
+    # Last, so that a flaw of the manifest is named first where there is one.
     if _read_plain(folder / SEAL, 256) != seal(raw):
-        raise ArtifactError(f"{path}: is not the manifest that {SEAL} was made for")
+        raise ArtifactError(f"{path}: does not have the hash that {SEAL} gives")
     if manifest.version != folder.name:
         raise ArtifactError(f"{path}: version {manifest.version!r}, but the folder is named {folder.name!r}")
     return manifest
@@ -150,7 +154,7 @@ def _read_checked(path: Path, entry: FileEntry) -> bytes:
 
 
 def _read_plain(path: Path, limit: int) -> bytes:
-    """Content of a plain file of at most `limit` bytes; a link, a folder or a larger file is refused unread."""
+    """The content of a plain file of at most `limit` bytes. Refuses a link, a folder or a larger file unread."""
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):

@@ -1,7 +1,7 @@
-"""Telling words: what sets a group of items apart from the catalogue, said in the words of their texts.
+"""Telling words: the words that set the texts of a group of items apart from the catalogue.
 
-A word tells by p · log(p / q), of which p is its share of the group's items and q its share of the catalogue's: its
-part in KL(p ‖ q). Only what the group says more often than all do is worth more than nothing.
+The gain of a word is p · log(p / q), its part in KL(p ‖ q). p is the share of the group's items with the word, q the
+share of the catalogue's. The gain is positive for words that are more frequent in the group than in the catalogue.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import CountVectorizer
 
 _WORD = re.compile(r"[^\W\d_]{3,}")
-_DIGITS = 12  # of a gain that count: equal gains reached by other divisions are equal, and alphabet decides
+_DIGITS = 12  # of a gain are compared, so that gains that differ by rounding alone are ties
 
 
 class TellingWords:
-    """The words of a catalogue's texts, and which item says which.
+    """The words of a catalogue's texts, and the items that have them.
 
-    Rows 0 … n - 1 are the catalogue's items in their order, rows n, n + 1, … those of `with_more`.
+    Rows 0 … n − 1 are the catalogue's items in their order; `with_more` adds the rows n, n + 1, …
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ class TellingWords:
         try:
             self._said = self._vectorizer.fit_transform(texts)  # [n, words], bool
             self._vocabulary: list[str] = self._vectorizer.get_feature_names_out().tolist()  # in alphabetical order
-        except ValueError:  # scikit-learn's word for: no word at all
+        except ValueError:  # raised by scikit-learn for texts without any word
             self._said, self._vocabulary = sparse.csr_matrix((len(texts), 0), dtype=np.bool_), []
         self._everywhere = np.bincount(self._said.indices, minlength=len(self._vocabulary))
         self._more = self._said[:0]
@@ -41,13 +41,13 @@ class TellingWords:
         return int(self._said.shape[0] + self._more.shape[0])
 
     def with_more(self, texts: Sequence[str]) -> TellingWords:
-        """With more items behind these, for groups to hold. What all say stays what the catalogue says.
+        """The same with more items, which groups may contain. The shares q stay those of the catalogue.
 
-        Words that no text of the catalogue has are left out: how common they are is unknown, and whatever were put for
-        it would let one odd text, or one in another language, name a small group.
+        Words that no text of the catalogue has are left out, since their share is unknown. Any guess would let one odd
+        text, or one in another language, name a small group.
         """
         grown = TellingWords.__new__(TellingWords)
-        grown.__dict__.update(self.__dict__)  # the catalogue's part is shared, and never changed
+        grown.__dict__.update(self.__dict__)  # shares the catalogue's part, which never changes
         if self._vocabulary and len(texts):
             added = self._vectorizer.transform(texts)
         else:
@@ -56,17 +56,16 @@ class TellingWords:
         return grown
 
     def words(self, rows: NDArray[np.int64], count: int) -> list[str]:
-        """The `count` most telling words of one group of items, the most telling first, equals in order of alphabet."""
+        """The `count` words of largest gain of one group of items, rows [m]; ties in alphabetical order."""
         return self.of_groups(rows, np.zeros(len(rows), np.int64), 1, count)[0]
 
     def of_groups(
         self, rows: NDArray[np.int64], groups: NDArray[np.int64], n_groups: int, count: int
     ) -> list[list[str]]:
-        """The most telling words of many groups: item rows[i] is in group groups[i], 0 … n_groups - 1. rows, groups
-        [m].
+        """The `count` words of largest gain of each group, a list for each of the groups 0 … n_groups − 1.
 
-        A group without items has no words, and an item may be in many groups. Raises IndexError for a row or a group
-        that is not there.
+        Item rows[i] is in group groups[i], both [m]; an item may be in several groups. A group without items has no
+        words. Raises IndexError for a row or group out of range.
         """
         _check(rows, len(self), "row")
         _check(groups, n_groups, "group")
@@ -79,7 +78,7 @@ class TellingWords:
         of = np.repeat(np.arange(n_groups), np.diff(found.indptr))
         share = found.data / np.bincount(groups, minlength=n_groups)[of]
         gain = np.round(share * np.log(share / (self._everywhere[found.indices] / n_items)), _DIGITS)
-        # By group, then by gain, then by alphabet, which is the order of the words' numbers.
+        # By group, then by gain, then by number, which is alphabetical order.
         best = np.lexsort((found.indices, -gain, of))
         best = best[gain[best] > 0]
         starts = np.searchsorted(of[best], np.arange(n_groups + 1))
@@ -90,7 +89,7 @@ class TellingWords:
 
 
 def _words(text: str) -> list[str]:
-    """Words of three letters or more; digits and underscores part words."""
+    """The words of three letters or more, in lower case; digits and underscores separate words."""
     return [word.lower() for word in _WORD.findall(text)]
 
 

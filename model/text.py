@@ -1,4 +1,4 @@
-"""Frozen text encoders: item text → text embedding, the only thing that the tokenizer sees of a text."""
+"""Frozen text encoders: item text → text embedding. The tokenizer sees nothing else of a text."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Embeddings = NDArray[np.float32]
 
 _NGRAMS = (1, 2)  # words and word pairs
 
-# What TfidfEncoder.state() holds: type and number of dimensions by name.
+# The tensors of TfidfEncoder.state(): type and number of dimensions by name.
 _STATE = {"components": (torch.float32, 2), "idf": (torch.float64, 1), "vocabulary": (torch.uint8, 1)}
 
 
 class TextEncoder(Protocol):
-    """Turns texts into embeddings. `fingerprint` names what was learned: equal fingerprint, equal embeddings."""
+    """Turns texts into embeddings. Encoders with equal fingerprints give equal embeddings."""
 
     @property
     def kind(self) -> str: ...
@@ -36,20 +36,20 @@ class TextEncoder(Protocol):
     def fingerprint(self) -> str: ...
 
     def encode(self, texts: Sequence[str]) -> Embeddings:
-        """Text embeddings [n, dim], float32, rows of length 1; an empty or wholly unknown text gives zeros."""
+        """Text embeddings [n, dim] float32, rows of length 1. A text that is empty or has no known term gives zeros."""
         ...
 
     def spec(self) -> dict[str, Any]:
-        """JSON-ready settings: with `state`, enough to build the encoder again."""
+        """JSON-ready settings; `build_text_encoder` makes the encoder again from them and `state`."""
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """What the encoder learned from the catalogue, as tensors."""
+        """The tensors that the encoder learned from the catalogue."""
         ...
 
 
 class TfidfEncoder:
-    """TF-IDF over words and word pairs, reduced by truncated SVD; fitted on the catalogue, needs no download.
+    """TF-IDF over words and word pairs, reduced by truncated SVD. It is fitted on the catalogue and needs no download.
 
     components: [terms, dim], the right singular vectors. idf: [terms]. vocabulary: the terms in column order.
     """
@@ -68,8 +68,8 @@ class TfidfEncoder:
     def fit(cls, texts: Sequence[str], dim: int = 384, max_terms: int = 20_000, seed: int = 0) -> TfidfEncoder:
         """Learn terms, their weights and `dim` directions from the catalogue's texts.
 
-        A catalogue with fewer texts or terms than `dim` gives fewer directions. Raises ValueError when no term
-        occurs at all.
+        A catalogue with fewer texts or terms than `dim` gives fewer directions. Raises ValueError for texts without any
+        term.
         """
         counted = vectorizer(ngram_range=_NGRAMS, max_features=max_terms, min_df=2 if len(texts) > 100 else 1)
         try:
@@ -99,7 +99,8 @@ class TfidfEncoder:
 
     def encode(self, texts: Sequence[str]) -> Embeddings:
         weights = self._vectorizer.transform(texts)
-        # SciPy copies all of a single-precision matrix to multiply it with a double-precision one: 25 ms for one text.
+        # Take the rows in use first. To multiply by a double-precision matrix, SciPy copies all of a single-precision
+        # one: 25 ms for one text.
         terms, columns = np.unique(weights.indices, return_inverse=True)
         used = sparse.csr_matrix((weights.data, columns, weights.indptr), shape=(weights.shape[0], len(terms)))
         dense = np.asarray(used @ self._components[terms], dtype=np.float32)
@@ -119,7 +120,7 @@ class TfidfEncoder:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> TfidfEncoder:
-        """The encoder that `state()` came from. Raises ValueError when the parts do not fit one another."""
+        """The encoder with this `state()`. Raises ValueError if a tensor is missing, unexpected or of a wrong shape."""
         if missing := sorted(set(_STATE) - set(state)):
             raise ValueError(f"text encoder: tensor {missing[0]!r} is missing")
         if unknown := sorted(set(state) - set(_STATE)):
@@ -171,7 +172,7 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str]) -> Embeddings:
         filled = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False, batch_size=64)
         out = np.array(filled, dtype=np.float32).reshape(len(texts), self.dim)
-        # A model gives even the empty text some direction; it says nothing about the item, so it counts as no text.
+        # A model gives even the empty text a direction, which says nothing about the item.
         out[[not text for text in texts]] = 0.0
         return out
 
@@ -198,7 +199,7 @@ class NoText:
 
 
 def build_text_encoder(spec: Mapping[str, Any], state: Mapping[str, Tensor]) -> TextEncoder:
-    """The encoder that `spec()` and `state()` describe; raises ValueError for a kind that is not known."""
+    """The encoder with this `spec()` and `state()`. Raises ValueError for an unknown kind."""
     if spec.get("kind") == TfidfEncoder.kind:
         return TfidfEncoder.from_state(state)
     if spec.get("kind") == SentenceEncoder.kind:

@@ -14,9 +14,9 @@ from model.config import TokenizerConfig
 from model.quantizer import Quantized, ResidualQuantizer
 
 COLD = -1
-"""Item index of an item that training never saw: it has no ID embedding."""
+"""The item index of an item that training never saw; it has no ID embedding."""
 
-_CELLS = 2**24  # cosines of cold items with trained ones that are held at once: 64 MiB
+_CELLS = 2**24  # cosines of cold with trained items in memory at once: 64 MiB
 
 
 class Tokens(NamedTuple):
@@ -27,7 +27,7 @@ class Tokens(NamedTuple):
 
 
 class TrainedItems(NamedTuple):
-    """items [m] int64: those with a trained ID embedding. directions [m, D2]: their ẑ, scaled to length 1."""
+    """items [m] int64: the items with a trained ID embedding. directions [m, D2]: their ẑ, scaled to length 1."""
 
     items: Tensor
     directions: Tensor
@@ -46,9 +46,9 @@ class HybridTokenizer(nn.Module):
         if config.has_semantic:
             widths = (config.text_dim, *config.hidden, config.semantic_dim)
             self.encoder = _mlp(widths)
-            # torch's default for a linear layer shrinks the signal threefold; latents that small leave the codewords
-            # of the later levels below the optimiser's step size, and they die. The decoder starts small on purpose:
-            # large first reconstruction errors would tear the freshly initialised codebooks apart.
+            # torch's default for a linear layer shrinks the signal threefold. With latents that small, the codewords of
+            # the later levels are smaller than the optimiser's step, and they die. The decoder starts small on purpose:
+            # large reconstruction errors at the start would tear the new codebooks apart.
             for layer in self.encoder:
                 if isinstance(layer, nn.Linear):
                     nn.init.kaiming_normal_(layer.weight)
@@ -78,13 +78,13 @@ class HybridTokenizer(nn.Module):
         return text
 
     def quantize(self, text_embeddings: Tensor) -> Quantized:
-        """Encode and quantize text embeddings [n, T], with gradients and losses: the way of training."""
+        """Encode and quantize text embeddings [n, T] with gradients and losses, for training."""
         quantized: Quantized = self.quantizer(self.encode(text_embeddings))
         return quantized
 
     @torch.no_grad()
     def tokenize(self, text_embeddings: Tensor) -> Tokens:
-        """Semantic IDs of text embeddings [n, T]: the way of export and serving, for warm and cold items alike."""
+        """Semantic IDs of text embeddings [n, T], for export and serving, of warm and cold items."""
         return Tokens(*self.quantizer.encode(self.encode(text_embeddings)))
 
     def semantic_embeddings(self, codes: Tensor) -> Tensor:
@@ -92,10 +92,11 @@ class HybridTokenizer(nn.Module):
         return self.quantizer.lookup(codes)
 
     def embed_items(self, semantic: Tensor | None, item_index: Tensor) -> Tensor:
-        """Hybrid embeddings [..., D] of items: the one place where the two halves are joined.
+        """Hybrid embeddings [..., D] of items: only this function joins the two halves.
 
         semantic: [..., D2], or None for the token type "id". item_index: [...] int64, `COLD` for an item without an
-        ID embedding. History and candidates, training and serving all come through here.
+        ID embedding. Training and serving use it for histories and candidates. Raises ValueError where `semantic` is
+        missing.
         """
         halves: list[Tensor] = []
         if self.config.has_semantic:
@@ -107,11 +108,11 @@ class HybridTokenizer(nn.Module):
         return torch.cat(halves, dim=-1)
 
     def borrow(self, semantic: Tensor | None, item_index: Tensor, trained: TrainedItems | None) -> Tensor:
-        """Item indices [n] with COLD replaced by the trained item that is nearest by cosine of ẑ [n, D2].
+        """Item indices [n] in which the trained item nearest by cosine of ẑ [n, D2] replaces COLD.
 
-        Under the policy "neighbour" a cold item is embedded with that item's ID embedding beside its own semantic
-        half; under any other policy, or where no item is trained, the indices come back as they are. An average over
-        more neighbours was worse (Beauty and demo hold-outs): it shrinks the ID half to what all items share.
+        Under the policy "neighbour" a cold item gets that item's ID embedding beside its own semantic half. Under any
+        other policy, or without a trained item, the indices are returned unchanged. An average over more neighbours was
+        worse (Beauty and demo hold-outs): it shrinks the ID half to the part that all items share.
         """
         cold = item_index == COLD
         if self.config.cold_policy != "neighbour" or semantic is None or trained is None or not self.config.has_id:
@@ -126,7 +127,7 @@ class HybridTokenizer(nn.Module):
         return out
 
     def trained_items(self, semantic: Tensor, trained: Tensor) -> TrainedItems:
-        """What `borrow` chooses from: of a catalogue's ẑ [n_items, D2], those that are `trained` [n_items] bool."""
+        """The items that `borrow` chooses from. semantic [n_items, D2]: a catalogue's ẑ. trained: [n_items] bool."""
         index = trained.nonzero().squeeze(-1)
         return TrainedItems(index, F.normalize(semantic[index], dim=-1))
 
@@ -138,16 +139,16 @@ class HybridTokenizer(nn.Module):
         return torch.where(cold.unsqueeze(-1), self._cold_half(semantic), own)
 
     def _cold_half(self, semantic: Tensor | None) -> Tensor:
-        """What stands in for the ID embedding of a cold item, [D1] or [..., D1], by the configured policy."""
+        """The stand-in for the ID embedding of a cold item, [D1] or [..., D1], by the configured policy."""
         policy = self.config.cold_policy
         if policy in ("learned", "neighbour"):
-            # "neighbour" learns the vector too: it is what training masks items with, and it serves a catalogue in
-            # which no item was trained. Everywhere else `borrow` has put a trained item in the place of COLD.
+            # "neighbour" learns this vector too. Training masks items with it, and a catalogue without trained items
+            # needs it. Otherwise `borrow` has replaced COLD by a trained item.
             return self.cold_vector
         if policy == "mean":
             return self.id_embeddings.weight.mean(dim=0)
         if policy == "predicted" and semantic is not None:
-            # From ẑ rather than from the latent: an item's semantic ID is all that the artifact keeps of its text.
+            # From ẑ, not from the latent: the artifact keeps nothing of an item's text but its semantic ID.
             predicted: Tensor = self.cold_predictor(semantic)
             return predicted
         return self.id_embeddings.weight.new_zeros(self.config.id_dim)

@@ -1,9 +1,9 @@
-"""The words of item texts: what the nearness of two texts is measured by.
+"""Bags of words of item texts: they measure how similar two texts are.
 
-A text embedding generalises: two lipsticks lie close, whatever their names. Which of them is the same lipstick in
-another colour is told by the words that few texts have. So nearness is the cosine of bags of words, a word's weight its
-squared inverse document frequency, with the frequency in the text on a logarithmic scale: not reduced to fewer
-dimensions, unlike the TF-IDF encoder's. docs/results/tried.md has what that brought over text embeddings.
+A text embedding generalises: any two lipsticks are close. Rare words tell which of them is the same lipstick in another
+colour. So the similarity of two texts is the cosine of their bags of words. A word's weight is its squared inverse
+document frequency times 1 + log of its frequency in the text. Unlike in the TF-IDF encoder, no dimensions are reduced.
+docs/results/tried.md shows the gain over text embeddings.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 Bags: TypeAlias = sparse.csr_matrix
-"""Bags of words as rows, [n, words] float32, of length 1; a text without a known word is a row of zeros."""
+"""Bags of words as rows, [n, words] float32, of length 1. A text without a known word is a row of zeros."""
 
-_MOST_WORDS = 100_000  # of the catalogue's: the most frequent
-_COMMON = 10  # a word that more than one text in so many has says nothing, and would be most of the work
+_MOST_WORDS = 100_000  # the most frequent ones of the catalogue
+_COMMON = 10  # a word in more than one text of so many says nothing, and would be most of the work
 
 
 class Bag(NamedTuple):
-    """One row of bags: the numbers of its words [m] int32, and their weights [m] float32."""
+    """One row of bags: the numbers of its words [m] int32 and their weights [m] float32."""
 
     words: NDArray[np.int32]
     weights: NDArray[np.float32]
@@ -34,7 +34,10 @@ EMPTY = Bag(np.empty(0, np.int32), np.empty(0, np.float32))
 
 
 class Words:
-    """The words of a catalogue's texts. vocabulary: by number. weights [words] float64: squared, above zero."""
+    """The words of a catalogue's texts.
+
+    vocabulary: the words by number. weights [words] float64: squared inverse document frequencies, above zero.
+    """
 
     def __init__(self, vocabulary: Sequence[str], weights: NDArray[np.float64]) -> None:
         self.vocabulary, self.weights = list(vocabulary), weights
@@ -44,14 +47,14 @@ class Words:
 
     @classmethod
     def fit(cls, texts: Sequence[str]) -> Words:
-        """Words of at least two texts, and of a tenth at most; of a hundred texts or fewer, every word."""
+        """The words that at least two texts and at most a tenth of them have; for up to a hundred texts, every word."""
         few = len(texts) <= 100
         counted = vectorizer(
             max_features=_MOST_WORDS, min_df=1 if few else 2, max_df=1.0 if few else max(100, len(texts) // _COMMON)
         )
         try:
             counted.fit(texts)
-        except ValueError:  # scikit-learn's word for: no such word at all
+        except ValueError:  # raised by scikit-learn where there is no such word
             return cls([], np.empty(0))
         return cls([str(word) for word in counted.get_feature_names_out()], np.square(counted.idf_))
 
@@ -59,19 +62,19 @@ class Words:
         return len(self.vocabulary)
 
     def bags(self, texts: Sequence[str]) -> Bags:
-        """The bags of texts, a row each."""
+        """The bags of texts [n], a row each: [n, words]."""
         if not self.vocabulary or not len(texts):
             return stack([EMPTY] * len(texts), len(self))
         return self._vectorizer.transform(texts).astype(np.float32)
 
 
 def vectorizer(**options: Any) -> TfidfVectorizer:
-    """How texts are cut into words, and how often a word counts that is there more than once."""
+    """A vectorizer with the rules that all of Kindred uses to split and count words."""
     return TfidfVectorizer(strip_accents="unicode", token_pattern=r"(?u)\b\w+\b", sublinear_tf=True, **options)
 
 
 def stack(bags: Sequence[Bag], words: int) -> Bags:
-    """Bags as the rows of one matrix over so many words."""
+    """Bags as the rows of one matrix, [len(bags), words]."""
     offsets = np.cumsum([0, *(len(bag.words) for bag in bags)])
     numbers = np.concatenate([EMPTY.words, *(bag.words for bag in bags)])
     weights = np.concatenate([EMPTY.weights, *(bag.weights for bag in bags)])
@@ -79,7 +82,7 @@ def stack(bags: Sequence[Bag], words: int) -> Bags:
 
 
 def bag_at(bags: Bags, at: int) -> Bag:
-    """One row of a matrix of bags."""
+    """The bag in row `at` of a matrix of bags."""
     part = slice(bags.indptr[at], bags.indptr[at + 1])
     return Bag(bags.indices[part], bags.data[part])
 

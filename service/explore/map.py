@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.artifact import Artifact
-from model.catalogue_map import place
+from model.catalogue_map import interpolate
 from service.catalogue.catalogue import Moment
 from service.contract.results import CatalogueMap, Points
 from service.index.scan import Floats, Rows
@@ -88,7 +88,7 @@ class MapBuilder:
                     some = np.linspace(0, len(known) - 1, _KNOWN).astype(np.int64)
                 half = slice(0, moment.index.split or None)
                 vectors = moment.index.vectors[:, half]
-                found = place(vectors[new], vectors[known[some]], places[some])
+                found = interpolate(vectors[new], vectors[known[some]], places[some])
                 self._placed.update(zip(new, map(tuple, found.tolist()), strict=True))
             lying = [self._placed.get(row, (0.0, 0.0)) for row in wanted.tolist()]
         return np.array(lying, np.float32).reshape(-1, 2)

@@ -63,7 +63,7 @@ def use(root: Path, name: str) -> None:
     """Make a version the current one. Raises ArtifactError, and changes nothing, where it cannot be served."""
     known = [version.name for version in versions(root)]
     if name not in known:
-        raise ArtifactError(f"{root}: holds no version {name!r}, only {', '.join(known) or 'none at all'}")
+        raise ArtifactError(f"{root}: has no version {name!r}, only {', '.join(known) or 'none at all'}")
     check_golden(Artifact.load(root / name))
     try:
         set_current(root, name)

@@ -44,8 +44,8 @@ def _table(folder: Path, **columns: list[Any]) -> bytes:
     [
         ("item_id", 3, "item-2", "item_ids are not distinct, or differ"),
         ("item_id", 3, None, "holds empty cells"),
-        ("content", 3, "[]", "an item does not fit"),
-        ("content", 3, "{", "an item does not fit"),
+        ("content", 3, "[]", "an item is not valid"),
+        ("content", 3, "{", "an item is not valid"),
         ("content", 3, '{"item_id": "item-3", "price": "much"}', "price: must be a number"),
         ("content", 3, '{"item_id": "other"}', "differ from the items' content"),
         ("semantic_id", 3, [0, 0], "semantic IDs are not 3 codes below 8"),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from model.catalogue_map import place
+from model.catalogue_map import interpolate
 
 FITTED = 3000
 """Items that t-SNE places itself, at some 3 ms each on one core; the others find their places among them."""
@@ -37,7 +37,7 @@ def catalogue_map(embeddings: NDArray[np.float32], seed: int = 0, fitted: int = 
     others = np.setdiff1d(np.arange(n_items), drawn, assume_unique=True)
     for start in range(0, len(others), _BLOCK):
         block = others[start : start + _BLOCK]
-        positions[block] = place(embeddings[block], known, placed)
+        positions[block] = interpolate(embeddings[block], known, placed)
     return positions
 
 

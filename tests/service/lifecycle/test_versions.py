@@ -83,7 +83,7 @@ def test_what_cannot_be_served_is_not_made_current(root: Path, capsys: pytest.Ca
 @pytest.mark.parametrize("name", ["d", "", "../a", "a/../b", "/etc", ".training"])
 def test_a_version_that_is_not_there_is_refused(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(root, "use", name) == 2
-    assert "holds no version" in capsys.readouterr().err
+    assert "has no version" in capsys.readouterr().err
     assert current(root) == "b"
 
 

@@ -10,7 +10,7 @@ import safetensors.torch
 from numpy.typing import NDArray
 
 from model.artifact import Artifact
-from model.catalogue_map import place, read_map, write_map
+from model.catalogue_map import interpolate, read_map, write_map
 from tests.support.tiny_training import TINY, checkerboard, train_tiny
 from training.export.catalogue_map import catalogue_map
 
@@ -117,23 +117,23 @@ def test_a_new_vector_lies_in_the_middle_of_its_five_nearest(monkeypatch: pytest
     positions = rng.uniform(-1, 1, (50, 2)).astype(np.float32)
     cosines = vectors @ known.T / np.maximum(np.linalg.norm(known, axis=1), 1e-9)
     wanted = positions[np.argsort(-cosines, axis=1)[:, :5]].mean(1)
-    np.testing.assert_allclose(place(vectors, known, positions), wanted, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(interpolate(vectors, known, positions), wanted, rtol=1e-5, atol=1e-7)
     monkeypatch.setattr("model.catalogue_map._CELLS", 4 * 50)  # in nine blocks, the last of one
-    np.testing.assert_allclose(place(vectors, known, positions), wanted, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(interpolate(vectors, known, positions), wanted, rtol=1e-5, atol=1e-7)
 
 
 def test_where_less_than_five_are_known_and_where_nothing_is_said() -> None:
     known, positions = np.eye(3, dtype=np.float32), np.array([[0, 0], [1, 0], [0.5, 1]], np.float32)
     vectors = np.array([[1, 0, 0], [0, 0, 0]], np.float32)
     middle = positions.mean(0)
-    np.testing.assert_allclose(place(vectors, known, positions), [middle, middle], rtol=1e-6)
+    np.testing.assert_allclose(interpolate(vectors, known, positions), [middle, middle], rtol=1e-6)
     many = np.vstack([np.eye(8, 3), np.repeat([[0, 0, 1]], 4, 0)]).astype(np.float32)
     at = np.arange(24, dtype=np.float32).reshape(12, 2)
     # Rows 2 and 8 to 11 are its five nearest.
     np.testing.assert_allclose(
-        place(np.array([[0, 0, 2], [0, 0, 0]], np.float32), many, at), [at[[2, 8, 9, 10, 11]].mean(0), at.mean(0)]
+        interpolate(np.array([[0, 0, 2], [0, 0, 0]], np.float32), many, at), [at[[2, 8, 9, 10, 11]].mean(0), at.mean(0)]
     )
-    assert place(np.empty((0, 3), np.float32), known, positions).shape == (0, 2)
+    assert interpolate(np.empty((0, 3), np.float32), known, positions).shape == (0, 2)
 
 
 def test_a_map_comes_back_from_its_file() -> None:
