@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.contract.problems import Problem
 from service.metrics import Metrics
 from service.security.key_ring import KeyRing
-from service.security.keys import Key, parse
+from service.security.keys import Key, parse_key
 from service.security.rate_limit import RateLimit
 from service.security.route_table import RouteTable
 from service.security.scopes import NO_KEY, SCOPES, UNDECLARED
@@ -94,7 +94,7 @@ class Guard:
         token = token_of(scope)
         key = keys.find(token)
         if key is None:
-            if parse(token) is None:
+            if parse_key(token) is None:
                 raise _unauthorized("malformed", "the API key does not have the form kindred_<id>_<secret>")
             raise _unauthorized("unknown", "the API key is unknown")
         if not key.is_live(self._now()):

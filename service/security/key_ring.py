@@ -1,4 +1,4 @@
-"""The keys that are good now: read at the start, and again when their file changes."""
+"""The keys that are good now: read at the start, and again whenever their file changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service.security.keys import BadKeys, Key, parse, read_keys
+from service.security.keys import BadKeys, Key, parse_key, read_keys
 
 log = logging.getLogger("kindred.keys")
 
@@ -15,11 +15,10 @@ _LOOK_EVERY = 1.0  # seconds
 
 
 class KeyRing:
-    """Finds the key of a token. Raises BadKeys when the file cannot be used at the start.
+    """Finds the key of a token. Raises BadKeys if the file cannot be used at the start.
 
-    The file is looked at once a second, by the request that comes then. A signal would be quicker by that second, but
-    needs somebody who knows the process, which in a container nobody does; a file that is replaced is enough here. The
-    look is a system call of two microseconds and needs no thread.
+    Once a second, a request looks at the file first: a system call of two microseconds, and no thread. A signal would
+    be quicker, but its sender has to know the process, and in a container nobody does.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,9 +32,9 @@ class KeyRing:
         return len(self._keys)
 
     def find(self, token: str) -> Key | None:
-        """The key, expired or not; None when there is none of this id and secret."""
+        """The key of this id and secret, expired or not; None if there is none."""
         self._refresh()
-        if (parts := parse(token)) is None:
+        if (parts := parse_key(token)) is None:
             return None
         key_id, secret = parts
         key = self._keys.get(key_id)
@@ -46,7 +45,7 @@ class KeyRing:
         if now - self._looked < _LOOK_EVERY:
             return
         self._looked = now
-        # Before the reading: what changes while it is read is seen the next time.
+        # Taken before the file is read, so that the next look sees a change during the reading.
         state = _state(self._path)
         if state == self._state:
             return
@@ -64,7 +63,7 @@ def _by_id(keys: list[Key]) -> dict[str, Key]:
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:
-    """What differs after a change; the inode tells a file that was put in place of another of the same size."""
+    """Differs after a change. The inode tells a file from another of the same size in its place."""
     try:
         found = path.stat()
     except OSError:

@@ -1,7 +1,7 @@
-"""API keys and the file that holds them, hashed. `python -m service keys` makes, lists and revokes them.
+"""API keys, and the file that holds their hashes. `python -m service keys` makes, lists and revokes them.
 
-A key is `kindred_<id>_<secret>`. The prefix lets a scanner find one that leaked, the id names it in logs and
-in the file, the secret is 256 random bits and shown once.
+A key is `kindred_<id>_<secret>`. The prefix lets a scanner find a leaked key. The id names it in logs and in the file.
+The secret is 256 random bits, and shown once.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ _MARKS = (f"{PREFIX}_", f"{PREFIX}-")
 
 
 class BadKeys(ValueError):
-    """A file of keys that cannot be used; the message names the file, the entry and the field."""
+    """The file of keys cannot be used. The message names the file, the entry and the field."""
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))  # somebody may have given a key in place of a path or an id
 
 
 class Key(BaseModel):
-    """One entry of the file. Without `expires` it lives until it is revoked."""
+    """One entry of the file. Without `expires` it is good until it is revoked."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
@@ -56,11 +56,11 @@ class Key(BaseModel):
 
     @cached_property
     def level(self) -> int:
-        """Of its widest scope."""
+        """The level of its widest scope."""
         return max(level(scope) for scope in self.scopes)
 
     def opens_with(self, secret: str) -> bool:
-        # The comparison takes as long wherever the first difference is: its time tells nothing of the hash.
+        # This comparison takes the same time wherever the first difference is, so its time tells nothing of the hash.
         return hmac.compare_digest(hash_of(secret), self.hash)
 
     def is_live(self, now: float) -> bool:
@@ -72,13 +72,13 @@ _KEYS = TypeAdapter(list[Key])
 
 
 def hash_of(secret: str) -> str:
-    # One round of SHA-256: slow hashes are there for passwords, which can be guessed. 256 random bits cannot, and a
+    # One round of SHA-256. Slow hashes protect passwords, which can be guessed. Nobody guesses 256 random bits, and a
     # slow hash would take longer than the recommendation.
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
-def parse(token: str) -> tuple[str, str] | None:
-    """(id, secret) of what has the form of a key."""
+def parse_key(token: str) -> tuple[str, str] | None:
+    """(id, secret) of a token that has the form of a key; else None."""
     found = _FORM.fullmatch(token)
     return (found[1], found[2]) if found else None
 
@@ -115,7 +115,7 @@ def read_keys(path: Path) -> list[Key]:
 
 
 def create(path: Path, name: str, scope: KeyScope, days: int | None = None) -> str:
-    """A new key in the file, which is made where there is none. Returns what opens the service, stored nowhere."""
+    """Add a new key to the file, and make the file if there is none. Returns the key itself, which nobody stores."""
     with _changing(path) as keys:
         taken = {key.id for key in keys}
         while (key_id := secrets.token_hex(6)) in taken:
@@ -133,7 +133,7 @@ def create(path: Path, name: str, scope: KeyScope, days: int | None = None) -> s
 
 
 def revoke(path: Path, key_id: str) -> None:
-    """Take a key out of the file; raises BadKeys where it is not in it."""
+    """Take a key out of the file. Raises BadKeys if the file does not hold it."""
     with _changing(path) as keys:
         kept = [key for key in keys if key.id != key_id]
         if len(kept) == len(keys):
@@ -143,9 +143,9 @@ def revoke(path: Path, key_id: str) -> None:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[list[Key]]:
-    """The keys of a file; what is made of them is written when the block ends, and nothing when it fails.
+    """The keys of a file, to be changed. Writes them when the block ends, and writes nothing when it fails.
 
-    Two commands at once take turns, by a lock on the folder: a lock on the file would go with the file.
+    Two commands at once take turns. The lock is on the folder, because a lock on the file would go with the old file.
     """
     path = path.resolve()
     try:
@@ -166,7 +166,7 @@ def _changing(path: Path) -> Iterator[list[Key]]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file at once, so that a reader sees the old one or the new one, with mode 0600 and the same owner."""
+    """Replace a file at once: a reader sees the old or the new one. It gets mode 0600 and keeps its owner."""
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # made with mode 0600
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -174,7 +174,7 @@ def _write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
             if path.exists() and (old := path.stat()).st_uid != os.geteuid():
-                # Root changes the file of the service's user, who has to read it afterwards too.
+                # Root changes the file of the service's user, who still has to read it.
                 os.fchown(file.fileno(), old.st_uid, old.st_gid)
         os.replace(temporary, path)
     except BaseException:
@@ -183,7 +183,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 2: the file or an argument is refused."""
+    """Exit code 2: a file or an argument is refused."""
     options = _parse(arguments)
     try:
         if options.command == "create":
@@ -226,7 +226,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("--days", type=_days, help="days until it expires (default: never)")
     commands.add_parser("list", parents=[file], help="show the keys, without their secrets")
     gone = commands.add_parser("revoke", parents=[file], help="take a key out of the file")
-    gone.add_argument("id", help="what stands between the underscores of the key")
+    gone.add_argument("id", help="the part of the key between its underscores")
     return parser.parse_args(arguments)
 
 

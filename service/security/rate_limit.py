@@ -13,10 +13,10 @@ _TOLERANCE = 1e-6  # seconds; the clock's floats do not add up exactly
 
 
 class RateLimit:
-    """A bucket for each caller: `burst` requests at once, refilled at `rate` a second.
+    """Gives each caller a bucket: `burst` requests at once, refilled at `rate` a second.
 
-    Of a bucket only the moment is kept at which it will be full. Of more than `_CALLERS` callers, the one that was
-    seen longest ago is forgotten, and would begin with a full bucket.
+    It keeps only the moment at which a bucket will be full. Beyond `_CALLERS` callers it forgets the one seen longest
+    ago, who would begin with a full bucket again.
     """
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +29,7 @@ class RateLimit:
         return len(self._full_at)
 
     def take(self, caller: str) -> float:
-        """Seconds until the caller may ask again; 0.0 when this request is admitted, and paid for."""
+        """Seconds until the caller may ask again; 0.0: this request may go on, and is paid for."""
         now = self._clock()
         full_at = max(self._full_at.get(caller, now), now) + self._interval
         wait = full_at - now - self._depth
@@ -39,7 +39,7 @@ class RateLimit:
         return 0.0
 
     def owe(self, caller: str, requests: int) -> None:
-        """Take for requests that were made already, more than the bucket holds if need be."""
+        """Charge for requests that were let in already, even for more than the bucket holds."""
         now = self._clock()
         self._keep(caller, max(self._full_at.get(caller, now), now) + requests * self._interval)
 
@@ -51,6 +51,6 @@ class RateLimit:
 
 
 def charge_batch(request: Request, entries: int) -> None:
-    """A batch counts as its entries. The guard admitted it, unread, as one request; here it pays for the others."""
+    """Charge a batch for its entries. The guard let it in, unread, as one request; here it pays for the others."""
     if entries > 1 and (owe := request.scope.get("owe")) is not None:
         owe(entries - 1)

@@ -1,4 +1,4 @@
-"""What a key may do. A route declares its scope in the terms of OpenAPI, where the guard and the document read it."""
+"""What a key may do. A route declares its scope in OpenAPI's own terms, for the guard and for the document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMES = {
 }
 
 OPEN: dict[str, Any] = {"security": []}
-"""`openapi_extra` of a route that answers without a key."""
+"""`openapi_extra` of a route that needs no key."""
 
 
 def needs(scope: KeyScope) -> dict[str, Any]:

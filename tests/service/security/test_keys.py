@@ -16,7 +16,7 @@ import pytest
 
 from service.security import keys
 from service.security.key_ring import KeyRing
-from service.security.keys import BadKeys, create, hash_of, main, parse, read_keys, redact, revoke
+from service.security.keys import BadKeys, create, hash_of, main, parse_key, read_keys, redact, revoke
 
 GOOD: dict[str, Any] = {
     "id": "a1",
@@ -281,7 +281,7 @@ def test_a_file_that_stays_is_read_once(file: Path, monkeypatch: pytest.MonkeyPa
 def test_redaction_leaves_the_id() -> None:
     secret = "0123456789abcdef" * 4
     token = f"kindred_3f9a1c2e77aa_{secret}"
-    assert parse(token) == ("3f9a1c2e77aa", secret)
+    assert parse_key(token) == ("3f9a1c2e77aa", secret)
     assert redact(f"key {token}, {token}!") == "key kindred_3f9a1c2e77aa_***, kindred_3f9a1c2e77aa_***!"
     for odd in (
         token.upper(),
