@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import body_memory, overload, service_latency, sigterm, sizing, throughput
+from benchmarks import body_memory, compacting, overload, service_latency, sigterm, sizing, throughput
 from tests.support.service import make_artifact
 
 
@@ -43,6 +43,14 @@ def test_a_size_is_measured_after_a_new_start(tmp_path: Path, capsys: pytest.Cap
     assert (small["items"], large["items"]) == (240, 540)
     assert large["registry_mib"] > small["registry_mib"]
     assert min(small["p50_ms"], large["p50_ms"], small["memory_mib"], large["registered_per_s"]) > 0
+
+
+def test_compacting_is_measured_beside_a_new_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_artifact(tmp_path / "a")
+    assert compacting.main(["--artifacts", str(tmp_path / "a"), "--items", "300"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(each["way"], each["items"]) for each in found] == [("compact", 540), ("start anew", 540)]
+    assert all(each["seconds"] > 0 for each in found)
 
 
 def test_throughput_is_measured_beside_a_bare_endpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
