@@ -14,7 +14,7 @@ from service.api.dependencies import ReadyDep
 from service.api.limits import accept_item
 from service.api.openapi import GUARDED, READ, READ_BODY, answer, problems
 from service.api.routing import StrictRoute
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.contract.explore_answers import (
     CodesResponse,
     ExamplesResponse,

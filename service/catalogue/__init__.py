@@ -1,4 +1,4 @@
-"""What is served at one moment: records, their index, and how committed rows get there.
+"""The items that are served: records, their index, and the way of committed rows into them.
 
 May import security and all below it.
 """

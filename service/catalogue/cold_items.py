@@ -1,4 +1,4 @@
-"""Cold items by row, with the words of their texts: what places that are reserved for them are filled from."""
+"""Cold items by row, with the words of their texts. Places that are reserved for cold items are filled from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Number = TypeVar("Number", bound=np.number)
 
 
 class _Arrays(NamedTuple):
-    """Rows, and bags one behind another: bag i lies from offsets[i] to offsets[i + 1]. Longer than what is filled."""
+    """Rows, and bags one after another: bag i lies from offsets[i] to offsets[i + 1]. The arrays have room to grow."""
 
     rows: Rows
     offsets: Rows
@@ -36,12 +36,12 @@ class ColdItems:
         )
 
     def bags(self, links: list[ItemLinks]) -> Bags:
-        """The bags of items, a row each; without words where the artifact keeps none."""
+        """The bags of items, a row each. They have no words if the artifact keeps none."""
         return stack([self._bag(each) for each in links], self._known.shape[1])
 
     def append(self, at: int, links: ItemLinks) -> None:
         bag = self._bag(links)
-        # Readers keep the arrays they hold; what lies below their end is the same in those that replace them.
+        # Readers keep the arrays they have. Longer arrays that replace them agree below the readers' end.
         rows, offsets, words, weights = self._arrays
         start = int(offsets[self._count])
         end = start + len(bag.words)
@@ -54,7 +54,7 @@ class ColdItems:
 
     def below(self, n: int) -> tuple[Rows, Bags]:
         """Rows [c] below n and their bags, [c, words]."""
-        count = self._count  # before the arrays: they may grow in between, and then hold more
+        count = self._count  # before the arrays, which may grow in between
         rows, offsets, words, weights = self._arrays
         count = int(rows[:count].searchsorted(n))
         end = offsets[count]
@@ -68,7 +68,7 @@ class ColdItems:
 
 
 def _room(array: NDArray[Number], size: int) -> NDArray[Number]:
-    """The array, or a longer copy where it holds fewer than `size`; what is new in it is zero."""
+    """The array, or a longer copy if it holds fewer than `size`; new entries are zero."""
     if len(array) >= size:
         return array
     out = np.zeros(2 * size, array.dtype)

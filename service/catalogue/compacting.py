@@ -1,4 +1,4 @@
-"""Leaving the rows of replaced and deleted items behind, beside those who read and write."""
+"""Compaction: a catalogue leaves the rows of replaced and deleted items behind, while others read and write."""
 
 from __future__ import annotations
 
@@ -22,33 +22,36 @@ Writing = Callable[[], AbstractContextManager[None]]
 class Compactor:
     """Compacts a catalogue in a thread of its own once it is crowded, one compaction at a time.
 
-    To build an index takes minutes where it is large (`hnsw` and `ivfpq` at a million items); no write waits for that,
-    only for the few rows that were written meanwhile.
+    A large index takes minutes to build (`hnsw` and `ivfpq` at a million items). No write waits for that; a write waits
+    only while the few rows that came meanwhile are added.
+
+    A swap to an engine started anew would do the same, and needs the database. With 100,000 registered items it takes
+    19 s of CPU instead of 2, and 540 MiB instead of 115 (`python -m benchmarks.compacting --artifacts <root>`).
     """
 
     def __init__(self, catalogue: Catalogue, threads: int) -> None:
-        """threads: of a computation."""
+        """threads: for one computation."""
         self._catalogue = catalogue
         self._threads = threads
         self._thread: threading.Thread | None = None
-        self._from = 0  # rows from which on it is tried again after an index could not be built
+        self._from = 0  # after a failure: the number of rows from which it tries again
 
     def look(self, writing: Writing) -> None:
-        """Begin a compaction if one is due and none is under way. Only under the writer's lock.
+        """Begin a compaction if one is due and none runs. Call it only under the writer's lock.
 
-        writing: takes that lock; raises RegistryUnavailable where another keeps it, Superseded where it is no longer to
-        be had. It is not kept: a publisher that its compactor knows would be freed by a full collection alone, and a
-        swap makes none.
+        writing: takes that lock. It raises RegistryUnavailable if another keeps the lock, and Superseded if another
+        engine has taken over. The compactor does not keep it: the publisher and its compactor would then hold each
+        other, and only a full collection would free them. A swap makes none.
         """
         if not self._catalogue.crowded or self._catalogue.moment.index.n < self._from:
             return
         if self._thread is None or not self._thread.is_alive():
-            # A stop does not wait for it: all that it makes is in the registry, or gone with the process.
+            # A daemon: a stop need not wait for it, because the registry has everything.
             self._thread = threading.Thread(target=self._run, args=[writing], name="kindred-compact", daemon=True)
             self._thread.start()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Until the compaction that is under way has ended, if there is one."""
+        """Wait until the running compaction has ended, if there is one."""
         if (thread := self._thread) is not None:
             thread.join(seconds)
 
@@ -75,7 +78,7 @@ class Compactor:
             log.info("compacted the index", extra=extra)
 
     def _take(self, compacted: Compacted, writing: Writing) -> bool:
-        """Whether the lock was to be had."""
+        """Put the result in place; False if another kept the lock."""
         try:
             with writing():
                 before = self._catalogue.moment.generation

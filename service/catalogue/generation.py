@@ -1,4 +1,4 @@
-"""Records of items by row, and what finds them: what the moments of a catalogue have in common."""
+"""A generation: records by row and their indexes, which the moments of a catalogue share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BuildIndex = Callable[[Floats, Rows], ItemIndex]
 
 
 class Generation:
-    """Records by row and what finds them. Grows by appending; starts anew when too many rows are dead."""
+    """Records by row, with the indexes that find them. It grows by appending; a compaction starts a new one."""
 
     def __init__(self, records: Sequence[Record], vectors: Floats, build: BuildIndex, neighbours: Neighbours) -> None:
         self.records: list[Record] = []
@@ -54,5 +54,5 @@ class Generation:
 
 
 def key_of(value: FilterValue) -> tuple[bool, FilterValue]:
-    """Numbers match by value, 1 and 1.0 alike; true is not 1, though Python says so."""
+    """The key of a filter value. 1 and 1.0 are equal; true is not 1, although Python says so."""
     return isinstance(value, bool), value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.catalogue.records import Record
 from service.contract.results import FoundItem, Recommended, Served
 

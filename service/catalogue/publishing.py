@@ -1,4 +1,4 @@
-"""Committed rows, put before readers: one writer at a time, the latest revision of each item, each once."""
+"""Publishing: readers get committed rows. One writer at a time; of each item the latest revision, once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from service.settings import Settings
 
 
 class Publisher:
-    """The writer's side of a catalogue. All but `writing`, `is_news` and `listen` only under the lock of `writing`."""
+    """The writer's side of a catalogue. Only `writing`, `is_news` and `listen` may be called without the lock that
+    `writing` takes.
+    """
 
     def __init__(
         self,
@@ -25,21 +27,21 @@ class Publisher:
         settings: Settings,
         revisions: dict[str, int],
     ) -> None:
-        """revisions: of the registry's rows that the catalogue holds, by item id."""
+        """revisions: by item id, the revision of each registry row that the catalogue holds."""
         self.compactor = Compactor(catalogue, settings.threads)
         self._artifact = artifact
         self._catalogue = catalogue
         self._seconds = settings.database_timeout
         self._lock = threading.Lock()
-        # Of deleted items too: a row that comes late must not bring back what has gone since.
+        # Deleted items stay in it: a row that comes late must not bring back an item that is gone.
         self._revisions = revisions
         self._listener: Callable[[Sequence[RegistryRow]], object] | None = None
         self._superseded = False
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """One writer at a time; raises RegistryUnavailable for those who would wait for one that does not end, and
-        Superseded once another engine has taken over: the registry is not used here any more then.
+        """Take the writer's lock. Raises RegistryUnavailable if another writer keeps it for too long, and Superseded
+        once another engine has taken over: this one no longer uses the registry.
         """
         if not self._lock.acquire(timeout=self._seconds):
             raise RegistryUnavailable(f"another write has kept the registry for {self._seconds:g} seconds")
@@ -51,11 +53,14 @@ class Publisher:
             self._lock.release()
 
     def is_news(self, row: RegistryRow) -> bool:
-        """Whether the row is later than what is served of its item."""
+        """Whether the row is later than what this process serves of its item."""
         return row.revision > self._revisions.get(row.item_id, 0)
 
     def publish(self, changes: Sequence[tuple[RegistryRow, Encoded | None]]) -> int:
-        """Let readers see committed rows in one step, those that are news, each with its item's code; how many were."""
+        """Let readers see committed rows, all in one step. Rows that are no news are left out; returns how many were.
+
+        changes: each row with the code of its item; no code for a deleted one.
+        """
         news = [(row, code) for row, code in changes if self.is_news(row)]
         put = [
             (registered_record(self._artifact, row.item, code, row.seq, row.revision), code.embedding)
@@ -71,11 +76,11 @@ class Publisher:
         return len(news)
 
     def listen(self, listener: Callable[[Sequence[RegistryRow]], object] | None) -> None:
-        """Tell `listener` from now on of all rows that are published, in the order of each item's revisions; None: no
-        more. With what the registry holds after this call, it knows all that is ever served here.
+        """From now on, tell `listener` of all rows that are published, each item's in the order of revisions. None ends
+        it. The listener and a later read of the registry together know all that this process ever serves.
         """
         self._listener = listener
 
     def end(self) -> None:
-        """Publish no more: another engine has the place of this one."""
+        """Publish no more: another engine has taken over."""
         self._superseded = True

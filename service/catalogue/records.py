@@ -1,4 +1,4 @@
-"""From items to records and embeddings, by an artifact: the catalogue's, the registry's and new ones alike."""
+"""Records of items as they are served, made by an artifact: its own items, the registry's, and new ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.index.scan import Floats
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One item as it is served. `order` is its place among all items, now and after every restart."""
+    """One item as it is served. `order` sorts all items, the same after every restart."""
 
     item: Item
     codes: tuple[int, ...]
@@ -34,7 +34,7 @@ class Record:
 
 
 class Encoded(NamedTuple):
-    """An item's text as the tokenizer sees it. `percentile` is that of `error` among the training items."""
+    """What the tokenizer makes of an item's text. percentile: of `error`, among the training items."""
 
     codes: tuple[int, ...]
     embedding: Floats  # [D]
@@ -45,7 +45,7 @@ class Encoded(NamedTuple):
 
 
 def encode(artifact: Artifact, items: Sequence[Item]) -> list[Encoded]:
-    """Tokenize items; one of the artifact's catalogue keeps its trained ID half under the new text."""
+    """Tokenize items. An item of the artifact's catalogue keeps its trained ID half under a new text."""
     index = [artifact.items.index_of.get(item.item_id, COLD) for item in items]
     new = artifact.encode_new(items, index)
     percentiles = artifact.error_percentile(new.error)
@@ -82,7 +82,7 @@ def catalogue_records(artifact: Artifact) -> list[Record]:
 
 
 def registered_record(artifact: Artifact, item: Item, encoded: Encoded, seq: int, revision: int) -> Record:
-    """The record of a registry row: in its old place when the catalogue has it, else after the catalogue."""
+    """The record of a registry row. An item of the artifact keeps its order; a new one comes after all of them."""
     table = artifact.items
     index = encoded.item_index
     return Record(

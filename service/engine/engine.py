@@ -12,7 +12,8 @@ from itertools import islice
 
 from model.artifact import Artifact
 from model.items import Item
-from service.catalogue.catalogue import Catalogue, Moment
+from service.catalogue.catalogue import Catalogue
+from service.catalogue.moment import Moment
 from service.catalogue.presentation import recommended, served
 from service.catalogue.publishing import Publisher
 from service.catalogue.records import Record

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.index.scan import Doubles, Rows
 
 

@@ -13,7 +13,7 @@ from model.config import TEXT_SIMILARITY
 from model.exposure import reserved_places, text_boosts
 from model.items import MAX_ID_LENGTH
 from model.numpy_recommender import NumpyRecommender
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.contract.requests import RecommendRequest
 from service.contract.results import Recommendation, Recommended, Shared, Why
 from service.engine.ranking import diversify, pool_size, shared_codes

@@ -11,7 +11,8 @@ from typing import NamedTuple, TypeAlias
 
 from model.artifact import Artifact
 from model.items import Item
-from service.catalogue.catalogue import Catalogue, Moment
+from service.catalogue.catalogue import Catalogue
+from service.catalogue.moment import Moment
 from service.catalogue.presentation import shown
 from service.catalogue.publishing import Publisher
 from service.catalogue.records import Encoded, Record, encode, registered_record

@@ -1,4 +1,4 @@
-"""For those who look around: search, the tree of codes, the map, previews, the model card.
+"""Looking around: search, the tree of codes, the map, previews, the model card.
 
 May import engine and all below it.
 """

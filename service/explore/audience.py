@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model.artifact import Artifact
 from model.numpy_recommender import NumpyRecommender
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.index.neighbour_index import ItemLinks
 from service.index.scan import Doubles, Floats, Rows
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.artifact import Artifact
 from model.telling_words import TellingWords
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.catalogue.presentation import found
 from service.contract.results import CodeBranch, CodeTree, Level
 from service.index.scan import Rows

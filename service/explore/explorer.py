@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from model.artifact import Artifact
 from model.items import Item
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.catalogue.presentation import found
 from service.contract.results import CatalogueMap, CodeTree, Example, Examples, Found, Preview
 from service.engine.engine import Engine

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.artifact import Artifact
 from model.catalogue_map import interpolate
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.contract.results import CatalogueMap, Points
 from service.index.scan import Floats, Rows
 

@@ -7,7 +7,7 @@ import threading
 from model.artifact import Artifact
 from model.items import Item
 from model.tokenizer import COLD
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.catalogue.presentation import found, recommended
 from service.catalogue.records import encode
 from service.contract.results import Audience as Reached

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 
 from model.items import clean_text
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 
 # SQLite's tokenizer takes letters and digits for words, and so does this.
 _WORD = re.compile(r"[^\W_]+")

@@ -1,4 +1,4 @@
-"""The rows of registered items in SQLite or PostgreSQL, and what other services change in them.
+"""Registered items as rows in SQLite or PostgreSQL, and the changes that other services make to them.
 
 May import index and all below it.
 """

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from model.items import Item
 from service.catalogue import catalogue
-from service.catalogue.catalogue import Moment
+from service.catalogue.moment import Moment
 from service.engine.engine import Engine
 from service.explore.search import Search
 from tests.support.service import Client, Starter, add, make_artifact, make_settings, put, refused, serving

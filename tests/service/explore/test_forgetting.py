@@ -11,8 +11,8 @@ import pytest
 
 from model.items import Item
 from service.catalogue import catalogue as catalogue_module
-from service.catalogue.catalogue import Moment
 from service.catalogue.generation import Generation
+from service.catalogue.moment import Moment
 from service.engine.engine import Engine
 from service.explore.explorer import Explorer
 from tests.support.service import explorer_of, make_artifact, make_settings, put

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import threading
@@ -161,8 +162,8 @@ def test_a_dump_of_postgresql_made_under_load_can_be_restored(root: Path, tmp_pa
     url, restored = postgres.own_database(), postgres.url("restored")
     runbook = (REPOSITORY / "docs" / "operations.md").read_text(encoding="utf-8").partition("## Runbook")[2]
 
-    def as_written(beginning: str) -> None:
-        (line,) = (line for line in runbook.splitlines() if line.startswith(beginning))
+    def as_written(tool: str) -> None:
+        (line,) = re.findall(rf"`({tool} [^`]*)`", runbook)
         plain = {name: make_url(at).set(drivername="postgresql") for name, at in (("URL", url), ("RESTORED", restored))}
         subprocess.run(
             ["sh", "-c", line],
@@ -185,6 +186,7 @@ def test_a_dump_of_postgresql_made_under_load_can_be_restored(root: Path, tmp_pa
             writer.end()
         assert writer.refused == []
     as_written("createdb")
+    as_written("pg_restore")
     address = restored.render_as_string(hide_password=False)
     with serving(make_settings(root, tmp_path, database_url=address)) as client:
         for item_id in writer.acknowledged[:before]:
