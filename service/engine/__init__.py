@@ -1,4 +1,4 @@
-"""Recommending, similar items and writing, without HTTP.
+"""The engine: recommendations, similar items and writes. Knows no HTTP.
 
 May import catalogue and all below it.
 """

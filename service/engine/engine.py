@@ -1,7 +1,6 @@
 """The engine: artifact + registry + catalogue → recommendations and items. Knows no HTTP.
 
-Reads never wait: they work on the moment they began with. Writes are serialised by one lock, and an item is
-acknowledged only when its row is committed and the catalogue of this process holds it.
+Reads never wait: each works on the moment it began with. `Writer` makes the writes, one at a time.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from service.registry.feed import Feed
 from service.registry.registry import Registry
 from service.settings import Settings
 
-_SAMPLES = 256  # histories that an index's recall is measured with
+_SAMPLES = 256  # histories to measure an index's recall with
 
 
 class Engine:
-    """Use `Engine.start`. One engine serves one artifact; another artifact is another engine."""
+    """Use `Engine.start`. An engine serves one artifact; another artifact takes another engine."""
 
     def __init__(
         self,
@@ -41,7 +40,7 @@ class Engine:
         settings: Settings,
         revisions: dict[str, int],
     ) -> None:
-        """revisions: of the registry's rows that the catalogue holds, by item id."""
+        """revisions: by item id, the revision of each registry row that the catalogue holds."""
         self.artifact = artifact
         self.settings = settings
         self.catalogue = catalogue
@@ -55,9 +54,9 @@ class Engine:
 
     @classmethod
     def start(cls, settings: Settings, artifact: Artifact | None = None) -> Engine:
-        """Load the artifact, unless `load_artifact` has, tokenize the registry anew, build the index.
+        """Load the artifact, unless it is given; tokenize the registry's items by it; build the index.
 
-        Raises ArtifactError, RegistryError, RegistryUnavailable, RegistryFull or BadIndex; nothing is served then.
+        Raises ArtifactError, RegistryError, RegistryUnavailable, RegistryFull or BadIndex.
         """
         began = time.perf_counter()
         artifact = artifact or load_artifact(settings)
@@ -75,7 +74,7 @@ class Engine:
         return engine
 
     def close(self) -> None:
-        """Follow others no more and let go of the database."""
+        """Stop following other services and close the database."""
         if self.feed is not None:
             self.feed.close()
         self._registry.close()
@@ -83,26 +82,27 @@ class Engine:
     # Reading
 
     def recommend(self, request: RecommendRequest) -> Recommendation:
-        """Items to come after a history."""
+        """Recommend items after one history."""
         return self._recommender.answer(self.catalogue.moment, [request])[0]
 
     def recommend_batch(
         self, requests: Sequence[RecommendRequest], observe: Observe = unobserved
     ) -> list[Recommendation]:
-        """An answer to each request, all at the same moment; the histories are read together. observe: is told how
-        many seconds each stage took.
+        """Answer each request, all at the same moment and in one computation.
+
+        observe: called with the name of each stage and the seconds that it took.
         """
         return self._recommender.answer(self.catalogue.moment, requests, observe)
 
     def reserves(self, request: RecommendRequest) -> bool:
-        """Whether places of its answer are kept for cold items."""
+        """Whether the answer to this request has places reserved for cold items."""
         return self._recommender.reserves(request)
 
     def similar(self, item_id: str, k: int, by: SimilarBy = "semantic") -> Similar:
-        """Items like one item by cosine, of the semantic half or of the whole embedding. Raises UnknownItem.
+        """The k items most like one item, by the cosine of embeddings or of their semantic halves. Raises UnknownItem.
 
-        The semantic half compares warm and cold items alike. An artifact of ID tokens alone has no such half:
-        it compares by the embedding it has, whatever `by` says.
+        The semantic half treats warm and cold items alike. An artifact of ID tokens alone has no semantic half, and
+        compares whole embeddings whatever `by` says.
         """
         moment = self.catalogue.moment
         row = _known(moment, item_id)
@@ -112,12 +112,12 @@ class Engine:
         return Similar(item_id, items, self.artifact.version)
 
     def get(self, item_id: str, content: bool = False) -> Served:
-        """One item, with its content where that is asked for; raises UnknownItem."""
+        """One item; with its content if `content` says so. Raises UnknownItem."""
         moment = self.catalogue.moment
         return served(moment, moment.record(_known(moment, item_id)), content)
 
     def page(self, after: int, limit: int, source: Source = "all", content: bool = False) -> Page:
-        """Up to `limit` items in their order, from the first with an order above `after`."""
+        """Up to `limit` items with an order above `after`, in that order."""
         moment = self.catalogue.moment
         records = (record for record in moment.listing(after) if _from(record, source))
         found = list(islice(records, limit))
@@ -126,20 +126,20 @@ class Engine:
         return Page(items, str(found[-1].order) if found and more else None)
 
     def registered(self) -> RegistryState:
-        """Where registered items are kept, and how many of them are served."""
+        """Which database keeps registered items, and how many of them are served."""
         return RegistryState(self._registry.kind, self.catalogue.registered)
 
     def export(self, source: Source = "all") -> Iterator[Item]:
-        """All items of one moment, in their order."""
+        """All items of one moment, in order."""
         return (record.item for record in self.catalogue.moment.listing() if _from(record, source))
 
     # Making room for another engine
 
     def hand_over(self, exchange: Callable[[], None]) -> None:
-        """Let `exchange` put another engine in this one's place while nothing is written.
+        """Call `exchange`, which puts another engine in this one's place, while nobody writes.
 
-        Writes that wait meanwhile, and all later ones, raise Superseded; reads go on. Raises RegistryUnavailable where
-        a write keeps the lock, and what `exchange` raises: this engine stays in its place then.
+        Writes that wait meanwhile, and all later ones, raise Superseded. Reads go on. Raises RegistryUnavailable if a
+        write keeps the lock, and the errors of `exchange`; this engine then goes on as before.
         """
         with self.publisher.writing():
             exchange()

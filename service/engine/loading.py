@@ -1,4 +1,4 @@
-"""What an engine starts from: the artifact, and its catalogue with the registry laid over it."""
+"""Loading: the artifact, and its catalogue overlaid with the registry. An engine starts from both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BATCH = 512  # registry rows tokenized at once
 
 
 def load_artifact(settings: Settings) -> Artifact:
-    """Load and verify the artifact and replay its golden samples; raises ArtifactError."""
+    """Load and verify the artifact, and replay its golden samples. Raises ArtifactError."""
     torch.set_num_threads(settings.threads)
     faiss.omp_set_num_threads(settings.threads)
     artifact = Artifact.load(settings.artifacts)
@@ -30,11 +30,11 @@ def load_artifact(settings: Settings) -> Artifact:
 
 
 def load_catalogue(artifact: Artifact, registry: Registry, settings: Settings) -> tuple[Catalogue, dict[str, int]]:
-    """The artifact's items, overlaid with the registry's rows, each tokenized anew by this artifact; and the
-    revision of each row by its item's id.
+    """The artifact's items overlaid with the registry's rows, which this artifact tokenizes; and, by item id, the
+    revision of each row.
 
-    The id of a row with a flaw is not served at all: as the artifact has it, somebody wanted it no more. Its revision
-    is not held, so that the feed takes the row over once it is an item.
+    An id whose row has a flaw is not served at all: somebody had replaced what the artifact says. The revisions leave
+    it out, so that the feed takes the row over once it is an item again.
     """
     records: list[Record | None] = list(catalogue_records(artifact))
     vectors: list[Floats] = []

@@ -1,4 +1,4 @@
-"""What is done with candidates after the search: diversity, and the reasons of a score."""
+"""After the search: choosing candidates by diversity, and the reasons for a score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.index.scan import Doubles, Rows
 
 
 def pool_size(k: int) -> int:
-    """Candidates that diversity chooses from: enough to differ, not so many that the choice takes long."""
+    """How many candidates diversity chooses from: enough to differ, few enough to be quick."""
     return max(100, min(5 * k, k + 1000))
 
 
@@ -41,9 +41,9 @@ def diversify(moment: Moment, rows: Rows, scores: Doubles, k: int, diversity: fl
 
 
 def shared_codes(moment: Moment, row: int, history: Sequence[int]) -> list[tuple[str, int]]:
-    """History items whose semantic IDs begin as that of `row`: (item_id, leading codes shared).
+    """The history items whose semantic IDs begin like that of `row`: (item_id, number of leading codes shared).
 
-    Most codes first, then the latest in the history; an item that is in the history twice is named once.
+    Sorted by most codes, then by latest in the history. Each item is named once.
     """
     codes = moment.record(row).codes
     found: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""From a request to its recommendation, at one moment: read the history, search, rank, explain."""
+"""Recommending, at one moment: read the history, search, rank, explain."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from service.errors import shorten
 from service.index.boosts import Boosts
 from service.index.scan import Doubles, Floats, Mask, Rows
 
-_CHUNK = 32  # requests computed together: enough to fill the processor, little memory
+_CHUNK = 32  # requests computed together: enough to keep the processor busy, in little memory
 _SAMPLE_LENGTH = 5
 
 Observe = Callable[[str, float], None]
 
 
 def unobserved(stage: str, seconds: float) -> None:
-    """For those who do not measure."""
+    """The `Observe` that measures nothing."""
 
 
 class _Plan(NamedTuple):
@@ -56,26 +56,26 @@ class _Chosen(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """What a history says: its query vector [D], what neighbours add after those that are read together, of which it is
-    the one at `place`; and the best rows of all, where they were looked for already.
+    """One history, read: its query vector [D], and the boosts of all histories that were read together, of which this
+    is the one at `at`. best: the best rows of all, if the search has been made already.
     """
 
     query: Floats
-    together: Boosts | None
-    place: int
+    all_boosts: Boosts | None
+    at: int
     best: _Chosen | None
 
     @property
     def boosts(self) -> Boosts | None:
-        """What its neighbours add."""
-        return None if self.together is None else self.together.history(self.place)
+        """What neighbours add after this history."""
+        return None if self.all_boosts is None else self.all_boosts.history(self.at)
 
 
 class Recommender:
     """An artifact's recommender over the moments of a catalogue."""
 
     def __init__(self, artifact: Artifact, cold_share: float = 0.0) -> None:
-        """cold_share: of a request that has none of its own."""
+        """cold_share: for requests that have none of their own."""
         self._version = artifact.version
         self._recommender = NumpyRecommender(artifact.recommender)
         self._cold_share = cold_share
@@ -85,8 +85,9 @@ class Recommender:
     def answer(
         self, moment: Moment, requests: Sequence[RecommendRequest], observe: Observe = unobserved
     ) -> list[Recommendation]:
-        """A recommendation for each request. observe: is told how many seconds the stages `query` and `search` took,
-        for those computed together.
+        """A recommendation for each request.
+
+        observe: called with the seconds that the stages `query` and `search` took, for each chunk of requests.
         """
         plans = [_plan(moment, request, self._cold_share) for request in requests]
         made = iter(self._by_model(moment, [plan for plan in plans if plan.history], observe))
@@ -100,11 +101,11 @@ class Recommender:
         ]
 
     def reserves(self, request: RecommendRequest) -> bool:
-        """Whether places are kept for cold items."""
+        """Whether the answer has places reserved for cold items."""
         return _reserved(request, self._cold_share) > 0
 
     def sample_queries(self, moment: Moment, count: int) -> Floats:
-        """Query vectors [count, D] of made-up histories, popular items more often than others; seeded."""
+        """Query vectors [count, D] of made-up histories, in which popular items come more often. Seeded."""
         rng = np.random.default_rng(0)
         n = moment.index.n
         weight = np.array([1 + moment.record(row).popularity for row in range(n)], np.float64)
@@ -112,7 +113,7 @@ class Recommender:
         return self._recommender.queries(moment.index.vectors, drawn.tolist())
 
     def _by_model(self, moment: Moment, plans: Sequence[_Plan], observe: Observe) -> list[list[Recommended]]:
-        """What each of the plans gets, none of them without a history."""
+        """The items for each plan. Every plan has a history."""
         out: list[list[Recommended]] = []
         for start in range(0, len(plans), _CHUNK):
             began = time.perf_counter()
@@ -151,12 +152,12 @@ class Recommender:
         ]
 
     def _with_reserved(self, moment: Moment, plan: _Plan, read: _Read) -> _Chosen:
-        """The best trained items, and behind them the best cold ones in the places reserved for them."""
+        """The best trained items, followed by the best cold items in the reserved places."""
         k = plan.request.k
         cold = self._cold(moment, plan, read)
         count = min(plan.reserved, len(cold.rows))
         trained = _trained(moment, plan, read, k - count)
-        count = min(len(cold.rows), k - len(trained.rows))  # more where trained items are too few
+        count = min(len(cold.rows), k - len(trained.rows))  # more if there are too few trained items
         return _Chosen(
             np.concatenate([trained.rows, cold.rows[:count]]),
             np.concatenate([trained.scores, cold.scores[:count]]),
@@ -164,7 +165,7 @@ class Recommender:
         )
 
     def _cold(self, moment: Moment, plan: _Plan, read: _Read) -> _Chosen:
-        """The best cold items among themselves, at most k (see `model.exposure`), with their scores."""
+        """The best cold items, at most k, compared with each other alone (`model.exposure`); with their scores."""
         rows, there, bags = moment.cold_rows(plan.allow, plan.exclude)
         added = np.where(there, 0.0, -np.inf)
         by_words = self._by_text is not None
@@ -180,7 +181,7 @@ class Recommender:
 def _found(
     moment: Moment, plans: Sequence[_Plan], queries: Floats, boosts: Boosts | None
 ) -> list[_Chosen] | list[None]:
-    """The best rows for each of the plans, looked for together; Nones where some want others than the best of all."""
+    """The best rows for each plan, by one search. Nones if a plan filters or asks for diversity."""
     if not all(plan.allow is None and not plan.request.diversity for plan in plans):
         return [None] * len(plans)
     counts = [min(plan.request.k, moment.index.live_count) for plan in plans]
@@ -190,7 +191,7 @@ def _found(
 
 
 def _best(moment: Moment, plan: _Plan, read: _Read, k: int, allow: Mask | None) -> _Chosen:
-    """The k best rows of those allowed, or of all; less alike ones where the request asks for diversity."""
+    """The k best of the allowed rows, or of all; less similar ones if the request asks for diversity."""
     if read.best is not None and allow is None and k <= plan.request.k:
         return _Chosen(read.best.rows[:k], read.best.scores[:k])
     diversity = plan.request.diversity
@@ -209,7 +210,7 @@ def _trained(moment: Moment, plan: _Plan, read: _Read, k: int) -> _Chosen:
     if not k:
         return _Chosen(np.empty(0, np.int64), np.empty(0))
     if not plan.request.diversity:
-        # Cold items are seldom among the best: look there first, where an index helps, then among all trained ones.
+        # Cold items are rarely among the best. So search all rows first, which an index speeds up.
         rows, scores, _ = _best(moment, plan, read, plan.request.k, plan.allow)
         trained = np.array([not moment.record(row).cold for row in rows.tolist()], np.bool_)
         if trained.sum() >= k:
@@ -225,13 +226,13 @@ def _plan(moment: Moment, request: RecommendRequest, cold_share: float) -> _Plan
     if request.exclude_seen:
         exclude.update(history)
     allow = moment.allowed(request.filter) if request.filter else None
-    # Names are anything, ids have been looked at: what is answered has to have a UTF-8 form and an end.
+    # Nobody has checked these names, as ids are checked: an answer needs them short and in UTF-8.
     unknown_filter = [shorten(name, MAX_ID_LENGTH) for name in moment.unknown(request.filter)] if request.filter else []
     return _Plan(request, history, unknown, unknown_filter, exclude, allow, _reserved(request, cold_share))
 
 
 def _reserved(request: RecommendRequest, cold_share: float) -> int:
-    """Places for cold items. cold_share: of a request that has none of its own."""
+    """The number of places for cold items. cold_share: for a request that has none of its own."""
     return reserved_places(cold_share if request.cold_share is None else request.cold_share, request.k)
 
 

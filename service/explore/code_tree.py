@@ -1,4 +1,4 @@
-"""The semantic IDs of a catalogue as a tree: how many items a beginning has, what they say, how levels are used."""
+"""The semantic IDs of a catalogue as a tree: the items of a prefix, their telling words, the use of each level."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from service.catalogue.presentation import found
 from service.contract.results import CodeBranch, CodeTree, Level
 from service.index.scan import Rows
 
-_TEXTS = 20_000  # items whose words stand for the catalogue's
+_TEXTS = 20_000  # items whose words are read for the whole catalogue
 _WORDS = 5  # of a branch
 _SHOWN = 100  # items of a branch
-_FEW = 5  # items of a branch among those texts below which others of it are read too,
-_READ = 10  # at most so many,
-_READ_IN_ALL = 2_000
+_FEW = 5  # a branch with fewer items among those texts has more of its texts read,
+_READ = 10  # at most so many of one branch,
+_READ_IN_ALL = 2_000  # and of all branches
 
 
 class _CodesAndWords:
-    """What is read of a generation's rows once: codes [n, levels] of all, words of some."""
+    """Read once of a generation: the codes [n, levels] of all rows, and the words of some."""
 
     def __init__(self, moment: Moment, levels: int) -> None:
         self.generation = moment.generation
@@ -38,14 +38,14 @@ class _CodesAndWords:
         self._place[rows] = np.arange(len(rows))
 
     def follow(self, moment: Moment) -> None:
-        """Read the codes of rows that came since."""
+        """Read the codes of newer rows."""
         start, levels = self.codes.shape
         if start < moment.index.n:
             more = [moment.record(row).codes for row in range(start, moment.index.n)]
             self.codes = np.concatenate([self.codes, np.array(more, np.int32).reshape(len(more), levels)])
 
     def place(self, rows: Rows) -> Rows:
-        """By row, its place among the words; −1 where its text was not read."""
+        """For rows [m], their positions among the words [m]; −1 for a row whose text was not read."""
         known = rows < len(self._place)
         return np.where(known, self._place[np.where(known, rows, 0)], -1)
 
@@ -53,7 +53,7 @@ class _CodesAndWords:
 class CodeTreeBuilder:
     """The tree over the moments of one artifact's catalogue.
 
-    The first call reads the words of the catalogue, a second for ten thousand items; who asks waits for it.
+    The first call reads the words of the catalogue, which takes a second for ten thousand items.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -62,14 +62,14 @@ class CodeTreeBuilder:
         self._metrics: tuple[str, ...] = tuple(config.metrics) if config.has_semantic else ()
         self._size = config.codebook_size
         self._lock = threading.Lock()
-        self._held: _CodesAndWords | None = None
+        self._cache: _CodesAndWords | None = None
         self._used: tuple[Moment, list[Level]] | None = None
 
     def below(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
-        """What lies below a beginning of semantic IDs: the empty one is all items."""
+        """The part of the tree below a prefix of semantic IDs. The empty prefix is the whole tree."""
         with self._lock:
-            held = self._follow(moment)
-            codes = held.codes
+            cache = self._follow(moment)
+            codes = cache.codes
             levels = self._levels(moment, codes)
         rows = moment.rows
         at = len(prefix)
@@ -80,28 +80,28 @@ class CodeTreeBuilder:
         branches: list[CodeBranch] = []
         if at < len(self._metrics):
             distinct, group, counts = np.unique(codes[rows, at], return_inverse=True, return_counts=True)
-            words = _words(moment, held, rows, group, len(distinct))
+            words = _words(moment, cache, rows, group, len(distinct))
             order = np.lexsort((distinct, -counts))
             branches = [CodeBranch(int(distinct[each]), int(counts[each]), words[each]) for each in order.tolist()]
-        here = _words(moment, held, rows, np.zeros(len(rows), np.int64), 1)[0] if at and len(rows) else []
+        here = _words(moment, cache, rows, np.zeros(len(rows), np.int64), 1)[0] if at and len(rows) else []
         shown = rows[np.argsort(moment.index.orders[rows], kind="stable")][:_SHOWN].tolist() if at else []
         items = [found(moment, row) for row in shown]
         return CodeTree(list(prefix), len(rows), here, levels, branches, items, self._version)
 
     def forget(self, generation: object) -> None:
-        """Let go of what is kept of a generation."""
+        """Let go of what is kept of a generation that is no longer served."""
         with self._lock:
-            if self._held is not None and self._held.generation is generation:
-                self._held = None
+            if self._cache is not None and self._cache.generation is generation:
+                self._cache = None
             if self._used is not None and self._used[0].generation is generation:
                 self._used = None
 
     def _follow(self, moment: Moment) -> _CodesAndWords:
-        held = self._held
-        if held is None or held.generation is not moment.generation:
-            held = self._held = _CodesAndWords(moment, len(self._metrics))
-        held.follow(moment)
-        return held
+        cache = self._cache
+        if cache is None or cache.generation is not moment.generation:
+            cache = self._cache = _CodesAndWords(moment, len(self._metrics))
+        cache.follow(moment)
+        return cache
 
     def _levels(self, moment: Moment, codes: NDArray[np.int32]) -> list[Level]:
         if self._used is not None and self._used[0] is moment:
@@ -110,7 +110,7 @@ class CodeTreeBuilder:
         levels: list[Level] = []
         prefix = np.zeros(len(live), np.int64)
         for level, metric in enumerate(self._metrics):
-            # Numbers of the prefixes so far are below the number of items, so that the product does not overflow.
+            # Prefixes are numbered below the number of items, so the product cannot overflow.
             _, prefix, counts = np.unique(prefix * self._size + live[:, level], return_inverse=True, return_counts=True)
             levels.append(
                 Level(
@@ -127,23 +127,24 @@ class CodeTreeBuilder:
         return levels
 
 
-def _words(moment: Moment, held: _CodesAndWords, rows: Rows, groups: Rows, n_groups: int) -> list[list[str]]:
-    """The telling words of each group of rows [m], by its number in groups [m]."""
-    places = held.place(rows)
+def _words(moment: Moment, cache: _CodesAndWords, rows: Rows, groups: Rows, n_groups: int) -> list[list[str]]:
+    """The telling words of each group of rows [m]; groups [m] numbers the group of each row."""
+    places = cache.place(rows)
     known = places >= 0
     read = np.flatnonzero(~known & (np.bincount(groups[known], minlength=n_groups) < _FEW)[groups])
     of = groups[read]
     order = np.argsort(of, kind="stable")
     rank = np.arange(len(order)) - np.searchsorted(of[order], of[order])
     read = read[order][rank < _READ][:_READ_IN_ALL]
-    telling = held.words.with_more([text_of(moment, row) for row in rows[read].tolist()])
-    every = np.concatenate([places[known], len(held.words) + np.arange(len(read))])
+    telling = cache.words.with_more([text_of(moment, row) for row in rows[read].tolist()])
+    every = np.concatenate([places[known], len(cache.words) + np.arange(len(read))])
     return telling.of_groups(every, np.concatenate([groups[known], groups[read]]), n_groups, _WORDS)
 
 
 def text_of(moment: Moment, row: int) -> str:
-    """The words that the item at a row is told by: what is shown of it, or its text where that is nothing. Whole texts
-    would tell branches by how descriptions are written.
+    """The words that tell what the item at a row is: its title, brand and categories, or its text if it has none.
+
+    Whole texts would tell branches apart by the style of their descriptions.
     """
     item = moment.record(row).item
     shown = [part for part in (item.title, item.brand, *item.categories) if part]

@@ -1,4 +1,4 @@
-"""What somebody who gets to know a model looks for: items by words, and users whose next choice is known."""
+"""The explorer: everything that a person who gets to know a model can look at."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from service.explore.search import Search
 
 
 class Explorer:
-    """Search, examples, previews, codes and the map over the moments of one artifact's catalogue.
+    """Search, examples, previews, the tree of codes and the map, over the moments of one artifact's catalogue.
 
-    What is read of a generation is kept for the next who asks, until `forget`.
+    It keeps what it has read of a generation for the next caller, until `forget`.
     """
 
     def __init__(self, artifact: Artifact, unusual_percentile: float) -> None:
@@ -32,7 +32,7 @@ class Explorer:
         self._previewer = Previewer(artifact, unusual_percentile, self._users)
         self._code_trees = CodeTreeBuilder(artifact)
         self._maps = MapBuilder(artifact)
-        self._left: WeakSet[object] = WeakSet()  # generations to be forgotten that somebody may still be asking about
+        self._left: WeakSet[object] = WeakSet()  # forgotten, but somebody may still be reading them
 
     @classmethod
     def beside(cls, engine: Engine) -> Explorer:
@@ -42,15 +42,15 @@ class Explorer:
         return explorer
 
     def search(self, moment: Moment, query: str, limit: int) -> Found:
-        """Up to `limit` items that have the words of the query, the last of which may be a beginning; best first."""
+        """Up to `limit` items that have every word of the query, or a word that begins with it; best first."""
         with self._asking(moment):
             rows = self._search.find(moment, query, limit)
         return Found([found(moment, row) for row in rows], self._artifact.version)
 
     def examples(self, moment: Moment, count: int, seed: int) -> Examples:
-        """Up to `count` users of the test split, drawn with the seed: what they had used, and what they chose then.
+        """Up to `count` users of the test split, drawn with the seed: what they had used, and what they chose next.
 
-        Training has seen none of these choices. None where the artifact holds no evaluation data.
+        Training has seen none of these choices. Empty if the artifact holds no evaluation data.
         """
         shown = [
             Example([found(moment, row) for row in user.history], found(moment, user.chosen))
@@ -59,29 +59,29 @@ class Explorer:
         return Examples(shown, self._artifact.version)
 
     def preview(self, moment: Moment, item: Item) -> Preview:
-        """What an item would be, were it put now, and which users of the test split it would reach."""
+        """What an item would become if it were put now, and which users of the test split it would reach."""
         with self._asking(moment):
             return self._previewer.preview(moment, item)
 
     def codes(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
-        """What lies below a beginning of semantic IDs."""
+        """The part of the tree of codes below a prefix of semantic IDs."""
         with self._asking(moment):
             return self._code_trees.below(moment, prefix)
 
     def map(self, moment: Moment, limit: int) -> CatalogueMap:
-        """Where up to `limit` items lie on the artifact's map."""
+        """The positions of up to `limit` items on the artifact's map."""
         with self._asking(moment):
             return self._maps.points(moment, limit)
 
     def forget(self, generation: object) -> None:
-        """Let go of a generation that is served no more, so that its memory is free before somebody asks again."""
+        """Let go of a generation that is no longer served, so that its memory is free at once."""
         self._left.add(generation)
         for each in (self._search, self._previewer, self._code_trees, self._maps):
             each.forget(generation)
 
     @contextmanager
     def _asking(self, moment: Moment) -> Iterator[None]:
-        # Who began before the generation was forgotten, and ends after, would leave it behind.
+        # A caller that began before `forget` and ends after it would keep the generation alive: forget it again.
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Where items lie on the artifact's map, those that were registered since among them."""
+"""Positions of items on the artifact's map; registered items are interpolated between those nearest to them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from service.catalogue.moment import Moment
 from service.contract.results import CatalogueMap, Points
 from service.index.scan import Floats, Rows
 
-_KNOWN = 20_000  # items that a registered one finds its place among
-_REGISTERED = 2_000  # registered items that are shown, the latest
+_KNOWN = 20_000  # mapped items that a registered item is interpolated from, at most
+_REGISTERED = 2_000  # registered items on the map, at most: the latest
 
 
 class _Sorted(NamedTuple):
-    """Rows of the items that are on the artifact's map, the most used first, with their numbers there; and of those
-    that are not, because they are new or have another text, in their order.
+    """mapped: rows of the items on the artifact's map, the most popular first; numbers: their numbers on it.
+    registered: rows of the items that are not on it, because they are new or have a new text, in their order.
     """
 
     moment: Moment
@@ -30,7 +30,7 @@ class _Sorted(NamedTuple):
 
 
 class MapBuilder:
-    """The map over the moments of one artifact's catalogue. Places of registered items are found once and kept."""
+    """The map over the moments of one artifact's catalogue. It interpolates each registered item once."""
 
     def __init__(self, artifact: Artifact) -> None:
         self._version = artifact.version
@@ -41,7 +41,7 @@ class MapBuilder:
         self._sorted: _Sorted | None = None
 
     def points(self, moment: Moment, limit: int) -> CatalogueMap:
-        """Up to `limit` items: the latest of the registered ones, and those of the catalogue that are used most."""
+        """Up to `limit` items: the latest registered ones and the most popular ones of the artifact."""
         rows = moment.rows
         shown = np.empty(0, np.int64)
         places = np.empty((0, 2), np.float32)
@@ -58,7 +58,7 @@ class MapBuilder:
         return CatalogueMap(len(rows), points, self._version)
 
     def forget(self, generation: object) -> None:
-        """Let go of what is kept of a generation."""
+        """Let go of what is kept of a generation that is no longer served."""
         with self._lock:
             if self._sorted is not None and self._sorted.moment.generation is generation:
                 self._sorted = None
@@ -66,7 +66,7 @@ class MapBuilder:
                 self._generation, self._placed = None, {}
 
     def _shown(self, moment: Moment, limit: int, positions: Floats) -> tuple[Rows, Floats]:
-        """Rows [m] and their places [m, 2]; what came last is drawn last."""
+        """Rows [m] and their positions [m, 2]. The latest items come last, so that they are drawn on top."""
         with self._lock:
             if self._sorted is None or self._sorted.moment is not moment:
                 self._sorted = _sort(moment)
@@ -77,7 +77,7 @@ class MapBuilder:
         return np.concatenate([mapped[:count], registered]), np.concatenate([positions[numbers[:count]], placed])
 
     def _placed_rows(self, moment: Moment, wanted: Rows, known: Rows, places: Floats) -> NDArray[np.float32]:
-        """Places of rows whose texts the map was not made from, by the items nearest to them."""
+        """Positions [m, 2] of rows that are not on the artifact's map, from the items nearest to them."""
         with self._lock:
             if self._generation is not moment.generation:
                 self._generation, self._placed = moment.generation, {}

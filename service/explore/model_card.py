@@ -1,7 +1,7 @@
-"""The model card: what the model that serves is and how it came about, from its artifact's manifest alone.
+"""The model card: what the model is and how it was made, read from its artifact's manifest.
 
-A manifest states some of that freely (recipe, tokens, training). What it does not tell, or not as it should be, is left
-out; nothing is passed on that is not named here, so that no path of the machine it was made on gets out.
+Parts of a manifest have no fixed form (recipe, tokens, training). The card leaves out what is missing or malformed
+there. It passes on only the members named here, so that no path of the training machine gets out.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Training:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Members without a value are what the manifest does not tell, or what this kind of model has not."""
+    """A member is None if the manifest does not state it, or if this kind of model does not have it."""
 
     version: str
     created: str
@@ -110,7 +110,7 @@ class ModelCard:
 
 
 def model_card(manifest: Manifest) -> ModelCard:
-    """The card of a manifest, whatever its free parts hold."""
+    """The card of a manifest. Malformed parts of the manifest do no harm."""
     return ModelCard(
         version=manifest.version,
         created=manifest.created,
@@ -198,14 +198,14 @@ def _whole(value: Any) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """None for what is no number, and for NaN and infinity, which JSON has no form of."""
+    """None for what is no number, and for NaN and infinity, which JSON cannot express."""
     if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
         return None
     return float(value)
 
 
 def _each(value: Any, count: int) -> list[float | None]:
-    """A number for each of `count` levels, None where there is none."""
+    """A number for each of `count` levels; None for each level without one."""
     if not isinstance(value, list) or len(value) != count:
         return [None] * count
     return [_number(entry) for entry in value]

@@ -1,4 +1,4 @@
-"""An item before it is registered: what the tokenizer makes of it, what it is like, and whom it would reach."""
+"""Previews: what an item would become if it were registered, its nearest items, and the users it would reach."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _AMONG = 10  # ranks at which an item reaches somebody
 
 
 class Previewer:
-    """Previews by one artifact. The users asked are kept as they stand at one moment: those of another are computed at
-    its first preview, by one caller at a time.
+    """Previews by one artifact. It ranks items for the example users at the first preview of a moment, one caller at a
+    time, and keeps the ranks for the next preview.
     """
 
     def __init__(self, artifact: Artifact, unusual_percentile: float, users: ExampleUsers) -> None:
@@ -33,7 +33,7 @@ class Previewer:
         self._asked: tuple[Moment, RankedUsers] | None = None
 
     def preview(self, moment: Moment, item: Item) -> Preview:
-        """What `item` would be, were it put now."""
+        """What `item` would become if it were put now."""
         (code,) = encode(self._artifact, [item])
         row = moment.row(item.item_id)
         before = None if row is None else moment.record(row)
@@ -66,7 +66,7 @@ class Previewer:
         )
 
     def forget(self, generation: object) -> None:
-        """Let go of what is kept of a generation."""
+        """Let go of what is kept of a generation that is no longer served."""
         with self._lock:
             if self._asked is not None and self._asked[0].generation is generation:
                 self._asked = None

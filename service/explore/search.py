@@ -1,4 +1,4 @@
-"""Finding items by words, as somebody types: SQLite's full-text index over what is shown of the items."""
+"""Search as you type: SQLite's full-text index over the ids, titles, brands and categories of items."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from model.items import clean_text
 from service.catalogue.moment import Moment
 
-# SQLite's tokenizer takes letters and digits for words, and so does this.
+# As SQLite's tokenizer does: words are runs of letters and digits.
 _WORD = re.compile(r"[^\W_]+")
-_WORDS = 16  # of a query that are looked for
-_MORE = 4  # times as many are asked for where too many of those found are not served any more
+_WORDS = 16  # words of a query, at most
+_MORE = 4  # asks for so many times as many, if too many of those found are no longer served
 
 
 class Search:
-    """An index in memory, made at the first search and brought up to date at each: rows are only ever appended.
+    """An index in memory. The first search makes it, each later one appends the rows that came since.
 
-    It takes some 15 µs an item to make; who searches waits for it, one at a time.
+    Making it takes some 15 µs an item. Searches wait for each other.
     """
 
     def __init__(self) -> None:
@@ -29,10 +29,10 @@ class Search:
         self._rows = 0
 
     def find(self, moment: Moment, query: str, limit: int) -> list[int]:
-        """Up to `limit` rows that have every word of the query, or one that begins with it; best first (BM25). A query
-        without words finds the items that are most used.
+        """Up to `limit` rows that have every word of the query, or a word that begins with it; best first (BM25). A
+        query without words finds the most popular items.
         """
-        # As items are kept, in NFC: an accent that stands apart ends a word here.
+        # Cleaned as items are (NFC), because a separate accent would end a word here.
         words = _WORD.findall(clean_text(query))[:_WORDS]
         if not words:
             return moment.popular(limit, None, ())
@@ -41,7 +41,7 @@ class Search:
             return self._matching(connection, moment, " ".join(f'"{word}"*' for word in words), limit)
 
     def forget(self, generation: object) -> None:
-        """Let go of what is kept of a generation."""
+        """Let go of what is kept of a generation that is no longer served."""
         with self._lock:
             if self._connection is not None and self._held is generation:
                 self._connection.close()
@@ -79,5 +79,5 @@ def _texts(moment: Moment, start: int) -> Iterator[tuple[int, str]]:
     for row in range(start, moment.index.n):
         item = moment.record(row).item
         shown = (item.item_id, item.title, item.brand, *item.categories)
-        # Not every id is Unicode that SQLite could hold.
+        # An id may hold characters that UTF-8, and so SQLite, cannot.
         yield row, " ".join(part for part in shown if part).encode("utf-8", "replace").decode("utf-8")

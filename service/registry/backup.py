@@ -1,6 +1,6 @@
-"""`python -m service backup FILE`: copy a registry in SQLite while it is written; with `--restore`, put a copy back.
+"""`python -m service backup FILE`: copy a registry in SQLite while it is in use. With `--restore`, put a copy back.
 
-For a registry in PostgreSQL there are `pg_dump` and `pg_restore`: docs/operations.md.
+For PostgreSQL, use `pg_dump` and `pg_restore` (docs/operations.md).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from service.settings import Settings, complain
 
 
 class Contents(NamedTuple):
-    """What a registry holds: items, and ids whose deletion is kept."""
+    """What a registry holds: items, and ids that are marked as deleted."""
 
     items: int
     deleted: int
@@ -39,11 +39,10 @@ class BadBackup(Exception):
 
 
 def save(registry: Path, target: Path, timeout: float) -> Contents:
-    """Copy a registry as it is at one moment to a new file; what it holds. The copy is checked, on disk, and
-    there as a whole or not at all. Raises BadBackup.
+    """Copy a registry, as it is at one moment, to a new file, and return what it holds. Raises BadBackup.
 
-    Writers wait meanwhile, up to their KINDRED_DATABASE_TIMEOUT: in steps, which would let them in between, SQLite
-    begins anew with each of their commits.
+    The copy is checked and on disk, and appears whole or not at all. Writers wait meanwhile, up to their
+    KINDRED_DATABASE_TIMEOUT. A copy in steps would let them in, but SQLite would start it again at each commit.
     """
     if target.exists():
         raise BadBackup(f"{target} exists already")
@@ -58,7 +57,7 @@ def save(registry: Path, target: Path, timeout: float) -> Contents:
     try:
         contents = _copy(registry, partial, timeout)
         _sync(partial)
-        os.link(partial, target)  # unlike a renaming, it replaces nothing that has come into being meanwhile
+        os.link(partial, target)  # unlike a rename, it never replaces a file
         _sync(target.parent)
     except FileExistsError as error:
         raise BadBackup(f"{target} exists already") from error
@@ -68,14 +67,16 @@ def save(registry: Path, target: Path, timeout: float) -> Contents:
 
 
 def restore(source: Path, registry: Path, timeout: float) -> Contents:
-    """Replace what a registry holds by a copy, in one transaction; what it holds then. Raises BadBackup, and then
-    nothing has changed. A service that runs sees it after a restart: stop it before. Whether one does, nothing tells:
-    it has the file open, but locks it while it writes alone.
+    """Replace a registry's content by a copy, in one transaction, and return what it then holds. Raises BadBackup, and
+    then has changed nothing.
+
+    Stop the service first: a service that runs notices nothing until its next start. This function cannot tell whether
+    one runs, because a service locks the file only while it writes.
     """
     if not source.is_file():
         raise BadBackup(f"there is no file {source}")
     if registry.exists() and registry.samefile(source):
-        raise BadBackup(f"{source} is the registry itself")  # the copying would wait for its own lock
+        raise BadBackup(f"{source} is the registry itself")  # the copy would wait for its own lock
     _contents(source)
     try:
         database = Database(f"sqlite:///{source.resolve()}", timeout)
@@ -93,6 +94,8 @@ def restore(source: Path, registry: Path, timeout: float) -> Contents:
 
 
 def _copy(source: Path, target: Path, timeout: float) -> Contents:
+    # Not VACUUM INTO: it writes only new files, so `restore` would need this function too. Measured on 100,000 items
+    # (29 MiB) beside a writer: both take 0.2 to 0.4 s, and the writer waits as long.
     try:
         with (
             closing(sqlite3.connect(source, timeout=timeout)) as reading,
@@ -100,7 +103,7 @@ def _copy(source: Path, target: Path, timeout: float) -> Contents:
         ):
             writing.execute("PRAGMA synchronous=EXTRA")
             reading.execute("BEGIN")
-            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock that keeps the moment
+            reading.execute("SELECT count(*) FROM sqlite_master").fetchone()  # takes the lock that fixes the moment
             reading.backup(writing)
     except sqlite3.Error as error:
         raise BadBackup(f"{source} could not be copied to {target}: {error}") from error
@@ -108,7 +111,7 @@ def _copy(source: Path, target: Path, timeout: float) -> Contents:
 
 
 def _contents(path: Path) -> Contents:
-    """Raises BadBackup for a file that is damaged or no registry."""
+    """What a file holds. Raises BadBackup if it is damaged or no registry."""
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA integrity_check").fetchone()
@@ -142,7 +145,7 @@ def _file_of(url: str) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: copied. 1: not. 2: a setting is refused."""
+    """Exit code 0: copied. 1: not copied. 2: a setting is invalid."""
     parser = argparse.ArgumentParser(prog="python -m service backup", description="Copy the registry, or put it back.")
     parser.add_argument("file", type=Path, help="the copy")
     parser.add_argument("--restore", action="store_true", help="replace the registry by the copy")
@@ -166,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{of} -> {to}: {contents}, integrity checked")
     if given.restore:
         print(
-            "A service that has this registry open has not noticed, and serves what it had: stop the service first, "
+            "A service that has this registry open does not notice and serves what it had: stop the service first, "
             "restore, start it again."
         )
     return 0

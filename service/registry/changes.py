@@ -1,12 +1,12 @@
-"""Which rows of a registry in PostgreSQL have changed, whoever changed them: a cursor that no commit slips past.
+"""The rows of a registry in PostgreSQL that have changed, whoever changed them. The cursor misses no commit.
 
-Transactions are numbered in the order in which they first write, and commit in any order: a number read as "above
-the last one" misses those that commit late. The cursor is therefore a snapshot, the server's own list of what had
-ended at one moment. A row has changed between two snapshots if the transaction that wrote it last (`change_xid`, set
-by a trigger) was in the first one's list of those that ran, or is numbered at or above its end, and the row is visible
-in the second. So each change is found once, a transaction may take as long as it likes, and holds no other back.
+PostgreSQL numbers transactions in the order in which they first write, but they commit in any order. Reading "all
+above the last number" would miss a transaction that commits late. So the cursor is a snapshot: the server's own list of
+the transactions that had ended at one moment. `change_xid`, set by a trigger, is the transaction that wrote a row last.
+The row has changed between two snapshots if the second one sees it and, in the first, that transaction either was still
+running or had a number at or above the end. So each change is found once, and a long transaction holds nobody up.
 
-NOTIFY only says when to look. What it does not say is found by looking every now and then.
+NOTIFY only says when to look. A regular look finds what NOTIFY did not tell.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ log = logging.getLogger("kindred.feed")
 
 _SNAPSHOT = text("SELECT CAST(pg_current_snapshot() AS text)")
 _ALL = text("SELECT item_id, revision FROM kindred_items")
-# Rows restored from a dump keep the numbers of the server that they come from. Those of its future lie above the end
-# of the present snapshot, and are not read each time.
+# Rows restored from a dump keep the transaction numbers of their old server. The upper bound leaves out numbers that
+# this server has not reached; otherwise each look would read those rows again.
 _CHANGED = text(
     "SELECT item_id, revision FROM kindred_items WHERE change_xid = ANY (CAST(:running AS xid8[])) "
     "OR (change_xid >= CAST(:start AS xid8) AND change_xid < CAST(:end AS xid8))"
@@ -36,7 +36,7 @@ _CHANGED = text(
 
 
 class _Snapshot(NamedTuple):
-    """Transactions below `end` had ended, but for those that were `running`. Both as PostgreSQL writes them."""
+    """Transactions below `end` had ended, except those in `running`. Both are in PostgreSQL's notation."""
 
     end: str
     running: str
@@ -47,15 +47,15 @@ class _Snapshot(NamedTuple):
         return cls(end, running)
 
     def until(self, now: _Snapshot) -> dict[str, str]:
-        """The values that `_CHANGED` takes."""
+        """The parameters of `_CHANGED`."""
         return {"running": f"{{{self.running}}}", "start": self.end, "end": now.end}
 
 
 class Changes:
     """A connection to `database`, opened when it is first needed and again after `break_off`.
 
-    Used by one thread, but for `end` and `cut`. Raises RegistryUnavailable, RegistryRefused or RegistryError where the
-    database fails; `break_off` then. The database is this object's own and closed with it.
+    One thread uses it; any thread may call `end` and `cut`. Raises RegistryUnavailable, RegistryRefused or
+    RegistryError if the database fails; call `break_off` then. It owns the database and closes it.
     """
 
     def __init__(self, database: Database) -> None:
@@ -67,10 +67,10 @@ class Changes:
         self._woken, self._waker = socket.socketpair()
 
     def news(self, held: Mapping[str, int]) -> list[str]:
-        """Ids of the rows that changed since the last `settle` and whose revision is above the one held.
+        """Ids of the rows that changed since the last `settle` and have a revision above the one held.
 
-        On a new connection all rows are compared: a server that crashed may give the numbers of transactions whose
-        traces it lost to others, and one that took its place may know less.
+        On a new connection it compares all rows: a server that crashed may give lost transaction numbers to others,
+        and a server that took its place may know less.
         """
         known = dict(held) if self._seen is None else {}
         with self._database.attended():
@@ -85,11 +85,11 @@ class Changes:
                 return [item_id for item_id, revision in rows if revision > held.get(item_id, 0)]
 
     def settle(self) -> None:
-        """All that `news` found is held now."""
+        """Say that the caller now holds all that `news` found."""
         self._seen = self._now
 
     def wait(self, seconds: float) -> None:
-        """Until a commit is told of, the connection ends, or `end`; no longer than `seconds`."""
+        """Wait for a NOTIFY, the end of the connection, or `end`; at most `seconds`."""
         if self._connection is None:
             return
         driver: Any = self._connection.connection.driver_connection
@@ -104,7 +104,7 @@ class Changes:
         self._told = False
 
     def break_off(self) -> None:
-        """Let go of the connection; the next `news` opens another and compares all rows."""
+        """Drop the connection. The next `news` opens another and compares all rows."""
         self._seen = None
         if self._connection is not None:
             connection, self._connection = self._connection, None
@@ -112,11 +112,11 @@ class Changes:
             connection.close()
 
     def end(self) -> None:
-        """Let `wait` return at once from now on; by any thread."""
+        """Let `wait` return at once from now on. Any thread may call it."""
         self._waker.send(b"\0")
 
     def cut(self) -> None:
-        """End what a query waits for; by any thread."""
+        """End a query's wait. Any thread may call it."""
         self._database.cut()
 
     def close(self) -> None:
@@ -131,9 +131,9 @@ class Changes:
             try:
                 connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
                 driver: Any = connection.connection.driver_connection
-                # Those that arrive while a query runs; without a handler the driver would keep them all.
+                # For a NOTIFY that arrives while a query runs. Without a handler, the driver would keep them all.
                 driver.add_notify_handler(self._tell)
-                # Planned anew each time: whether the index helps depends on the numbers.
+                # Plan each time: whether the index helps depends on the numbers.
                 driver.prepare_threshold = None
                 with connection.begin():
                     connection.execute(text("SELECT set_config('application_name', 'kindred-feed', false)"))
@@ -150,7 +150,7 @@ class Changes:
 
 
 def _compared(rows: Iterable[Sequence[Any]], held: Mapping[str, int], known: dict[str, int]) -> list[str]:
-    """The ids whose row is above what is held. `known` is what was held before the moment of `rows`; it is used up."""
+    """The ids whose row is newer than the one held. known: what was held before `rows` were read; this empties it."""
     found, lost = [], 0
     for item_id, revision in rows:
         if revision > held.get(item_id, 0):
@@ -158,7 +158,7 @@ def _compared(rows: Iterable[Sequence[Any]], held: Mapping[str, int], known: dic
         lost += revision < known.pop(item_id, 0)
     if lost + len(known):
         log.error(
-            "the database has lost rows that this service goes on serving; it has to be started again",
+            "the database has lost rows that this service goes on serving; start the service again",
             extra={"rows": lost + len(known)},
         )
     return found

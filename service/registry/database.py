@@ -1,6 +1,6 @@
-"""The database of the registry, whichever it is: SQLite or PostgreSQL behind one SQLAlchemy engine.
+"""The registry's database: SQLite or PostgreSQL behind one SQLAlchemy engine. It raises the service's own errors.
 
-Errors leave it as the service's own. What differs between the two is in `sqlite_database` and `postgresql_database`.
+`sqlite` and `postgresql` hold what differs between the two.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from service.registry import postgresql, sqlite
 
 _DRIVERS = {"sqlite": "sqlite", "sqlite+pysqlite": "sqlite", "postgresql": "postgresql"}
 _DRIVERS["postgresql+psycopg"] = "postgresql"
-_SILENT = 4  # times the timeout: a transaction that takes longer is taken for one that will never end
+_SILENT = 4  # times the timeout: a transaction that takes longer is taken to be stuck
 
 
 class Database:
-    """A database that nothing has been asked of yet. `timeout`: seconds a write waits for a lock.
+    """A database, not yet connected. timeout: seconds that a write waits for a lock. Raises RegistryError if the URL
+    cannot be used.
 
-    Raises RegistryError when the URL cannot be used. `opened` is set once the schema has been found to fit: until
-    then, errors that say the URL is wrong are RegistryError or RegistryRefused, later they pass.
+    `schema.prepare` sets `opened` once the schema fits. Before that, an error that may mean a wrong URL is
+    RegistryError or RegistryRefused; after it, RegistryUnavailable, because it may pass.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -46,8 +47,8 @@ class Database:
 
     @contextmanager
     def reading(self, one_moment: bool = False) -> Iterator[Connection]:
-        """A connection whose transaction is rolled back at the end. one_moment: whatever it reads was so at once; else
-        PostgreSQL lets each statement see what was committed before it.
+        """A connection whose transaction is rolled back at the end. one_moment: all its statements see one moment.
+        Otherwise, in PostgreSQL, each statement sees what was committed before it.
         """
         with self._translated(), self._watched(), self.engine.connect() as connection:
             if one_moment and self.is_postgresql:
@@ -58,8 +59,8 @@ class Database:
     def writing(self, alone: bool = False, migrating: bool = False) -> Iterator[Connection]:
         """A connection whose transaction is committed when the block ends without an error.
 
-        SQLite has one writer at a time. On PostgreSQL writers wait where they want the same rows; with `alone`, no
-        other service writes meanwhile. A migration is always alone, and may take its time.
+        SQLite has one writer at a time. In PostgreSQL, writers wait for each other only if they want the same rows.
+        alone: no other service writes meanwhile. migrating: alone, and without a time limit.
         """
         watched = nullcontext() if migrating else self._watched()
         with self._translated(), watched, self.engine.connect() as connection:
@@ -73,14 +74,12 @@ class Database:
 
     @contextmanager
     def attended(self) -> Iterator[None]:
-        """For connections that the caller opens by `engine`: errors as the registry's own, and a silent server is
-        given up.
-        """
+        """For connections that the caller opens by `engine`: translate errors, and give up on a silent server."""
         with self._translated(), self._watched():
             yield
 
     def cut(self) -> None:
-        """End all connections to a server, whatever they wait for; by any thread."""
+        """End all connections to a server, whatever they wait for. Any thread may call it."""
         if self._watchdog is not None:
             self._watchdog.cut()
 
@@ -89,7 +88,7 @@ class Database:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Driver errors as the registry's own; InvalidItem, RegistryError and the like pass through."""
+        """Raise driver errors as the service's own; InvalidItem, RegistryError and the like pass through."""
         try:
             yield
         except DBAPIError as error:
@@ -103,18 +102,18 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
-        # Its cycles would outlive it: what an engine was started with is frozen, and no collection looks at it.
+        # The cache holds reference cycles, and after `gc.freeze` no collection would find them.
         self.engine.clear_compiled_cache()
 
 
 def parse_url(url: str) -> URL:
-    """The URL of a registry; raises RegistryError. No message repeats a part of it that may hold a password."""
-    advice = "characters that mean something in a URL are written %40 for @, %2F for /, %3A for :"
+    """Parse the URL of a registry. Raises RegistryError, whose message repeats nothing that may hold a password."""
+    advice = "write special characters as %40 for @, %2F for /, %3A for :"
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Without the cause: its words quote the URL.
-        raise RegistryError(f"KINDRED_DATABASE_URL cannot be used: it is no SQLAlchemy URL; {advice}") from None
+        # Without the cause, whose message quotes the URL.
+        raise RegistryError(f"KINDRED_DATABASE_URL cannot be used: it is not a SQLAlchemy URL; {advice}") from None
     if "@" in (parsed.host or "") or (parsed.host and "@" in (parsed.database or "")):
         raise RegistryError(f"KINDRED_DATABASE_URL cannot be used: it has more than one @; {advice}")
     if parsed.drivername not in _DRIVERS:
@@ -125,5 +124,5 @@ def parse_url(url: str) -> URL:
 
 
 def without_password(url: str) -> str:
-    """A URL for messages: the password hidden, options (which may hold one) left out. Raises RegistryError."""
+    """A URL for messages: without its password, and without options, which may hold one. Raises RegistryError."""
     return parse_url(url).set(query={}).render_as_string(hide_password=True)

@@ -1,7 +1,7 @@
-"""The feed: what other services commit to the registry is served here too, moments later.
+"""The feed: this service serves what other services commit to the registry, moments later.
 
-A thread of its own looks for changes at each NOTIFY, and every second without one. It belongs to one engine, which
-it is started and ended with. A registry in SQLite has none: its file has one service.
+A thread looks for changes at each NOTIFY, and every second without one. Each engine starts and ends a feed of its own.
+A registry in SQLite has no feed: only one service uses its file.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from service.registry.registry import Registry, RegistryRow
 
 log = logging.getLogger("kindred.feed")
 
-_INTERVAL = 1.0  # seconds between two looks when nothing is told
-_GATHER = 0.02  # seconds after which one looks: commits that follow one another are read together
+_INTERVAL = 1.0  # seconds between two looks without a NOTIFY
+_GATHER = 0.02  # seconds to wait before a look, so that it reads several commits at once
 _BATCH = 256  # rows applied at once
-_PAUSE, _PAUSE_MAX = 0.25, 4.0  # seconds until a connection that broke is opened again: doubled each time
-_PATIENCE = 2.0  # seconds that the thread gets to end by itself
+_PAUSE, _PAUSE_MAX = 0.25, 4.0  # seconds until it opens a broken connection again: doubled each time
+_PATIENCE = 2.0  # seconds that the thread has to end by itself
 
 
 class Feed:
@@ -34,7 +34,7 @@ class Feed:
         held: Mapping[str, int],
         apply: Callable[[Sequence[RegistryRow]], int],
     ) -> None:
-        self.applied = 0  # rows that others wrote and this engine took over
+        self.applied = 0  # rows that other services wrote and this engine took over
         self.failures = 0  # times that the feed broke off
         self._registry = registry
         self._changes = changes
@@ -48,9 +48,9 @@ class Feed:
     def start(
         cls, registry: Registry, held: Mapping[str, int], apply: Callable[[Sequence[RegistryRow]], int]
     ) -> Feed | None:
-        """Take over what was committed until now, then follow; None where nobody else can write.
+        """Take over what was committed until now, then follow. None if nobody else can write.
 
-        `held`: the revision of each row that the engine holds, by item id. Raises what the registry raises.
+        held: by item id, the revision of each row that the engine has. Raises the registry's errors.
         """
         if (changes := registry.changes()) is None:
             return None
@@ -65,18 +65,18 @@ class Feed:
 
     @property
     def lag(self) -> float:
-        """Seconds since all that others had committed was last served here."""
+        """Seconds since this service last served all that others had committed."""
         return time.monotonic() - self._looked
 
     def close(self) -> None:
-        """End the thread; no row is applied afterwards."""
+        """End the thread. It applies no row afterwards."""
         if self._ending.is_set():
             return
         self._ending.set()
         self._changes.end()
         self._thread.join(_PATIENCE)
         while self._thread.is_alive():
-            # It waits for a server that is silent.
+            # The thread waits for a silent server.
             self._changes.cut()
             self._registry.cut()
             self._thread.join(_PATIENCE)
@@ -91,7 +91,7 @@ class Feed:
                     break
                 self._catch_up()
             except Superseded:
-                break  # the engine that took over has a feed of its own
+                break  # the engine that took over has its own feed
             except ServiceError as error:
                 log.warning("the feed broke off", extra={"reason": str(error), "seconds": pause})
             except Exception:
@@ -110,7 +110,7 @@ class Feed:
         for start in range(0, len(ids), _BATCH):
             if self._ending.is_set():
                 return
-            # Read as they are now, which may be later than what was found: the next look finds them held.
+            # A row may be newer now than when `news` found it. The next look then finds nothing new.
             self.applied += self._apply(self._registry.rows_of(ids[start : start + _BATCH]))
         self._changes.settle()
         self._looked = began

@@ -1,10 +1,11 @@
-"""Requests that are carried out once, however often they are sent: what is kept of each under its idempotency key.
+"""Idempotency keys: a request is carried out once, however often it is sent, and retries get the stored answer.
 
-A request claims its key first, by the row that can be there only once, and puts its answer into that row last, all in
-the transaction of its write. So key, write and answer are committed together or not at all, and of two that come at
-once, at whichever services, the second waits for the first to end: it finds the answer, or is the first itself. What is
-to be refused is found out after the claim: before, a retry beside the first request could be refused for what that one
-wrote. A refused request leaves no row, for it wrote nothing.
+A request first claims its key by inserting the key's row, and last stores its answer in that row, all in the
+transaction of its write. So key, write and answer are committed together or not at all. If two requests come at once,
+to any services, the second waits until the first has ended. Then it finds the answer, or becomes the first.
+
+A request is checked after its claim. Otherwise a retry that runs beside the first request could be refused for what
+that request wrote. A refused request writes nothing and leaves no row.
 """
 
 from __future__ import annotations
@@ -18,40 +19,38 @@ from sqlalchemy.dialects import postgresql, sqlite
 from service.errors import IdempotencyKeyReused, RegistryContended
 from service.registry.tables import idempotency_table as table
 
-_STEP = 16  # expired keys that a new one removes at most: more than come in, few enough not to be felt
+_STEP = 16  # expired keys that a claim removes, at most: faster than keys come in, and too few to notice
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request under a key. `caller`: the id of its API key, "" where there are none; the answers of one caller are
-    none of another's.
-    """
+    """The key of a request. caller: the id of the caller's API key, "" without API keys; callers share no answers."""
 
     caller: str
     key: str
-    fingerprint: str  # of all that makes it the same request, in at most 64 characters
+    fingerprint: str  # of everything that identifies the request; at most 64 characters
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as it goes out."""
+    """The answer to a request, as HTTP sends it."""
 
     status: int
     body: bytes
 
 
 def claim(connection: Connection, key: IdempotencyKey, hours: float) -> StoredAnswer | None:
-    """None: the key is this transaction's, which has to `store` an answer. Else the answer that was kept, less than
-    `hours` ago, and nothing is written. Waits for a transaction that has claimed the key and not ended.
+    """The answer stored under the key in the last `hours`; then nothing is written. None: this transaction has claimed
+    the key and has to `store` an answer. Waits for another transaction that has claimed the key and not ended.
 
-    Raises IdempotencyKeyReused, and RegistryContended where another took over the same expired key.
+    Raises IdempotencyKeyReused, and RegistryContended if another transaction took over the same expired key.
     """
     now = datetime.now(UTC)
-    cutoff = _written(now - timedelta(hours=hours))
+    cutoff = _iso(now - timedelta(hours=hours))
     mine = and_(table.c.caller == key.caller, table.c.key == key.key)
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row = insert(table).values(
-        caller=key.caller, key=key.key, fingerprint=key.fingerprint, status=0, body=b"", created_at=_written(now)
+        caller=key.caller, key=key.key, fingerprint=key.fingerprint, status=0, body=b"", created_at=_iso(now)
     )
     for _ in range(2):
         if (
@@ -70,18 +69,18 @@ def claim(connection: Connection, key: IdempotencyKey, hours: float) -> StoredAn
 
 
 def store(connection: Connection, key: IdempotencyKey, answer: StoredAnswer) -> None:
-    """Put the answer into the row that was claimed."""
+    """Put the answer into the claimed row."""
     mine = and_(table.c.caller == key.caller, table.c.key == key.key)
     connection.execute(update(table).where(mine).values(status=answer.status, body=answer.body))
 
 
 def _remove_expired(connection: Connection, cutoff: str) -> None:
-    # Those that another transaction holds are left to it: nobody waits for anybody to tidy up.
+    # Skip keys that another transaction has locked: nobody waits for a cleanup.
     oldest = select(table.c.caller, table.c.key).where(table.c.created_at <= cutoff).order_by(table.c.created_at)
     some = oldest.limit(_STEP).with_for_update(skip_locked=True).cte("some")
     connection.execute(delete(table).where(tuple_(table.c.caller, table.c.key).in_(select(some.c.caller, some.c.key))))
 
 
-def _written(moment: datetime) -> str:
-    """In one form for all, so that text compares as time does."""
+def _iso(moment: datetime) -> str:
+    """ISO 8601 in one form, so that texts compare as times do."""
     return moment.isoformat(timespec="milliseconds")

@@ -1,6 +1,6 @@
-"""`python -m service migrate`: bring the registry's schema to the one this release reads, and say what was done.
+"""`python -m service migrate`: bring the registry's schema up to this release, and print what was done.
 
-For operators who set KINDRED_MIGRATE=false; otherwise the service does it when it starts.
+For operators who set KINDRED_MIGRATE=false. Otherwise the service migrates when it starts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from service.settings import Settings, complain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0: the schema is the newest. 1: it could not be made so. 2: a setting is refused."""
+    """Exit code 0: the schema is the newest. 1: it could not be migrated. 2: a setting is invalid."""
     parser = argparse.ArgumentParser(prog="python -m service migrate", description="Migrate the registry's schema.")
     parser.add_argument("--database-url", help="the registry (KINDRED_DATABASE_URL)")
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}

@@ -1,9 +1,8 @@
-"""The durable registry of the items an operator wrote: one row an id, committed before anything is
-acknowledged.
+"""The registry: one durable row for each item id that was written. A write is acknowledged after its commit.
 
-A row states an item's text and attributes; what was learned about an item stays in the artifact. A deleted
-item keeps its row with the status "deleted", so that an item of the artifact's catalogue stays away after a
-restart and an id that comes back has its old place in the order.
+A row has an item's text and attributes; what training learned of an item stays in the artifact. A deleted item keeps
+its row, with the status "deleted". So an item of the artifact stays away after a restart, and an id that comes back
+keeps its place in the order of items.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ DELETED = "deleted"
 
 T = TypeVar("T")
 
-_ATTEMPTS = 3  # runs of one transaction that meets others; more would only fight what is none of our services
+_ATTEMPTS = 3  # runs of a transaction that meets others; the last two run alone
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryRow:
-    """One row. `item` and `content_hash` are None for a deleted item; `seq` orders items by first registration.
+    """One row. `item` and `content_hash` are None for a deleted item. `seq` orders items by first registration.
 
-    A row changed by hand may be no item: `flaw` says why, and of `item` and `content_hash` it has the hash alone. Its
-    id stands for nothing that could be served, and can be written anew and deleted.
+    A row that was changed by hand may be no item. Then `flaw` says why, `item` is None, and `content_hash` is not. No
+    service serves such an id; it can be written again or deleted.
     """
 
     seq: int
@@ -59,20 +58,20 @@ class RegistryRow:
 
 
 class Transaction:
-    """Reads and writes of one transaction; what it wrote counts when the `with` block ends without an error."""
+    """Reads and writes of one transaction, which is committed when its `with` block ends without an error."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def get(self, item_ids: Sequence[str]) -> dict[str, RegistryRow]:
-        """The rows of the given ids that exist, locked against other writers until the transaction ends."""
-        # In one order, so that two writers of the same items wait for each other rather than each for the other's.
+        """The existing rows of these ids, locked against other writers until the transaction ends."""
+        # In one order, so that two writers of the same items cannot deadlock.
         query = select(items_table).where(items_table.c.item_id.in_(item_ids)).order_by(items_table.c.item_id)
         query = query.with_for_update()
         return {row["item_id"]: _row(row) for row in self._connection.execute(query).mappings()}
 
     def put(self, item: Item, before: RegistryRow | None) -> RegistryRow:
-        """Write `item` as active; `before` is the row of its id as `get` returned it."""
+        """Write `item` as active. before: the row of its id, as `get` returned it."""
         content_hash = item.content_hash()
         now = _now()
         values: dict[str, Any] = {
@@ -94,7 +93,7 @@ class Transaction:
         return RegistryRow(seq, item.item_id, item, content_hash, values["revision"])
 
     def delete(self, item_id: str, before: RegistryRow | None) -> RegistryRow:
-        """Mark an id as deleted; an item of the catalogue gets its first row by that."""
+        """Mark an id as deleted. An item of the artifact may get its first row by this."""
         now = _now()
         values: dict[str, Any] = {
             "content": None,
@@ -122,12 +121,11 @@ class Transaction:
 
 
 class Registry:
-    """Opens the registry at a SQLAlchemy URL and creates or migrates its schema; without `migrate` it refuses one
-    that is not the newest.
+    """Opens the registry at a SQLAlchemy URL and creates or migrates its schema. Without `migrate`, it refuses a schema
+    that is not the newest. timeout: seconds that a write waits for a lock.
 
-    Raises RegistryError when the URL or the schema cannot be used, RegistryRefused when the server refuses the
-    connection, RegistryUnavailable when the database does not answer. `timeout` is how long a write waits for a lock,
-    in seconds.
+    Raises RegistryError if the URL or the schema cannot be used, RegistryRefused if the server refuses the connection,
+    RegistryUnavailable if the database does not answer.
     """
 
     def __init__(self, url: str, timeout: float = 5.0, migrate: bool = True) -> None:
@@ -141,20 +139,20 @@ class Registry:
 
     @contextmanager
     def transaction(self, alone: bool = False) -> Iterator[Transaction]:
-        """Write atomically. Leaving the block commits, and has returned only when the rows are on disk.
+        """Write atomically. Leaving the block commits; when that returns, the rows are on disk.
 
-        Raises RegistryFull, RegistryUnavailable or, when another writer came in between, RegistryContended; with
-        `alone` no other service of this database writes meanwhile.
+        alone: no other service writes to this database meanwhile. Raises RegistryFull, RegistryUnavailable or, if
+        another writer came in between, RegistryContended.
         """
         with self._database.writing(alone) as connection:
             yield Transaction(connection)
 
     def write(self, work: Callable[[Transaction], T]) -> T:
-        """What `work` returns for a transaction, committed. `work` is run again where another writer came in between.
+        """Run `work` in a transaction, commit, and return its result. Run it again if another writer came in between.
 
-        A row that does not exist yet cannot be locked: of two that register an id at the same moment both find
-        none, and the database lets the second write fail. Run again, it finds the first one's row. It runs alone
-        then, for of many that met some would meet again. Raises as `transaction` does.
+        Nobody can lock a row that does not exist yet. If two writers register an id at the same moment, neither finds
+        a row, and the database lets the second write fail. The second run finds the first writer's row. It runs alone,
+        because writers that met once would meet again. Raises as `transaction` does.
         """
         for attempt in range(1, _ATTEMPTS):
             try:
@@ -166,9 +164,7 @@ class Registry:
             return work(transaction)
 
     def rows(self, batch: int = 512) -> Iterator[list[RegistryRow]]:
-        """All rows in the order of first registration, in batches that were read one after another. Those with a flaw
-        are logged.
-        """
+        """All rows in the order of first registration, in batches, each read by itself. Flaws are logged."""
         last = 0
         while True:
             query = select(items_table).where(items_table.c.seq > last).order_by(items_table.c.seq).limit(batch)
@@ -181,7 +177,7 @@ class Registry:
             last = rows[-1].seq
 
     def rows_of(self, item_ids: Sequence[str]) -> list[RegistryRow]:
-        """The rows of ids as they are now. One that is no item is logged and left out: others do not wait for it."""
+        """The rows of these ids as they are now. Rows with a flaw are logged and left out."""
         with self._database.reading() as connection:
             found = connection.execute(select(items_table).where(items_table.c.item_id.in_(item_ids))).mappings().all()
         rows = [_row(values) for values in found]
@@ -189,7 +185,7 @@ class Registry:
         return [row for row in rows if row.flaw is None]
 
     def changes(self) -> Changes | None:
-        """What changes in the registry from now on, by a connection of its own; None for SQLite."""
+        """The changes to the registry from now on, by a connection of their own; None for SQLite."""
         return Changes(self._open()) if self._database.is_postgresql else None
 
     @property
@@ -197,7 +193,7 @@ class Registry:
         return "postgresql" if self._database.is_postgresql else "sqlite"
 
     def cut(self) -> None:
-        """End whatever waits for a server that is silent; by any thread."""
+        """End every wait for a silent server. Any thread may call it."""
         self._database.cut()
 
     def close(self) -> None:
@@ -215,7 +211,7 @@ def _row(row: RowMapping) -> RegistryRow:
                 raise InvalidItem("item_id", f"is {shorten(item.item_id)!r} in its content")
         except (InvalidItem, ValueError, TypeError, RecursionError) as error:
             flaw = f"the registry's row of item {row['item_id']!r} is no item: {error}"
-            # Not None, whatever became of it: that is how a deleted one is told.
+            # Not None: None would mean a deleted item.
             item, content_hash = None, content_hash or ""
     return RegistryRow(row["seq"], row["item_id"], item, content_hash, row["revision"], flaw)
 

@@ -1,4 +1,4 @@
-"""Which schema a registry has, and the way from there to the one this release reads."""
+"""The schema of a registry: finding its revision, and migrating it to the newest."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _version_table = table(migrations.VERSION_TABLE, column("version_num"))
 
 
 class State(NamedTuple):
-    """`revision` is None for an empty database; `stamped` is false where a release without revisions made it."""
+    """revision: None for an empty database. stamped: false if a release before revisions made the schema."""
 
     revision: str | None
     stamped: bool
 
 
 def prepare(database: Database, migrate: bool) -> State:
-    """Make sure that the schema is `migrations.HEAD`; the state from before.
+    """Make sure that the schema is `migrations.HEAD`, and return its state from before.
 
-    With `migrate`, an empty, older or unstamped schema is brought there, by one service at a time. Raises
-    RegistryError for a schema that is not known or, without `migrate`, not the newest; RegistryUnavailable.
+    With `migrate`, one service at a time brings an empty, older or unstamped schema there. Raises RegistryError for an
+    unknown schema and, without `migrate`, for one that is not the newest. Raises RegistryUnavailable too.
     """
-    # Of one moment: a service that migrates meanwhile would show one table of its new schema and not the other.
+    # One moment, because another service may migrate meanwhile: then one of its tables would be here, another not.
     with database.reading(one_moment=True) as connection:
         if database.is_postgresql:
             postgresql.check(connection)
@@ -42,7 +42,7 @@ def prepare(database: Database, migrate: bool) -> State:
                 "is false: `python -m service migrate` brings it there"
             )
         with database.writing(migrating=True) as connection:
-            # Again, now that nobody else migrates.
+            # Look again, now that nobody else migrates.
             before = _state(connection)
             if before != State(migrations.HEAD, True):
                 migrations.upgrade(connection, None if before.stamped else before.revision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
-_Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
+_Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows only in an INTEGER key
 items_table = Table(
     "kindred_items",
     metadata,
@@ -19,7 +19,7 @@ items_table = Table(
     Column("updated_at", String(32), nullable=False),
     sqlite_autoincrement=True,  # a number is never given twice, so the order of items never changes
 )
-# One row a request that was carried out under an idempotency key. The primary key decides which of several is first.
+# One row for each request carried out under an idempotency key. The primary key decides which request is first.
 idempotency_table = Table(
     "kindred_idempotency_keys",
     metadata,
@@ -31,7 +31,7 @@ idempotency_table = Table(
     Column("created_at", String(32), nullable=False),  # ISO 8601, UTC
     Index("ix_kindred_idempotency_keys_created_at", "created_at"),
 )
-# Written by revision 0001 and read where an older release made the registry; Alembic's table has taken its place.
+# Revision 0001 writes it. It is read only in a registry that an older release made; Alembic's table replaced it.
 meta_table = Table(
     "kindred_meta",
     metadata,

@@ -1,7 +1,7 @@
-"""The registry's schema, one Alembic revision a step. A new step is a file in `versions` and its name in `REVISIONS`.
+"""The registry's schema as Alembic revisions. A new one is a file in `versions` and its name in `REVISIONS`.
 
-There is no env.py: a revision runs on the connection of whoever asks, inside its transaction. There is no way down
-either: a release that is to be left again is left with the backup from before it.
+There is no env.py: a revision runs on the caller's connection, inside its transaction. There is no downgrade: to go
+back to an older release, restore the backup from before the upgrade.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
-# A table of our own: another application in the same database may use Alembic too.
+# Our own table, because another application in the same database may use Alembic too.
 VERSION_TABLE = "kindred_alembic_version"
 
 
 def upgrade(connection: Connection, adopted: str | None) -> None:
-    """Bring the schema to `HEAD` in the connection's transaction; `adopted`: the revision it has without saying so."""
-    # Half a second of imports, which a start on a schema that fits does without.
+    """Bring the schema to `HEAD` in the connection's transaction. adopted: the revision of an unstamped schema."""
+    # These imports take half a second; a start on the newest schema does without them.
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory

@@ -81,7 +81,7 @@ def test_what_the_url_says_of_a_connection_wins(postgres: Server, open_registry:
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_another_encoding_is_refused(encoding: str, postgres: Server) -> None:
     url = postgres.own_database(f"ENCODING '{encoding}' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
-    with pytest.raises(RegistryError, match=f"encoded in {encoding}; it has to be UTF8"):
+    with pytest.raises(RegistryError, match=f"encoded in {encoding}; it must be UTF8"):
         Registry(url)
 
 

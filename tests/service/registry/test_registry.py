@@ -174,7 +174,7 @@ def test_a_file_that_is_no_database_is_refused(sqlite_url: str, tmp_path: Path) 
     path = tmp_path / "sub" / "registry.db"
     path.parent.mkdir()
     path.write_bytes(b"no database, but long enough to look like a file of one" * 50)
-    with pytest.raises(RegistryError, match="damaged or no SQLite database"):
+    with pytest.raises(RegistryError, match="damaged or not a SQLite database"):
         Registry(sqlite_url)
 
 
@@ -210,7 +210,7 @@ def test_a_full_disk_refuses_writes_serves_reads_and_recovers(sqlite_url: str, o
     registry = open_registry(sqlite_url)
     put(registry, SOAP)
     limit_pages(registry, 8)
-    with pytest.raises(RegistryFull, match="disk of the registry is full"):
+    with pytest.raises(RegistryFull, match="registry's disk is full"):
         put(registry, *[Item(f"i{number}", text="long " * 2000) for number in range(20)])
     assert [row.item_id for row in rows_of(registry)] == ["soap"]
     limit_pages(registry, 1_000_000)
