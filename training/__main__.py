@@ -55,7 +55,7 @@ from training.options import (
 )
 from training.report.command import report
 
-_UNFINISHED = ".training"  # in the artifact root: checkpoints of trainings that have not ended
+_UNFINISHED = ".training"  # in the artifact root: checkpoints of unfinished runs
 
 app = typer.Typer(
     help="Train, evaluate and inspect Kindred models.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -69,13 +69,15 @@ def demo(
     output: Annotated[Path, typer.Option("--output", help="folder to write")],
     seed: SeedOption = 0,
 ) -> None:
-    """Write the synthetic demo data set as interactions.csv and items.jsonl. Files of others are left as they are."""
+    """Write the synthetic demo data set as interactions.csv and items.jsonl; never overwrite other files."""
     check_folder(output, "--output")
     readme = output / "README.md"
     ours = readme.is_file() and readme.read_bytes() == DEMO_README.encode()
     names = ("interactions.csv", "items.jsonl", readme.name)
     if not ours and (there := [name for name in names if (output / name).exists()]):
-        raise typer.BadParameter(f"{output}: holds {', '.join(there)}; expected another folder", param_hint="--output")
+        raise typer.BadParameter(
+            f"{output}: already holds {', '.join(there)}; choose another folder", param_hint="--output"
+        )
     dataset = generate_demo(seed)
     write_dataset(dataset, output)
     readme.write_bytes(DEMO_README.encode())
@@ -90,17 +92,17 @@ def validate(
     column: ColumnOption = None,
     time_unit: TimeUnitOption = "s",
     core: CoreOption = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="the report as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
 ) -> None:
-    """Read a data set, count it, and name every problem with file and line. Exit status 1 when there is one."""
+    """Read a data set, count it, and list every problem with file and line. Exit with status 1 if there is one."""
     try:
         report = read_data(data, items, format, column, time_unit, core, OnError.drop).report
     except DatasetError as error:
         if not error.counts:
             raise
-        # Nothing but bad rows is left to count; they are what was asked for.
-        shown = {"error": str(error)} | problems_to_dict(error.counts, error.problems, error.groups)
-        typer.echo(json.dumps(shown, indent=1) if as_json else "\n".join([str(error), *examples(error.groups)]))
+        # Every row is bad. The user asked for the bad rows, so print them.
+        found = {"error": str(error)} | problems_to_dict(error.counts, error.problems, error.groups)
+        typer.echo(json.dumps(found, indent=1) if as_json else "\n".join([str(error), *examples(error.groups)]))
         raise typer.Exit(1) from None
     typer.echo(json.dumps(report.to_dict(), indent=1) if as_json else "\n".join(report.lines()))
     if report.problem_counts:
@@ -118,30 +120,37 @@ def train(
     core: CoreOption = 0,
     on_error: OnErrorOption = OnError.fail,
     recipe: Annotated[
-        str | None, typer.Option("--recipe", help="default, paper or demo; for the demo data: demo")
+        str | None, typer.Option("--recipe", help="default, paper or demo; the demo data uses demo")
     ] = None,
     seed: SeedOption = 0,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
-    tokens: Annotated[str | None, typer.Option("--tokens", help="hybrid, id or semantic")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="most epochs to train for")] = None,
+    tokens: Annotated[str | None, typer.Option("--tokens", help="token type: hybrid, id or semantic")] = None,
     metrics: Annotated[
-        str | None, typer.Option("--metrics", help="distance of each level: cosine,cosine,euclidean")
+        str | None, typer.Option("--metrics", help="distance of each level, for example cosine,cosine,euclidean")
     ] = None,
-    codebook_size: Annotated[int | None, typer.Option("--codebook-size", help="codewords of a level")] = None,
+    codebook_size: Annotated[int | None, typer.Option("--codebook-size", help="codewords per level")] = None,
     id_dim: Annotated[int | None, typer.Option("--id-dim", help="width of the ID embedding")] = None,
-    reconstruction: Annotated[bool | None, typer.Option(help="text reconstruction as part of the objective")] = None,
+    reconstruction: Annotated[bool | None, typer.Option(help="add text reconstruction to the objective")] = None,
     text_encoder: Annotated[
         str | None, typer.Option("--text-encoder", help="tfidf, or a sentence-transformers model by name or folder")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="any field of the recipe: field=value")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; a GPU where there is one")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="set any field of the recipe: field=value")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu or cuda; by default a GPU if there is one")
+    ] = None,
     threads: ThreadsOption = None,
     evaluation_data: Annotated[
-        bool, typer.Option(help="keep the sequences (no user identifiers) in the artifact, to evaluate it alone")
+        bool,
+        typer.Option(
+            help="keep the sequences (no user identifiers) in the artifact, so that evaluate needs no other data"
+        ),
     ] = True,
 ) -> None:
     """Train a tokenizer and a recommender together, and export them as a new version of the artifact root.
 
-    Interrupted, the same command goes on from its last epoch.
+    After an interruption, run the same command again: it resumes after its last epoch.
     """
     started = time.perf_counter()
     check_folder(output, "--output")
@@ -174,7 +183,7 @@ def train(
         trainer.fit(checkpoint, progress)
         progress.message("measuring and exporting")
         artifact = export(trainer, output, evaluation_data=evaluation_data)
-    checkpoint.unlink(missing_ok=True)  # the same command, run at once again, may have exported it as well
+    checkpoint.unlink(missing_ok=True)  # a second run of the same command may have removed it
     # The kernel counts in KiB, macOS in bytes.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)
     for name, values in artifact.manifest.metrics.items():
@@ -187,7 +196,7 @@ def evaluate(
     artifact: ArtifactOption,
     protocol: Annotated[str, typer.Option("--protocol", help="full, sampled or both")] = "both",
     data: Annotated[
-        str | None, typer.Option("--data", help="evaluate on this data set instead of the artifact's own")
+        str | None, typer.Option("--data", help="use this data set instead of the one in the artifact")
     ] = None,
     items: ItemsOption = None,
     format: FormatOption = "auto",
@@ -195,10 +204,10 @@ def evaluate(
     time_unit: TimeUnitOption = "s",
     core: CoreOption = 0,
     on_error: OnErrorOption = OnError.fail,
-    as_json: Annotated[bool, typer.Option("--json", help="the figures as JSON")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
     threads: ThreadsOption = None,
 ) -> None:
-    """Measure an exported artifact on the test split: each user's last item, predicted from all before it."""
+    """Measure an artifact on the test split: predict each user's last item from all items before it."""
     limit_threads(threads)
     if protocol not in (*PROTOCOLS, "both"):
         raise typer.BadParameter(f"{protocol!r}: expected full, sampled or both", param_hint="--protocol")
@@ -210,7 +219,9 @@ def evaluate(
     results: dict[str, dict[str, float]] = {}
     protocols = list(PROTOCOLS) if protocol == "both" else [protocol]
     if protocol == "both" and not can_sample(sequences, len(loaded.items)):
-        typer.echo("sampled: left out, some user leaves fewer than 99 items of this catalogue untouched", err=True)
+        typer.echo(
+            "sampled: skipped, because some user has fewer than 99 items of this catalogue left to draw", err=True
+        )
         protocols.remove("sampled")
     for name in protocols:
         started = time.perf_counter()
@@ -248,7 +259,7 @@ app.command()(baselines)
 
 
 def main() -> None:
-    """Run the command line; what a user can put right is one line on stderr and exit status 2, never a traceback."""
+    """Run the command line. An error that the user can fix prints one line on stderr and exits with status 2."""
     try:
         app()
     except ValidationError as error:

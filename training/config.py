@@ -1,7 +1,7 @@
-"""Recipes: everything that decides a training run, in one frozen, self-checking object.
+"""Recipes: all settings of a training run in one frozen object that checks itself.
 
-`paper` is the published setting of arXiv 2502.16474; `default` is the best that was found. Each option of the command
-line is a field here, so that the manifest of an artifact can say how it came about.
+`paper` is the published setting of arXiv 2502.16474; `default` is the best setting that we found. Every option of the
+command line is a field here, so an artifact's manifest records how we trained it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from model.config import ColdPolicy, FrozenConfig, Metric, RecommenderConfig, To
 Monitor = Literal["sampled_mrr", "full_ndcg@10"]
 """The figure by which validation chooses: protocol and metric."""
 
-# With fewer items to a codeword the first level holds one item each and leaves nothing to the others: every item is
-# then its own code, and every new one unlike them all (docs/training.md has the figures).
+# With fewer items per codeword, the first level gives each item a codeword of its own and the other levels have nothing
+# left to do. No new item then resembles an old one (docs/training.md has the figures).
 ITEMS_OF_A_CODEWORD = 4
 LEAST_CODEWORDS = 8
 
@@ -37,76 +37,84 @@ class Recipe(FrozenConfig):
         0.1,
         ge=0,
         lt=1,
-        description="share of items whose ID half is replaced by the cold vector in a training step",
+        description="share of items whose ID half a training step replaces by the cold vector",
     )
     id_shrinkage: float = Field(
         0.0,
         ge=0,
-        description="κ: the ID half of an item with n training interactions is n / (n + κ) its own, the rest the cold "
-        "vector, or zero under a cold_policy without one",
+        description="κ: an item with n training interactions keeps n / (n + κ) of its own ID half; the rest is the "
+        "cold vector, or zero if the cold_policy has none",
     )
 
     # Neighbours
     together_weight: float = Field(
-        0.0, ge=0, description="how much items that follow each other in training add to a score; 0: nothing is counted"
+        0.0,
+        ge=0,
+        description="weight of co-occurrence in a score: items that follow each other in training; 0 turns it off",
     )
-    alike_weight: float = Field(0.0, ge=0, description="how much items whose texts share telling words add to a score")
-    neighbours: int = Field(64, ge=1, description="neighbours kept of an item, of each kind")
+    alike_weight: float = Field(
+        0.0, ge=0, description="weight of text similarity in a score: items whose texts share telling words"
+    )
+    neighbours: int = Field(64, ge=1, description="neighbours of each kind that an item keeps")
 
     # Text
     text_encoder: str = Field("tfidf", description='"tfidf", or a sentence-transformers model by name or folder')
-    text_dim: int = Field(384, ge=1, description="directions kept by the TF-IDF encoder")
+    text_dim: int = Field(384, ge=1, description="dimensions of the TF-IDF encoder")
 
     # Recommender
     blocks: int = Field(2, ge=1)
     heads: int = Field(2, ge=1)
-    feed_forward: int = Field(4, ge=1, description="width of a block's feed-forward layer, in multiples of its input")
+    feed_forward: int = Field(4, ge=1, description="width of a block's feed-forward layer, as a multiple of its input")
     max_length: int = Field(50, ge=2)
     dropout: float = Field(0.5, ge=0, lt=1)
 
     # Objective
     loss: Literal["bce", "softmax", "sampled_softmax"] = "bce"
-    negatives: int = Field(1, ge=1, description="negatives of a position (bce) or of a step (sampled_softmax)")
+    negatives: int = Field(1, ge=1, description="negatives per position (bce) or per step (sampled_softmax)")
     reconstruction: bool = True
     reconstruction_weight: float = Field(1.0, ge=0)
     reconstruction_share: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="share of a step's items, drawn at random, that the decoder is trained on: as good an estimate of "
-        "the loss for less of the time; .125 left fewer distinct semantic IDs (Beauty, paper: 81.8 % against 84.0 %)",
+        description="random share of a step's items that the decoder trains on; half estimates the loss as well in "
+        "less time, .125 leaves fewer distinct semantic IDs (Beauty, paper: 81.8 % against 84.0 %)",
     )
     commitment_weight: float = Field(1.0, ge=0, description="λ of the paper")
     codebook_weight: float = Field(1.0, ge=0)
     joint: bool = Field(
         True,
-        description="False: the tokenizer is trained on reconstruction first, then its encoder is frozen",
+        description="False: train the tokenizer on reconstruction first, then freeze its encoder",
     )
 
     # Optimisation
     learning_rate: float = Field(1e-3, gt=0)
-    decay: bool = Field(False, description="learning rate falls linearly to zero over `epochs`, instead of staying")
+    decay: bool = Field(False, description="lower the learning rate linearly to zero over `epochs`")
     weight_decay: float = Field(0.0, ge=0)
-    batch_size: int = Field(256, ge=1, description="users of a step")
-    warmup_epochs: int = Field(0, ge=0, description="passes over the catalogue on reconstruction before joint training")
+    batch_size: int = Field(256, ge=1, description="users per step")
+    warmup_epochs: int = Field(
+        0, ge=0, description="passes over the catalogue that train reconstruction before joint training"
+    )
     epochs: int = Field(200, ge=1, description="at most")
     patience: int = Field(
         10,
         ge=1,
-        description="epochs without a better monitored metric before training ends. Not with `decay`: its last epochs, "
-        "at the lowest rates, are the ones that settle",
+        description="epochs without a better monitored metric before training ends; `decay` ignores it, because its "
+        "last epochs have the lowest rates and settle the model",
     )
     monitor: Monitor = "sampled_mrr"
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:
-        self.recommender_config(self.tokenizer_config(self.text_dim).dim)  # refuses widths that do not fit together
+        self.recommender_config(self.tokenizer_config(self.text_dim).dim)  # raises for widths that do not match
         if not self.joint and not self.warmup_epochs:
-            raise ValueError("joint: without joint training the tokenizer learns in warmup_epochs alone; set them")
+            raise ValueError(
+                "joint: without joint training the tokenizer learns only in warmup_epochs; set warmup_epochs"
+            )
         return self
 
     def tokenizer_config(self, text_dim: int) -> TokenizerConfig:
-        """The tokenizer's shape; `text_dim` is what the fitted text encoder gives."""
+        """The tokenizer's shape; `text_dim` is the width of the fitted text encoder."""
         return TokenizerConfig(
             tokens=self.tokens,
             text_dim=text_dim,
@@ -129,8 +137,8 @@ class Recipe(FrozenConfig):
         )
 
     def bounded(self, n_items: int) -> Recipe:
-        """The recipe with no more codewords than a catalogue of `n_items` can teach: the largest power of two that
-        leaves ITEMS_OF_A_CODEWORD items to each, LEAST_CODEWORDS at least.
+        """The recipe with no more codewords than a catalogue of `n_items` can train: the largest power of two that
+        leaves ITEMS_OF_A_CODEWORD items per codeword, but at least LEAST_CODEWORDS.
         """
         most = max(LEAST_CODEWORDS, 1 << max(1, n_items // ITEMS_OF_A_CODEWORD).bit_length() - 1)
         if self.tokens == "id" or self.codebook_size <= most:
@@ -138,13 +146,13 @@ class Recipe(FrozenConfig):
         return self.override({"codebook_size": most})
 
     def override(self, changes: Mapping[str, Any]) -> Recipe:
-        """The recipe with some fields changed, checked anew; pydantic's error names a field that does not fit."""
+        """A copy with some fields changed and all checked again; pydantic's error names a wrong field."""
         return Recipe.model_validate({**self.model_dump(), **changes})
 
 
 PAPER = Recipe(name="paper", cold_probability=0.05)
 
-# What was tried, with the numbers that chose: docs/results/tried.md.
+# docs/results/tried.md lists what we tried and the figures behind each choice.
 DEFAULT = Recipe(
     name="default",
     codebook_size=1024,
@@ -164,14 +172,14 @@ DEFAULT = Recipe(
     monitor="full_ndcg@10",
 )
 
-# The embedded demo: `default` made small, to train in about a minute on two cores.
+# The built-in demo: a small `default` that trains in about a minute on two cores.
 DEMO = DEFAULT.override(
     {
         "name": "demo",
         "cold_probability": 0.2,
         "codebook_size": 64,
         "semantic_dim": 32,
-        # Its items are few and met often, so they can have more of their own.
+        # It has few items with many interactions each, so an item can learn a wider ID embedding.
         "id_dim": 32,
         "id_shrinkage": 0,
         "hidden": (256,),

@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a progress bar per epoch and a line when it is done."""
+"""The progress of a training run on the terminal: a bar during each epoch and a line after it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from training.fit.progress import EpochReport, Progress
 
 @contextmanager
 def progress_display(monitor: str) -> Iterator[Progress]:
-    """Progress callbacks that draw on the terminal; plain lines where the output is a file.
+    """Progress callbacks that draw on the terminal, or print plain lines if the output is a file.
 
-    monitor: what an epoch's figure is called.
+    monitor: the name of the figure of an epoch.
     """
     console = Console(stderr=True)
 

@@ -1,4 +1,4 @@
-"""Options that several commands of the command line share, and how they become a data set and a recipe."""
+"""Options that several commands share, and the functions that turn them into a data set and a recipe."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ DEMO = "demo"
 
 
 MAX_SEED = 2**32 - 9
-"""scikit-learn takes seeds below 2**32; the level of a codebook is added to ours, and there are eight at most."""
+"""scikit-learn takes seeds below 2**32. We add the level of a codebook to the seed, and there are at most eight."""
 
 SeedOption = Annotated[int, typer.Option("--seed", min=0, max=MAX_SEED)]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; as many as cores by default")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads; by default one per core")]
 
 
 class OnError(StrEnum):
@@ -35,39 +35,39 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="folder, interactions file, or 'demo' for the embedded synthetic data set",
+        help="a folder, a file of interactions, or 'demo' for the built-in synthetic data set",
     ),
 ]
-ItemsOption = Annotated[
-    Path | None, typer.Option("--items", help="file of the items, where it is not found by its name")
-]
+ItemsOption = Annotated[Path | None, typer.Option("--items", help="the items file, if its name does not identify it")]
 FormatOption = Annotated[str, typer.Option("--format", help="auto, tabular, recbole, amazon2014, amazon2023 or s3rec")]
 ColumnOption = Annotated[
     list[str] | None,
-    typer.Option("--column", help="field=column where a file calls it otherwise: item_id=asin; ignore=column"),
+    typer.Option(
+        "--column", help="field=column for a column with another name, as item_id=asin; ignore=column skips one"
+    ),
 ]
 TimeUnitOption = Annotated[str, typer.Option("--time-unit", help="unit of numeric timestamps: s or ms")]
 CoreOption = Annotated[
-    int, typer.Option("--core", min=0, help="keep users and items with at least this many interactions; 0: as it is")
+    int, typer.Option("--core", min=0, help="keep users and items with at least this many interactions; 0 keeps all")
 ]
 OnErrorOption = Annotated[
-    OnError, typer.Option("--on-error", help="fail: name every bad row and stop; drop: count them and go on")
+    OnError, typer.Option("--on-error", help="fail: list every bad row and stop; drop: count them and leave them out")
 ]
 
 
 def check_folder(path: Path, option: str) -> None:
-    """Refuse, before hours of work, a folder that cannot be written to or made; raises typer.BadParameter."""
+    """Check before hours of work that we can make the folder or write to it; raises typer.BadParameter if not."""
     for place in (path, *path.absolute().parents):
         if place.is_dir():
             if not os.access(place, os.W_OK | os.X_OK):
-                raise typer.BadParameter(f"{path}: {place} cannot be written to", param_hint=option)
+                raise typer.BadParameter(f"{path}: cannot write to {place}", param_hint=option)
             return
         if place.exists() or place.is_symlink():
             raise typer.BadParameter(f"{path}: {place} is not a folder", param_hint=option)
 
 
 def limit_threads(threads: int | None) -> None:
-    """That many threads for torch, and for the BLAS under NumPy and SciPy: both share in a model's last digits."""
+    """Limit torch and the BLAS under NumPy and SciPy; both affect the last digits of a model's weights."""
     if threads:
         torch.set_num_threads(threads)
         threadpool_limits(threads)
@@ -82,15 +82,15 @@ def read_data(
     core: int,
     on_error: OnError,
 ) -> Dataset:
-    """The data set that the options name; raises DatasetError for what cannot be read."""
+    """Read the data set that the options name; raises DatasetError for files or rows that it cannot use."""
     if data == DEMO:
         if items or columns or core or format != "auto":
             raise typer.BadParameter(
-                "the demo data set is made, not read: --items, --format, --column, --core mean nothing"
+                "the demo data set is generated, so --items, --format, --column and --core do not apply"
             )
         return generate_demo()
     if time_unit not in ("s", "ms"):
-        # Here too, as files without timestamps never get to use it.
+        # Check it here: files without timestamps never use it.
         raise typer.BadParameter(f"{time_unit!r}: expected s or ms", param_hint="--time-unit")
     path = Path(data)
     return load_dataset(
@@ -104,7 +104,7 @@ def read_data(
 
 
 def build_device(name: str | None) -> torch.device | None:
-    """The device that was asked for, None for the best there is; raises typer.BadParameter for one that is not here."""
+    """The named device, None for the best one; raises typer.BadParameter if this machine does not have it."""
     if name is None:
         return None
     try:
@@ -121,7 +121,7 @@ def build_device(name: str | None) -> torch.device | None:
 
 
 def build_recipe(name: str, changes: dict[str, Any], settings: list[str]) -> Recipe:
-    """The named recipe with the options that were given; raises typer.BadParameter that names the field at fault."""
+    """The named recipe with the given options; raises typer.BadParameter that names the wrong field."""
     if name not in RECIPES:
         raise typer.BadParameter(f"{name!r}: known recipes are {', '.join(RECIPES)}", param_hint="--recipe")
     merged = {field: value for field, value in changes.items() if value is not None}
@@ -138,13 +138,11 @@ def build_recipe(name: str, changes: dict[str, Any], settings: list[str]) -> Rec
 
 
 def bound_codebooks(recipe: Recipe, dataset: Dataset, given: bool) -> Recipe:
-    """The recipe within the catalogue, with a line to the user where that changes it; as it is where the size of its
-    codebooks was given.
-    """
+    """Bound the recipe's codebooks by the size of the catalogue, and tell the user; keep a size that the user gave."""
     bounded = recipe if given else recipe.bounded(dataset.n_items)
     if bounded != recipe:
         typer.echo(
-            f"{dataset.n_items:,} items: {bounded.codebook_size} codewords a level instead of the recipe's "
+            f"{dataset.n_items:,} items: {bounded.codebook_size} codewords per level instead of the recipe's "
             f"{recipe.codebook_size:,}; --codebook-size or --set codebook_size sets another number",
             err=True,
         )
@@ -152,12 +150,12 @@ def bound_codebooks(recipe: Recipe, dataset: Dataset, given: bool) -> Recipe:
 
 
 def gives_codebook_size(settings: list[str]) -> bool:
-    """Whether settings, field=value each, name the size of the codebooks."""
+    """Whether the settings (field=value each) include the size of the codebooks."""
     return any(setting.partition("=")[0] == "codebook_size" for setting in settings)
 
 
 def first_error(error: ValidationError) -> str:
-    """The first thing that does not fit, in one line: the field, what was expected, and what was given."""
+    """The first error in one line: the field, the expected value, and the given one."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")

@@ -77,7 +77,7 @@ def test_demo_writes_over_no_file_of_others(command: Command, tmp_path: Path, na
     (tmp_path / name).write_text("mine")
     outcome = command("demo", "--output", tmp_path)
     assert outcome.code == 2
-    assert f"holds {name}; expected another folder" in " ".join(re.sub("[│╭╮╰╯─]", " ", outcome.error).split())
+    assert f"already holds {name}; choose another folder" in " ".join(re.sub("[│╭╮╰╯─]", " ", outcome.error).split())
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
 
 

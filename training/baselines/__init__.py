@@ -2,12 +2,12 @@
 
 May import options, console, export, fit, evaluate, datasets, config and `model`.
 
-Why no library (tried on 2026-11-21 with what pyproject.toml pins: Python 3.11, torch 2.13.0, numpy 2.4.6):
-RecBole 1.2.1 installs and does not import: its ray 2.6.3 wants `pkg_resources`, which setuptools no longer has, and
-with an older setuptools `numpy.bool8`, which numpy 2 no longer has; past that, its checkpoints do not load since torch
-2.6 (https://github.com/RUCAIBox/RecBole/issues/2215). RecTools 0.19.0 does not install: on Python 3.11 it wants
-numpy < 2. It has no GRU4Rec, Caser, HGN or FM either. So these are minimal implementations: one file a method, which
-names its paper and the published figures that are known for certain. SASRec is our own trainer with ID embeddings.
+Why no library (tried on 2026-11-21 with the versions in pyproject.toml: Python 3.11, torch 2.13.0, numpy 2.4.6):
+RecBole 1.2.1 installs but does not import. Its ray 2.6.3 needs `pkg_resources`, which setuptools dropped; with an older
+setuptools it needs `numpy.bool8`, which numpy 2 dropped; and torch 2.6 and later do not load its checkpoints
+(https://github.com/RUCAIBox/RecBole/issues/2215). RecTools 0.19.0 does not install: on Python 3.11 it needs numpy < 2.
+It also lacks GRU4Rec, Caser, HGN and FM. So we wrote minimal implementations, one file per method. Each names its paper
+and the published figures that we are sure of. SASRec is our own trainer with ID embeddings.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every baseline is, and how its scores become ranks: by the metric code that measures our own models."""
+"""The protocol of a baseline, and the ranks of its scores by the metric code that measures our own models."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from training.fit.progress import Progress
 
 
 class Scorer(Protocol):
-    """Whatever scores the catalogue for evaluation cases."""
+    """A method that scores the catalogue for evaluation cases."""
 
     @property
     def name(self) -> str: ...
 
     def scores(self, cases: EvaluationCases, rows: slice) -> Tensor:
-        """Scores [cases of the slice, n_items], float32, higher is better, as a new tensor. The history counts, too."""
+        """Scores [cases of the slice, n_items], float32, higher is better, as a new tensor, without masking."""
         ...
 
 
 class Baseline(Scorer, Protocol):
-    """A method to compare with: learns from `split.train` and the items' texts, chooses by `split.valid`.
+    """A method to compare with: learns from `split.train` and the items' texts, chooses settings by `split.valid`.
 
-    Weights of interactions are not read: none of the published methods has them.
+    It ignores weights of interactions, because none of the published methods has them.
     """
 
     @property
     def config(self) -> dict[str, Any]:
-        """JSON-ready: all that decides, beside data and seed, what `fit` learns. A kept run is known by it."""
+        """JSON-ready: every setting that decides what `fit` learns, besides data and seed. Identifies a kept run."""
         ...
 
     def fit(
@@ -47,7 +47,7 @@ class Baseline(Scorer, Protocol):
     ) -> dict[str, Any]:
         """Learn. Returns JSON-ready notes: epochs, the best validation figure, hyperparameters.
 
-        checkpoint: a method that trains in epochs writes it after each, and goes on from it where it exists.
+        checkpoint: a method that trains in epochs writes it after each, and resumes from it if it exists.
         """
         ...
 
@@ -62,7 +62,7 @@ class TrainsInEpochs(Protocol):
 
 
 def cap_epochs(baseline: Baseline, epochs: int) -> None:
-    """Let a baseline train for at most `epochs`; those that do not train in epochs stay as they are."""
+    """Let a baseline train for at most `epochs`; does nothing if it does not train in epochs."""
     if isinstance(baseline, TrainsInEpochs):
         baseline.cap_epochs(epochs)
 
@@ -72,8 +72,8 @@ def baseline_ranks(
 ) -> dict[str, Ranks]:
     """Ranks of the targets, "full" and "sampled", with the masking, ties and negatives of our own models.
 
-    negatives: [cases, 99] from `draw_negatives`; None leaves the sampled protocol out. chunk: users whose scores are
-    held at once. Raises ValueError for scores of another shape, or that are not finite: NaN would rank first.
+    negatives: [cases, 99] from `draw_negatives`; None leaves the sampled protocol out. chunk: users to score at a time.
+    Raises ValueError for scores of a wrong shape, and for scores that are not finite, because NaN would rank first.
     """
     full, sampled = [], []
     targets = cases.targets.astype(np.int64)
@@ -85,7 +85,7 @@ def baseline_ranks(
         if not torch.isfinite(scores).all():
             raise ValueError(f"{scorer.name}: cases {start} … {part.stop - 1} have scores that are not finite")
         if negatives is not None:
-            # Before the full ranking masks the histories; negatives are never in them.
+            # Do this before the full ranking masks the histories; negatives are never in them.
             candidates = np.concatenate([targets[part, None], negatives[part]], axis=1)
             sampled.append(candidate_ranks(scores.gather(1, torch.from_numpy(candidates).to(scores.device))))
         full.append(catalogue_ranks(scores, targets[part], cases.histories[part]))
@@ -96,9 +96,9 @@ def baseline_ranks(
 def choose_by(
     monitor: Monitor, dataset: Dataset, cases: EvaluationCases, progress: Progress
 ) -> tuple[Monitor, NDArray[np.int64] | None]:
-    """The monitor to choose by on these cases, and its negatives, None for the full ranking.
+    """The monitor to choose by on these cases, and its negatives (None for full ranking).
 
-    A sampled monitor gives way to the full one, with a message, where negatives cannot be drawn.
+    Falls back from a sampled monitor to the full one, with a message, if a user has too few items left to draw.
     """
     if monitor != "sampled_mrr":
         return monitor, None
@@ -118,9 +118,9 @@ def choose(
     monitor: Monitor,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Notes of a grid search: `apply` puts settings into force, validation chooses; the best are in force at the end.
+    """Run a grid search and return its notes: `apply` sets each candidate, validation picks the best, which stays set.
 
-    With one candidate nothing is measured.
+    With one candidate it measures nothing.
     """
     figures: list[float] = []
     if len(candidates) > 1:

@@ -1,10 +1,10 @@
-"""BERT4Rec: a bidirectional transformer that fills in masked items; the next item is a mask at the end.
+"""BERT4Rec: a bidirectional transformer that fills in masked items; to predict, append a mask.
 
 Sun, Liu, Wu, Pei, Lin, Ou and Jiang, "BERT4Rec: sequential recommendation with bidirectional encoder representations
 from transformer", CIKM 2019 (arXiv 1904.06690): 2 layers, 2 heads, 64-d, GELU, 60 % of the items of a history masked
-(its value for Beauty), softmax over the catalogue; some histories with the last item alone masked, as in use.
+(its value for Beauty), softmax over the catalogue. Some histories have only the last item masked, as in use.
 
-No published figure of it on this protocol is known here for certain.
+We are not sure of any published figure on this protocol.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.fit.batches import Batch, TrainingBatches
 
 @dataclass(frozen=True)
 class Bert4RecSettings(NeuralSettings):
-    """masked: share of the items of a history. last_only: share of histories with the last item alone masked."""
+    """masked: share of the items of a history. last_only: share of histories with only the last item masked."""
 
     dropout: float = 0.2
     blocks: int = 2
@@ -56,7 +56,7 @@ class Bert4RecRanker(Ranker[Batch]):
                 nn.init.normal_(module.weight, std=0.02)
 
     def states(self, items: Tensor) -> Tensor:
-        """States [n, length, dim] of histories of one length [n, length] in which `self.mask` stands for unknown."""
+        """States [n, length, dim] of histories of one length [n, length]; `self.mask` marks unknown items."""
         embedded = self.item(items) + self.position.weight[: items.shape[1]]
         encoded: Tensor = self.encoder(self.dropout(self.norm(embedded)))
         return encoded
@@ -71,7 +71,7 @@ class Bert4RecRanker(Ranker[Batch]):
         return F.cross_entropy(logits, torch.cat(targets))
 
     def draw_mask(self, items: Tensor) -> Tensor:
-        """Which items [n, length] are hidden, bool: at least one of each history."""
+        """Which items [n, length] to hide, bool: at least one per history."""
         hidden = torch.rand(items.shape, device=items.device) < self._settings.masked
         last = torch.zeros_like(hidden)
         last[:, -1] = True
@@ -91,7 +91,7 @@ class Bert4RecRanker(Ranker[Batch]):
 
 
 def whole_histories(batch: Batch) -> list[Tensor]:
-    """The training sequences of a batch, those of one length together [n, length]: the inputs and the last target."""
+    """The training sequences of a batch, one tensor [n, length] per length: the inputs and the last target."""
     sizes = [run.tokens for run in batch.runs]
     parts = zip(torch.split(batch.inputs, sizes), torch.split(batch.targets, sizes), batch.runs, strict=True)
     return [
@@ -109,5 +109,5 @@ class Bert4Rec(Neural[Batch, Bert4RecSettings]):
     def build(self, dataset: Dataset, split: Split) -> tuple[Bert4RecRanker, Batches[Batch]]:
         settings = self.settings
         model = Bert4RecRanker(dataset.n_items, settings)
-        # A sequence of max_length inputs is one item longer with its last target.
+        # With its last target, a sequence of max_length inputs is one item longer.
         return model, TrainingBatches(split.train, batch_size=settings.batch_size, max_length=settings.length - 1)

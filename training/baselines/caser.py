@@ -1,10 +1,10 @@
-"""Caser: convolutions over the latest items taken as an image, beside an embedding of the user.
+"""Caser: convolutions over the latest items, read as an image, plus an embedding of the user.
 
 Tang and Wang, "Personalized top-N sequential recommendation via convolutional sequence embedding", WSDM 2018
 (arXiv 1809.07426): L = 5 items read, T = 3 items predicted, horizontal filters of every height and vertical ones,
-binary cross-entropy with 3 random negatives. Dimensions are 64 here, as those of all methods that are compared.
+binary cross-entropy with 3 random negatives. The width is 64 here, as in all methods that we compare.
 
-No published figure of it on this protocol is known here for certain.
+We are not sure of any published figure on this protocol.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ from training.options import (
 
 def baselines(
     data: DataOption,
-    method: Annotated[str, typer.Option("--method", help=", ".join(BASELINES))],
-    output: Annotated[Path, typer.Option("--json", help="file to write")],
+    method: Annotated[str, typer.Option("--method", help="one of " + ", ".join(BASELINES))],
+    output: Annotated[Path, typer.Option("--json", help="JSON file to write")],
     items: ItemsOption = None,
     format: FormatOption = "auto",
     column: ColumnOption = None,
@@ -42,11 +42,13 @@ def baselines(
     core: CoreOption = 0,
     on_error: OnErrorOption = OnError.fail,
     seed: SeedOption = 0,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="at most")] = None,
-    checkpoint: Annotated[Path | None, typer.Option("--checkpoint", help="file to go on from after a stop")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="most epochs to train for")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", help="file to resume from after an interruption")
+    ] = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train one method to compare with, and measure it on validation and test."""
+    """Train one published method, and measure it on validation and test."""
     if method not in BASELINES:
         raise typer.BadParameter(f"{method!r}: known methods are {', '.join(BASELINES)}", param_hint="--method")
     if output.is_dir() or not output.parent.is_dir():

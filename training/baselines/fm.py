@@ -1,12 +1,12 @@
 """Factorization machine over the user, the history, the latest item, and the candidate with its attributes.
 
 Rendle, "Factorization Machines", ICDM 2010: score(x) = w·x + ½ Σ_f [(Σ_i v_if x_i)² − Σ_i v_if² x_i²], with features
-as in its example (a user, the item, the other items of the user weighing 1 in all, the latest item); brand and
-categories of the candidate are added: features are what the model is for.
+as in its example: the user, the item, the user's other items with a total weight of 1, and the latest item. We add the
+brand and categories of the candidate, because the model is made for features.
 
 Published (the method paper's table, sampled-99 HIT@10 / NDCG@10): Beauty .2311 / .1207, Sports .2491 / .1334,
-Toys .1715 / .0850. They are below popularity; which features and loss gave them is not known here. This one comes out
-far above (Beauty, 25 epochs: .4850 / .2922): it reads the history and the attributes.
+Toys .1715 / .0850. They are below popularity; we do not know their features and loss. This implementation scores far
+higher (Beauty, 25 epochs: .4850 / .2922), because it reads the history and the attributes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class FmSettings(NeuralSettings):
 
 
 class FmRanker(WindowRanker):
-    """What only the context adds is the same for every candidate and left out: the ranking does not change."""
+    """Leaves out terms of the context alone: they are the same for every candidate and do not change the ranking."""
 
     attributes: Tensor
     offsets: Tensor
@@ -42,7 +42,7 @@ class FmRanker(WindowRanker):
     def __init__(
         self, n_users: int, n_items: int, attributes: list[list[int]], settings: FmSettings, negatives: Negatives
     ) -> None:
-        """attributes: of each item, numbers of its brand and categories."""
+        """attributes: per item, the numbers of its brand and categories."""
         super().__init__(negatives, 1, settings.length, bce)
         count = 1 + max((number for row in attributes for number in row), default=0)
         self.user = nn.Embedding(n_users, settings.dim)
@@ -57,7 +57,7 @@ class FmRanker(WindowRanker):
         nn.init.zeros_(self.attribute_weight.weight)
         flat = [number for row in attributes for number in row]
         ends = torch.tensor([0, *(len(row) for row in attributes)]).cumsum(0)
-        # The attributes of an item weigh 1 in all, as the history does.
+        # The attributes of an item have a total weight of 1, as the history has.
         shares = torch.tensor([1.0 / len(row) for row in attributes for _ in row])
         self.register_buffer("attributes", torch.tensor(flat, dtype=torch.int64), persistent=False)
         self.register_buffer("offsets", ends, persistent=False)
@@ -100,7 +100,7 @@ class FactorizationMachine(Neural[WindowBatch, FmSettings]):
 
 
 def number_attributes(items: list[Item]) -> list[list[int]]:
-    """Numbers of the brand and the categories of each item, in the order they are met."""
+    """Numbers of the brand and the categories of each item, in order of first sight."""
     numbers: dict[tuple[str, str], int] = {}
     out = []
     for item in items:

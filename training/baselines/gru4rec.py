@@ -2,10 +2,10 @@
 
 Hidasi, Karatzoglou, Baltrunas and Tikk, "Session-based recommendations with recurrent neural networks", ICLR 2016
 (arXiv 1511.06939). Here: one GRU layer over 64-d item embeddings, a linear layer back to them, tied input and output
-embeddings. In place of session-parallel mini-batches whole histories are unrolled, as all later comparisons do; the
-loss is the binary cross-entropy with one random negative that SASRec is trained with, not BPR over the batch.
+embeddings. We unroll whole histories instead of session-parallel mini-batches, as later comparisons do. The loss is
+SASRec's binary cross-entropy with one random negative, not BPR over the batch.
 
-No published figure of it on this protocol is known here for certain.
+We are not sure of any published figure on this protocol.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Gru4RecRanker(Ranker[Batch]):
         nn.init.normal_(self.item.weight, std=0.02)
 
     def states(self, items: Tensor, runs: Runs) -> Tensor:
-        """States [tokens, dim] of packed histories [tokens]; state t has read the items 0 … t of its own."""
+        """States [tokens, dim] of packed histories [tokens]; state t has read items 0 … t of its history."""
         embedded = self.dropout(self.item(items))
         parts = torch.split(embedded, [run.tokens for run in runs])
         hidden = [

@@ -1,10 +1,10 @@
-"""HGN: which features of the latest items matter, which of the items, and how alike items are.
+"""HGN: gates choose features and items of the recent history; products compare the items.
 
 Ma, Kang and Liu, "Hierarchical gating networks for sequential recommendation", KDD 2019 (arXiv 1906.09217): feature
 gating, instance gating, average pooling, item-item products and a matrix factorization term; BPR; L = 5, T = 3.
-Dimensions are 64 here, as those of all methods that are compared.
+The width is 64 here, as in all methods that we compare.
 
-No published figure of it on this protocol is known here for certain.
+We are not sure of any published figure on this protocol.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class HgnRanker(WindowRanker):
         nn.init.zeros_(self.item.weight[0])
 
     def state(self, users: Tensor, windows: Tensor) -> Tensor:
-        """The user, the pooled gated items and the sum of the items: each meets the candidate in a dot product."""
+        """The sum of the user, the pooled gated items and the items; its dot product with an item is the score."""
         user, items = self.user(users), self.item(windows + 1)
         gated = items * torch.sigmoid(self.feature_item(items) + self.feature_user(user).unsqueeze(1))
         weight = torch.sigmoid(self.instance_item(gated).squeeze(-1) + self.instance_user(user))

@@ -1,4 +1,4 @@
-"""Histories as weights of items, for the methods that add up what each item of a history says."""
+"""Histories as weights of items, for methods that sum over the items of a history."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.datasets.base import Indices
 def weighted_histories(histories: Sequence[Indices], n_items: int, decay: float) -> csr_matrix:
     """Sparse [histories, n_items]: decay^age for each item of a history, age 0 for the latest; repeats add up.
 
-    decay 1 weighs all items the same, 0 leaves the latest alone.
+    decay 1 weighs all items the same; decay 0 counts only the latest.
     """
     lengths = np.array([len(history) for history in histories], dtype=np.int64)
     indices = np.concatenate(histories) if histories else np.empty(0, dtype=np.int64)

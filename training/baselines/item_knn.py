@@ -2,7 +2,7 @@
 
 After Sarwar, Karypis, Konstan and Riedl, "Item-based collaborative filtering recommendation algorithms", WWW 2001,
 and Deshpande and Karypis, "Item-based top-N recommendation algorithms", TOIS 2004 (binary cosine, k neighbours an
-item). No published figure to check against is known here for certain.
+item). We are not sure of any published figure to check against.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from training.fit.progress import Progress
 
 @dataclass(frozen=True)
 class ItemKnnSettings:
-    """neighbours: kept of an item. shrinkage: added to the cosine's denominator, against chance encounters of rare
-    items. decay: weight of an item of the history against the next later one."""
+    """neighbours: how many an item keeps. shrinkage: added to the cosine's denominator, against chance encounters of
+    rare items. decay: weight of an item of the history relative to the next later one."""
 
     neighbours: int = 100
     shrinkage: float = 0.0
@@ -90,9 +90,9 @@ def cosine(counts: csr_matrix, shrinkage: float) -> csr_matrix:
 
 
 def nearest(table: csr_matrix, neighbours: int) -> csr_matrix:
-    """Of each row, the `neighbours` greatest values; among equal ones, the lower item index."""
+    """The `neighbours` greatest values of each row; among equal ones, the lower item index wins."""
     rows = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))
     order = np.lexsort((table.indices, -table.data, rows))
-    place = np.arange(len(order)) - table.indptr[rows]  # rows[order] is rows: they are sorted first
+    place = np.arange(len(order)) - table.indptr[rows]  # rows[order] equals rows, because lexsort sorts by row first
     kept = order[place < neighbours]
     return csr_matrix((table.data[kept], (rows[kept], table.indices[kept])), shape=table.shape)

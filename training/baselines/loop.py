@@ -1,6 +1,6 @@
-"""The training loop of the neural baselines: the best weights by validation, resumable after every epoch.
+"""The training loop of the neural baselines: keeps the best weights by validation, can resume after every epoch.
 
-The counterpart of `training.fit.trainer` for models that are not ours: no tokenizer, no codebooks, no recipe.
+The counterpart of `training.fit.trainer` for other models: no tokenizer, no codebooks, no recipe.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SEED_STRIDE = 100_003  # see training.fit.trainer
 
 
 class Loop:
-    """Trains the model of a baseline. best: the monitored figure of best_epoch. curve: an entry an epoch."""
+    """Trains the model of a baseline. best: the monitored figure of best_epoch. curve: one entry per epoch."""
 
     def __init__(
         self,
@@ -60,9 +60,9 @@ class Loop:
         self._best_weights: dict[str, Tensor] = {}
 
     def run(self, checkpoint: Path | None, progress: Progress) -> None:
-        """Train until `patience` epochs in a row brought nothing better; the model then holds the best weights.
+        """Train until `patience` epochs in a row bring no improvement; then the model holds the best weights.
 
-        Raises CheckpointError when the checkpoint belongs to another run, or when another process trains into it.
+        Raises CheckpointError if the checkpoint belongs to another run, or if another process trains into it.
         """
         with locked(checkpoint):
             self._run(checkpoint, progress)
@@ -73,7 +73,7 @@ class Loop:
                 checkpoint, self.key, "method, data, settings or seed", self.model, self.optimizer
             )
             self.best, self.best_epoch = loop["best"], loop["best_epoch"]
-            progress.message(f"going on from {checkpoint}, after epoch {len(self.curve)}")
+            progress.message(f"resuming from {checkpoint}, after epoch {len(self.curve)}")
         for epoch in range(len(self.curve), self.settings.epochs):
             if self.curve and epoch - self.best_epoch > self.settings.patience:
                 break

@@ -16,7 +16,7 @@ from training.fit.objective import draw_others
 
 
 class Negatives(nn.Module):
-    """Draws items of the training sequences uniformly; one never trained on would only learn to be unwanted.
+    """Draws items of the training sequences uniformly. Other items would only learn to be unwanted.
 
     candidates: [n] item indices.
     """
@@ -27,16 +27,16 @@ class Negatives(nn.Module):
         super().__init__()
         trained = np.flatnonzero(training_popularity(split, n_items))
         if len(trained) < 2:
-            raise ValueError("data: training holds one item only, so there is no negative to draw")
+            raise ValueError("data: training has one item only, so there is no negative to draw")
         self.register_buffer("candidates", torch.from_numpy(trained), persistent=False)
 
     def draw(self, targets: Tensor, count: int) -> Tensor:
-        """Negatives [*, count] for targets [*], none equal to its own target."""
+        """Negatives [*, count] for targets [*]; none equals its own target."""
         return draw_others(self.candidates, targets, count)
 
 
 def bce(positive: Tensor, negative: Tensor) -> Tensor:
-    """Binary cross-entropy of targets [*] against their negatives [*, count], the latter averaged; [*]."""
+    """Binary cross-entropy of targets [*] against the average of their negatives [*, count]; [*]."""
     return F.softplus(-positive) + F.softplus(negative).mean(-1)
 
 
@@ -46,7 +46,7 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 def by_length(histories: Sequence[Indices], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Histories of one length together: (which they are [n], their items [n, length]), the shortest first."""
+    """Group histories by length: yields (their positions [n], their items [n, length]), the shortest first."""
     order, runs = pack([len(history) for history in histories])
     start = 0
     for run in runs:

@@ -1,4 +1,4 @@
-"""SASRec: our own trainer and recommender with ID embeddings alone, so no second implementation.
+"""SASRec: our own trainer and recommender with ID embeddings alone, not a second implementation.
 
 Kang and McAuley, "Self-attentive sequential recommendation", ICDM 2018 (arXiv 1808.09781), in the form S3-Rec gave it:
 64-d, 2 blocks, 2 heads, dropout .5, binary cross-entropy with one random negative.
@@ -26,7 +26,7 @@ from training.fit.progress import Progress
 from training.fit.trainer import Trainer
 
 BCE = PAPER.override({"name": "sasrec", "tokens": "id", "id_dim": 64})
-# Chooses by the full ranking, as its published figures are of that alone.
+# Chooses by full ranking, because its published figures use nothing else.
 SOFTMAX = BCE.override(
     {"name": "sasrec-softmax", "loss": "sampled_softmax", "negatives": 256, "monitor": "full_ndcg@10"}
 )
@@ -45,7 +45,7 @@ class SasRec:
     def fit(
         self, dataset: Dataset, split: Split, seed: int, progress: Progress, checkpoint: Path | None = None
     ) -> dict[str, Any]:
-        """Raises ValueError when `split` is not the leave-one-out split, which is what the trainer trains on."""
+        """Raises ValueError if `split` is not the leave-one-out split, because the trainer makes that split itself."""
         trainer = Trainer(dataset, self.recipe, seed=seed, device=self._device)
         theirs = trainer.split.train
         if len(theirs) != len(split.train) or not all(map(np.array_equal, theirs, split.train)):

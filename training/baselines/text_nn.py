@@ -1,7 +1,7 @@
-"""Text nearest neighbours: items whose text is like that of the history. Needs no interactions to score an item.
+"""Text nearest neighbours: items whose texts resemble those of the history. Scores items without interactions, too.
 
 Content-based recommendation with a Rocchio profile (Pazzani and Billsus, "Content-based recommendation systems",
-2007), recent items weighing more. The text embeddings are the ones our own models get.
+2007), in which recent items weigh more. It reads the same text embeddings as our own models.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.fit.trainer import fit_text_encoder
 
 
 class TextNearestNeighbour:
-    """score(j) = Σ over the history decay^age · cosine(text of i, text of j); decay 0 reads the latest item alone."""
+    """score(j) = Σ over the history decay^age · cosine(text of i, text of j); decay 0 reads only the latest item."""
 
     name = "text-nn"
 

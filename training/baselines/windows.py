@@ -1,4 +1,4 @@
-"""Training samples of the methods that read a window: the items before a position, and those that follow."""
+"""Training samples of the methods that read a window: the items before a position, and the ones from it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class WindowBatch(NamedTuple):
 
 
 class Windows:
-    """Every position of every sequence but the first is a sample: the `length` items before it, the `ahead` from it."""
+    """Every position but a sequence's first is a sample: the `length` items before it, the `ahead` items from it."""
 
     def __init__(self, sequences: Sequence[Indices], *, length: int, ahead: int, batch_size: int) -> None:
         lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
         if lengths.max(initial=0) < 2:
-            raise ValueError("sequences: no user has two training interactions, there is nothing to learn from")
+            raise ValueError("sequences: no user has two training interactions, so there is nothing to learn from")
         self._items = np.concatenate(sequences).astype(np.int64)
         ends = np.cumsum(lengths)
         self._user = np.repeat(np.arange(len(lengths)), lengths)
@@ -59,7 +59,7 @@ class Windows:
 
 
 def latest(histories: Sequence[Indices], length: int) -> Tensor:
-    """Windows [histories, length] of the latest items, −1 in front where there are fewer."""
+    """Windows [histories, length] of the latest items, with −1 in front of shorter histories."""
     windows = np.full((len(histories), length), -1, dtype=np.int64)
     for row, history in enumerate(histories):
         kept = history[-length:]
@@ -71,7 +71,7 @@ PairLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 class WindowRanker(Ranker[WindowBatch]):
-    """A model of a user and a window; its loss compares each target with random negatives."""
+    """A model of a user and a window. Its loss compares each target with random negatives."""
 
     def __init__(self, negatives: Negatives, count: int, length: int, pair_loss: PairLoss) -> None:
         super().__init__()
@@ -97,10 +97,10 @@ class WindowRanker(Ranker[WindowBatch]):
 
 
 def with_bias(vectors: Tensor, bias: Tensor) -> Tensor:
-    """Vectors [n, D] and a bias [n] as [n, D + 1]: the bias counts in a dot product with a vector that ends with 1."""
+    """Append a bias [n] to vectors [n, D]: a dot product with a vector that ends with 1 then adds the bias."""
     return torch.cat([vectors, bias.unsqueeze(-1)], dim=-1)
 
 
 def with_one(vectors: Tensor) -> Tensor:
-    """Vectors [n, D] followed by a 1: the other side of `with_bias`."""
+    """Append a 1 to vectors [n, D], to match `with_bias`."""
     return torch.cat([vectors, vectors.new_ones(len(vectors), 1)], dim=-1)

@@ -1,7 +1,7 @@
-"""Raw Amazon reviews: the 2014 files (JSON or Python literals, one a line) and the 2023 files (JSON lines).
+"""Raw Amazon reviews: the 2014 files (JSON or Python literals, one per line) and the 2023 files (JSON lines).
 
 Sources: https://cseweb.ucsd.edu/~jmcauley/datasets/amazon/links.html (2014), https://amazon-reviews-2023.github.io
-(2023). Every review is an interaction, whatever its rating, as the field counts them.
+(2023). As in the literature, every review is an interaction, whatever its rating.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.datasets.files import parse_json, read_json_lines, read_text_lines
 from training.datasets.problems import ProblemLog, quoted
 from training.datasets.values import TimeUnit, parse_price
 
-# From here on a number is read as milliseconds: 1973 in milliseconds, the year 5138 in seconds.
+# Numbers from here on are milliseconds: this is 1973 in milliseconds, but the year 5138 in seconds.
 FIRST_MILLISECONDS = 100_000_000_000
 _LEADING_ASIN = re.compile(r"""\{\s*['"]asin['"]:\s*(?:'([^'\\]*)'|"([^"\\]*)")""")
 
@@ -29,8 +29,8 @@ def read_amazon2014(
 ) -> RawData:
     """Read `reviews_X_5.json.gz` with `meta_X.json.gz`: reviewerID, asin, unixReviewTime (seconds).
 
-    Unless `all_items`, meta rows without a review are passed over unparsed, as they are nine in ten and
-    Python literals are slow to parse.
+    Unless `all_items`, skips meta rows without a review before parsing them: they are nine in ten, and Python literals
+    parse slowly.
     """
     log = InteractionLog(reviews, problems, timed=True)
     for line, row in read_literal_lines(reviews, problems):
@@ -47,8 +47,7 @@ def read_amazon2023(
 ) -> RawData:
     """Read `X.jsonl.gz` with `meta_X.jsonl.gz`: user_id, parent_asin, timestamp.
 
-    Published files hold milliseconds; numbers below `FIRST_MILLISECONDS` are read as seconds, so that files
-    converted to seconds come out right.
+    Published files have milliseconds. Numbers below `FIRST_MILLISECONDS` are seconds, as in converted files.
     """
     log = InteractionLog(reviews, problems, timed=True)
     for line, row in read_json_lines(reviews, problems):
@@ -69,9 +68,9 @@ def read_amazon2023(
 def read_literal_lines(
     path: Path, problems: ProblemLog, raw: RawData | None = None, wanted: Mapping[str, int] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line, mapping) of lines that are JSON or Python literals, which are never evaluated.
+    """Yield (line, mapping) of lines that are JSON or Python literals; never evaluates code.
 
-    With `wanted`, lines that begin with another asin are counted as dropped in `raw` and passed over.
+    With `wanted`, skips lines that begin with another asin, and counts them as dropped in `raw`.
     """
     for number, line in read_text_lines(path, problems):
         if raw is not None and wanted is not None:
@@ -91,10 +90,10 @@ def _parse_literal(line: str) -> object:
     try:
         return parse_json(line)
     except ValueError:
-        pass  # not JSON, so a Python literal or nothing
+        pass  # not JSON: try a Python literal
     try:
         with warnings.catch_warnings():
-            # Descriptions hold stray backslashes, which Python only warns of.
+            # Descriptions contain stray backslashes, of which Python only warns.
             warnings.simplefilter("ignore", SyntaxWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             return ast.literal_eval(line)
@@ -108,7 +107,7 @@ def _raw(
     files = [reviews] if meta is None else [reviews, meta]
     raw = RawData(format, recognised, files, log, Catalogue(problems), keep_unseen=False)
     if meta is None:
-        raw.notes.append("no meta file: no item has a text")
+        raw.notes.append("no meta file, so no item has a text")
     return raw
 
 
@@ -134,7 +133,7 @@ def _read_meta(
         try:
             data["price"] = parse_price(data["price"])
         except ValueError:
-            # "$5 - $9", "from 3.99", "—": ordinary in these files, and an item without a price is good.
+            # "$5 - $9", "from 3.99" and "—" are common in these files, and an item needs no price.
             data["price"] = None
             raw.dropped["prices that are not one amount"] += 1
         raw.catalogue.add(meta, line, data)
@@ -143,7 +142,7 @@ def _read_meta(
 def _item_2014(row: Mapping[str, Any]) -> dict[str, Any]:
     paths = row.get("categories")
     if isinstance(paths, list) and all(isinstance(path, list) for path in paths):
-        # Each path begins with the shop's department, the same for the whole file, which S3-Rec leaves out.
+        # Each path begins with the shop's department, which is the same in the whole file; S3-Rec leaves it out.
         parts = [part for path in paths for part in path[1:]]
         paths = list(dict.fromkeys(_unescape(part) for part in parts if isinstance(part, str)))
     return {
@@ -176,12 +175,12 @@ def _item_2023(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _joined(value: object) -> object:
-    """A description, which is a text or a list of paragraphs; other types pass, for the item to refuse."""
+    """A description: a text or a list of paragraphs. Other types pass, and the item refuses them."""
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return _unescape(" ".join(value))
     return _unescape(value)
 
 
 def _unescape(value: Any) -> Any:
-    """Texts stand in these files as HTML: "Dr. Scholl&#39;s"."""
+    """These files have HTML texts: "Dr. Scholl&#39;s"."""
     return html.unescape(value) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""From a reader's raw rows to a `Dataset`: stable order of time, duplicates, k-core, numbering, report."""
+"""Turns a reader's raw rows into a `Dataset`: stable order of time, duplicates, k-core, numbering, report."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 def assemble(raw: RawData, problems: ProblemLog, *, name: str, core: int, keep_unseen: bool) -> Dataset:
-    """Order, filter and number `raw`; raises `DatasetError` when nothing remains.
+    """Order, filter and number `raw`; raises `DatasetError` if nothing remains.
 
-    Items stand in the order of the items file, then those that only interactions name; users in the order
-    they are first seen. Ties in time keep the order of the file.
+    Items keep the order of the items file, followed by those that only interactions name. Users keep the order of first
+    sight. Ties in time keep the order of the file.
     """
     log = raw.log
     _refuse_empty(raw, problems, len(log), "no interactions were found")
@@ -54,7 +54,7 @@ def assemble(raw: RawData, problems: ProblemLog, *, name: str, core: int, keep_u
     if not keep_unseen:
         unseen = len(raw.catalogue.items) - (len(catalogue) - unlisted)
         dropped[ITEM_ROWS_UNSEEN] = dropped.get(ITEM_ROWS_UNSEEN, 0) + unseen
-    # `users` is sorted, and its numbers follow the order of first sight, so groups come out in that order.
+    # `users` is sorted by number, and numbers follow the order of first sight, so groups have that order, too.
     present, starts = np.unique(users, return_index=True)
     all_ids = list(log.users.numbers)
     report = DatasetReport(
@@ -94,15 +94,15 @@ def _refuse_empty(raw: RawData, problems: ProblemLog, remaining: int, reason: st
 
 
 def _unmatched(raw: RawData, unlisted: list[str], items: Indices) -> list[str]:
-    """A warning where the items file has no row for more than half of the items that the interactions name."""
+    """Warn if the items file has no row for more than half of the items in the interactions."""
     named = len(np.unique(items))
     if len(raw.files) < 2 or len(unlisted) <= _UNMATCHED_SHARE * named:
         return []
     other = next((item_id for item_id in raw.catalogue.items if item_id not in raw.log.items.numbers), None)
     theirs = "" if other is None else f", while the items file has rows such as {quoted(other)}"
     return [
-        f"{len(unlisted):,} of the {named:,} items of the interactions have no row in the items file, so nothing is "
-        f"known of what they are: {quoted(unlisted[0])} is one{theirs}; are these the same identifiers?"
+        f"{len(unlisted):,} of the {named:,} items in the interactions have no row in the items file, so the model "
+        f"knows nothing about them. {quoted(unlisted[0])} is one{theirs}. Do both files use the same identifiers?"
     ]
 
 
@@ -123,7 +123,7 @@ def _first_of_each(users: Indices, items: Indices, seconds: npt.NDArray[np.int64
 
 
 def _core_mask(users: Indices, items: Indices, core: int) -> npt.NDArray[np.bool_]:
-    """Rows of the k-core: drop users and items with fewer than `core` rows until none is left to drop."""
+    """Rows of the k-core: drop users and items with fewer than `core` rows until all have enough."""
     mask = np.ones(len(users), dtype=bool)
     while core:
         few_users = np.bincount(users[mask], minlength=int(users.max(initial=0)) + 1) < core

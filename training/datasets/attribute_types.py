@@ -1,4 +1,4 @@
-"""Types of attributes that come as text: a column of a CSV is of one type, that of all its cells."""
+"""Types of text attributes: a CSV column has the one type that fits all its cells."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from dataclasses import replace
 
 from model.items import AttributeValue, Item, clean_text
 
-# What 15 digits say survives a float. Longer ones, and those with a leading zero, are identifiers.
+# A float keeps 15 digits exactly. Longer numbers, and those with a leading zero, are identifiers.
 _WHOLE = re.compile(r"-?(0|[1-9]\d{0,14})", re.ASCII)
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})\.\d{1,30}", re.ASCII)
 
 
 def type_attributes(items: dict[str, Item], columns: Iterable[str]) -> dict[str, str]:
-    """Replace, in place, text of these columns by booleans or numbers where all of a column's cells are such.
+    """Convert, in place, the text of a column to booleans or numbers if all its cells are booleans or numbers.
 
-    "true" and "false" in any case are booleans, plain numbers are numbers: whole ones int, all float where one
-    has a decimal point. Blank cells decide nothing, and are no attribute in a column that has such a type.
-    Returns column → "true or false", "number" or "text"; a column without one cell is left out.
+    "true" and "false" in any case are booleans. Plain numbers become int, or all float if one has a decimal point.
+    Blank cells do not affect the type; a boolean or number column drops them. Returns column → "true or false",
+    "number" or "text", without columns that have no cell.
     """
     names = {clean_text(column): column for column in columns}
     kinds: dict[str, str] = {}
@@ -31,7 +31,7 @@ def type_attributes(items: dict[str, Item], columns: Iterable[str]) -> dict[str,
         for item_id, item in items.items():
             if not typed.keys().isdisjoint(item.attributes):
                 items[item_id] = replace(item, attributes=_converted(item, typed))
-    return {names[name]: _SHOWN[kind] for name, kind in kinds.items()}
+    return {names[name]: _DESCRIPTIONS[kind] for name, kind in kinds.items()}
 
 
 def _kind(value: str) -> str:
@@ -63,4 +63,4 @@ def _boolean(value: str) -> bool:
 
 
 _CONVERTERS: dict[str, Callable[[str], AttributeValue]] = {"boolean": _boolean, "whole": int, "decimal": float}
-_SHOWN = {"boolean": "true or false", "whole": "number", "decimal": "number", "text": "text"}
+_DESCRIPTIONS = {"boolean": "true or false", "whole": "number", "decimal": "number", "text": "text"}

@@ -1,4 +1,4 @@
-"""`Dataset`: what every reader gives and what training reads."""
+"""`Dataset`: every reader returns one, and training reads it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from training.datasets.report import DatasetReport
 
 __all__ = ["Dataset", "DatasetError", "DatasetReport", "Indices", "Problem"]
 
-# Numbers of users or of items, int32.
 Indices = npt.NDArray[np.int32]
+"""Numbers of users or of items."""
 Times = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]
 
@@ -24,9 +24,9 @@ Weights = npt.NDArray[np.float32]
 class Dataset:
     """Users' sequences over a catalogue.
 
-    `items[item_index]` is the catalogue, which may hold items without interactions. `sequences[u]` holds the
-    item indices `[length]` of user `u` in the order of time, `timestamps[u]` their times in seconds since
-    1970, `weights[u]` their weights; the last two are None where the source has none.
+    `items[item_index]` is the catalogue, which may have items without interactions. `sequences[u]` has the item indices
+    `[length]` of user `u` in order of time, `timestamps[u]` their times in seconds since 1970, and `weights[u]` their
+    weights. The last two are None if the source has none.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 over the content: users, items with their texts and attributes, sequences, times, weights.
 
-        The name and the report take no part: the same content in another format has the same fingerprint.
+        Name and report do not count, so the same content in another format has the same fingerprint.
         """
         digest = hashlib.sha256()
 
         def part(tag: str, data: bytes) -> None:
-            # Tag and length keep neighbouring parts from running into each other.
+            # Tag and length separate neighbouring parts.
             digest.update(f"{tag}:{len(data)}\n".encode())
             digest.update(data)
 

@@ -1,4 +1,4 @@
-"""What readers fill: a log of interactions and a catalogue of item rows."""
+"""The containers that readers fill: a log of interactions and a catalogue of item rows."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from training.datasets.columns import TableUse
 from training.datasets.problems import INVALID_FIELD, ProblemLog, quoted
 from training.datasets.values import MICROSECONDS, TimeUnit, as_id, parse_time, parse_weight
 
-# The reason under which readers and `assemble` count them together.
+# Readers and `assemble` count these rows under one reason.
 ITEM_ROWS_UNSEEN = "item rows without interactions"
 
 
 class IdTable:
-    """Numbers identifiers in the order they are first seen; every identifier is checked once."""
+    """Numbers identifiers in order of first sight, and checks each once."""
 
     def __init__(self, field_name: str) -> None:
         self.field_name = field_name
         self.numbers: dict[str, int] = {}
 
     def number(self, value: object) -> int:
-        """The number of an identifier; raises `InvalidItem` for one that cannot be."""
+        """The number of an identifier; raises `InvalidItem` for an invalid one."""
         found = self.numbers.get(value) if isinstance(value, str) else None
         if found is not None:
             return found
@@ -56,8 +56,8 @@ class InteractionLog:
         return len(self.user_numbers)
 
     def add(self, line: int, user: object, item: object, time: object, weight: object, unit: TimeUnit = "s") -> bool:
-        """Take one row, or record what is wrong with it; `time` and `weight` count where the log has them."""
-        # The dictionaries are asked first: nearly every identifier has been seen and checked before.
+        """Add one row, or record its problem; reads `time` and `weight` only if the log has them."""
+        # Look into the dictionaries first: they already hold nearly every identifier.
         user_number = self.users.numbers.get(user) if type(user) is str else None
         item_number = self.items.numbers.get(item) if type(item) is str else None
         if user_number is None or item_number is None:
@@ -72,7 +72,7 @@ class InteractionLog:
                 return self._refuse(line, "invalid_id", error.field, f"{quoted(value)} {error.reason}")
         microseconds, checked_weight = 0, 1.0
         if self.timed and type(time) is str and len(time) == 10 and time.isascii() and time.isdigit():
-            # What most rows hold, without the cost of the general case: ten digits are always in range.
+            # A quick path for most rows: ten digits are always in range.
             microseconds = int(time) * (MICROSECONDS if unit == "s" else 1000)
         elif self.timed:
             if time is None or time == "":
@@ -103,7 +103,7 @@ class InteractionLog:
 
 @dataclass
 class Catalogue:
-    """Item rows in file order. A row that repeats another is counted, one that contradicts it a problem."""
+    """Item rows in file order. Counts a row that repeats another; records one that contradicts it as a problem."""
 
     problems: ProblemLog
     items: dict[str, Item] = field(default_factory=dict)
@@ -111,9 +111,9 @@ class Catalogue:
     _lines: dict[str, int] = field(default_factory=dict)
 
     def add(self, path: Path, line: int, data: Mapping[str, Any]) -> None:
-        """Take one item in the form of `Item.from_dict`, or record what is wrong with it.
+        """Add one item in the form of `Item.from_dict`, or record its problem.
 
-        A price or an attribute that is none costs itself alone: the item is taken without it.
+        An invalid price or attribute is left out, and the item is added without it.
         """
         if data.get("item_id") in (None, ""):
             message = "item_id is missing; expected an identifier"
@@ -123,12 +123,12 @@ class Catalogue:
         try:
             item = Item.from_dict(data)
         except InvalidItem as error:
-            if not _costs_itself(error):
+            if not _drops_only_the_field(error):
                 kind = "invalid_id" if error.field == "item_id" else "invalid_item"
                 message = f"{error.field} {quoted(data.get(error.field))} {error.reason}"
                 self.problems.add(path, line, kind, message, error.field)
                 return
-            # These fields are looked at last, so all else is good.
+            # `Item` checks these fields last, so the others are valid.
             item = Item.from_dict(self._without_bad_fields(path, line, data))
         known = self.items.get(item.item_id)
         if known is None:
@@ -139,28 +139,28 @@ class Catalogue:
         else:
             first = self._lines[item.item_id]
             reason = f"item_id {quoted(item.item_id)} is described differently in line {first}"
-            self.problems.add(path, line, "conflicting_item", f"{reason}; expected one row an item", "item_id")
+            self.problems.add(path, line, "conflicting_item", f"{reason}; expected one row per item", "item_id")
 
     def _without_bad_fields(self, path: Path, line: int, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The item without a price and without attributes that are none, each of which is recorded."""
+        """The item without an invalid price and invalid attributes; records each as a problem."""
         out = {name: value for name, value in data.items() if name not in ("price", "attributes")}
-        if self._sound(path, line, {"price": data.get("price")}, data.get("price"), set()):
+        if self._is_valid(path, line, {"price": data.get("price")}, data.get("price"), set()):
             out["price"] = data.get("price")
         given = data.get("attributes")
         names: set[str] = set()
         out["attributes"] = {
             name: value
             for name, value in (given.items() if isinstance(given, Mapping) else ())
-            if self._sound(path, line, {"attributes": {name: value}}, value, names)
+            if self._is_valid(path, line, {"attributes": {name: value}}, value, names)
         }
         return out
 
-    def _sound(self, path: Path, line: int, part: dict[str, Any], value: object, names: set[str]) -> bool:
-        """Whether an item may have this field; `names` gathers the attributes that were, in their final spelling."""
+    def _is_valid(self, path: Path, line: int, part: dict[str, Any], value: object, names: set[str]) -> bool:
+        """Whether this field is valid; adds valid attributes in their final spelling to `names`."""
         try:
             item = Item.from_dict({"item_id": "any", **part})
             for name in item.attributes:
-                if name in names:  # "size" and "size " are sound, but not both
+                if name in names:  # "size" and "size " are each valid, but not both
                     raise InvalidItem(f"attributes.{name}", "is given twice")
         except InvalidItem as error:
             self.problems.add(path, line, INVALID_FIELD, f"{error.field} {quoted(value)} {error.reason}", error.field)
@@ -169,16 +169,16 @@ class Catalogue:
         return True
 
 
-def _costs_itself(error: InvalidItem) -> bool:
+def _drops_only_the_field(error: InvalidItem) -> bool:
     return error.field in ("price", "attributes") or error.field.startswith("attributes.")
 
 
 @dataclass
 class RawData:
-    """What a reader found, before sorting, filtering and numbering.
+    """A reader's result, before sorting, filtering and numbering.
 
-    `keep_unseen` says whether items without interactions stay in the catalogue unless the caller decides:
-    false for sources whose item file covers far more than the interactions.
+    `keep_unseen`: by default keep items without interactions; false for sources whose item file covers far more than
+    the interactions.
     """
 
     format: str

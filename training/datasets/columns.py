@@ -1,4 +1,4 @@
-"""Which column of a file holds which field."""
+"""The columns of a file and the fields that they hold."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ALL_FIELDS = tuple(dict.fromkeys(INTERACTION_FIELDS + ITEM_FIELDS))
 
 @dataclass(frozen=True)
 class ColumnMap:
-    """Field → column name, where a file calls it otherwise: `ColumnMap({"item_id": "asin"})`.
+    """Field → column name, for files with other names: `ColumnMap({"item_id": "asin"})`.
 
-    A field that is not named keeps its own name. `item_id` holds for both files; a file without the named
-    column is read by the plain name, as long as the other file has it. Columns in `ignored` are not read.
+    Any other field keeps its own name. `item_id` applies to both files; a file without the named column uses the plain
+    name, if the other file has the named one. The reader skips columns in `ignored`.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -32,14 +32,16 @@ class ColumnMap:
         for name, column in self.names.items():
             if name not in _ALL_FIELDS:
                 known = ", ".join(_ALL_FIELDS)
-                raise DatasetError(f"column {name}={column}: known fields are {known}, and {IGNORE} for none of them")
+                raise DatasetError(
+                    f"column {name}={column}: unknown field; use one of {known}, or {IGNORE} to skip the column"
+                )
         for name, column in (*self.names.items(), *((IGNORE, column) for column in self.ignored)):
             if not column:
                 raise DatasetError(f"column {name}=: expected the name of a column")
         used = dict.fromkeys(self.ignored, IGNORE)
         for name, column in self.names.items():
             if column in used:
-                raise DatasetError(f"column {column!r} is named for both {used[column]} and {name}")
+                raise DatasetError(f"column {column!r} is mapped to both {used[column]} and {name}")
             used[column] = name
 
     @classmethod
@@ -62,7 +64,7 @@ class ColumnMap:
     def find(self, fields: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
         """The column of every field of `fields` that `columns` holds.
 
-        A column that is mapped to one field is not taken for another by its plain name.
+        A column that is mapped to one field never stands for another by its plain name.
         """
         claimed = {column for column in self.names.values() if column in columns} | self.ignored
         found: dict[str, str] = {}
@@ -93,10 +95,10 @@ class ColumnMap:
 
 @dataclass(frozen=True)
 class TableUse:
-    """What the columns of one file are read as.
+    """How the reader uses the columns of one file.
 
-    `fields` gives the column of each field that was found, `attributes` the type of each attribute where its file
-    does not say it ("" where it does), `not_read` the columns that are left.
+    `fields` gives the column of each field, `attributes` the type of each attribute if its file does not declare it
+    ("" if it does), `not_read` the other columns.
     """
 
     file: str
@@ -106,7 +108,7 @@ class TableUse:
 
     @classmethod
     def of_interactions(cls, path: Path, found: Mapping[str, str], columns: Sequence[str]) -> TableUse:
-        """Of a table of interactions, whose columns are fields or nothing; `found` is field → column."""
+        """For a table of interactions, which has no attributes; `found` is field → column."""
         return cls(path.name, found, {}, [name for name in columns if name not in found.values()])
 
     def __str__(self) -> str:
@@ -119,15 +121,15 @@ class TableUse:
 
 
 def check_columns(path: Path, columns: list[str]) -> list[str]:
-    """Return the columns; raises `DatasetError` when a name stands twice."""
+    """Return the columns; raises `DatasetError` if two have one name."""
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:
-        raise DatasetError(f"{path}: the column {quoted(twice[0])} stands more than once in the header")
+        raise DatasetError(f"{path}: the header has the column {quoted(twice[0])} more than once")
     return columns
 
 
 def missing_column(path: Path, name: str, columns: Sequence[str]) -> DatasetError:
-    """The error for a column that a file must have, with an example that a shell takes as it stands."""
+    """The error for a missing column, with an example that works in a shell."""
     other = next((column for column in columns if column not in _ALL_FIELDS and listed([column]) == column), None)
     example = "" if other is None else f", for example --column {shlex.quote(f'{name}={other}')}"
     return DatasetError(f"{path}: no column {name}; found: {listed(columns)}. Name the column that holds it{example}")

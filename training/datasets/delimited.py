@@ -1,4 +1,4 @@
-"""CSV and TSV: a header line, then records that are quoted by RFC 4180 and may hold line ends."""
+"""CSV and TSV: a header line, then records with RFC 4180 quotes, which may contain line ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from training.datasets.problems import DatasetError, ProblemLog, listed, quoted
 
 Line: TypeAlias = tuple[int, str | None]
 
-# What may separate the cells, by suffix; the first that stands in the header does.
+# Possible delimiters by suffix; we use the first one that the header contains.
 DELIMITERS = {".csv": (",", ";", "\t"), ".tsv": ("\t",)}
 
 
 class _Lines:
-    """Lines of a file, as `read_lines` gives them, of which some can be put back to be read again."""
+    """Lines of a file from `read_lines`; a caller can put some back and read them again."""
 
     def __init__(self, path: Path) -> None:
         self._source = read_lines(path)
@@ -37,7 +37,7 @@ class _Lines:
 
 
 class DelimitedTable:
-    """CSV or TSV with a header line. A .csv whose header holds no comma may be separated by semicolons or tabs."""
+    """CSV or TSV with a header line. A .csv without a comma in its header may use semicolons or tabs."""
 
     def __init__(self, path: Path, problems: ProblemLog) -> None:
         self.path = path
@@ -65,7 +65,7 @@ class DelimitedTable:
         return next(csv.reader([line], delimiter=self._delimiter, strict=True))
 
     def cells(self, names: Sequence[str]) -> Iterator[tuple[int, Sequence[object]]]:
-        """See `Table`. Each line is parsed by itself, so that an open quote spoils one row and no more."""
+        """See `Table`. Parses each line by itself, so that an open quote spoils only one row."""
         width = len(self.columns)
         pick = operator.itemgetter(*(self.columns.index(name) for name in names))
         lines = read_text_lines(self.path, self._problems)
@@ -83,16 +83,16 @@ class DelimitedTable:
                 self._refuse_width(number, len(fields))
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """See `Table`. A quoted cell may hold line ends, as descriptions do.
+        """See `Table`. A quoted cell may contain line ends, as descriptions do.
 
-        Where a record that goes over several lines is none, the lines after its first are read again, so that
-        an open quote spoils one row and no more.
+        If a record of several lines is invalid, read the lines after its first again, so that an open quote spoils only
+        one row.
         """
         lines = _Lines(self.path)
         next((line for _, line in lines if line is None or line.strip()), None)  # the header
-        # A quote left open in a line before this one is known to lead to no good record, as one did before: such
-        # lines are read by themselves, so that however many quotes stray, a line is read twice at most. No good
-        # record of several lines begins there, as its first quote would have closed the one that was open.
+        # Before this line, an open quote cannot lead to a valid record, because an earlier one did not. We read such
+        # lines one by one, so that stray quotes make us read a line at most twice. No valid record of several lines
+        # begins there: its first quote would have closed the open one.
         known_until = 0
         for start, line in lines:
             if line is None:
@@ -131,7 +131,7 @@ class DelimitedTable:
             yield "\n" if line is None else line
 
     def _refuse_quote(self, line: int, text: str, error: csv.Error) -> None:
-        message = f"{quoted(text.rstrip())}: {error} (a quote that is not closed?)"
+        message = f"{quoted(text.rstrip())}: {error} (unclosed quote?)"
         self._problems.add(self.path, line, "malformed_row", message)
 
     def _refuse_width(self, line: int, width: int) -> None:

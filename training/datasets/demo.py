@@ -1,11 +1,11 @@
-"""The embedded demo data set: a SYNTHETIC shop, made by this code and by nothing else.
+"""The built-in demo data set: a SYNTHETIC shop that this code generates.
 
-Customers of a made-up shop buy one thing after another. What comes next is, by chance, a matter of
+Customers of an invented shop buy one item after another. Chance picks what decides the next purchase:
 - taste: a category of the customer's mix, a brand the customer is loyal to, a price level, and popularity;
-- a habit between kinds of product (`demo_habits.HABITS`), again by brand, price level and popularity;
-- a habit between single items (`demo_habits.Circles`), which no text gives away.
-The first two are what semantic IDs can learn, the third needs ID embeddings. Everything follows from the
-seed, with integer arithmetic alone, so that every machine makes the same data set.
+- a habit between kinds of product (`demo_habits.HABITS`), again with brand, price level and popularity;
+- a habit between single items (`demo_habits.Circles`), which no text reveals.
+Semantic IDs can learn the first two; the third needs ID embeddings. Everything follows from the seed by integer
+arithmetic, so every machine makes the same data set.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ The generator is seeded: the same seed gives the same files on every machine.
 MIN_ITEMS = 200
 MIN_LENGTH = 5
 MAX_LENGTH = 60
-# One in five customers comes back often: that is the long tail of the lengths.
+# One in five customers comes back often, which makes the long tail of the lengths.
 GO_ON_PERCENT = (72, 90)
-# Of 100 purchases after the first, how many follow a habit between kinds, and how many one between items.
+# Of 100 purchases after the first, the number that follow a habit between kinds, and between items.
 KIND_HABIT_PERCENT = 33
 ITEM_HABIT_PERCENT = 30
 NEXT_IN_CIRCLE_PERCENT = 60
@@ -58,7 +58,7 @@ DAY = 86_400
 def generate_demo(seed: int = 0, n_items: int = 3000, n_users: int = 6000) -> Dataset:
     """The demo data set: `n_items` items and `n_users` users with sequences of `MIN_LENGTH` to `MAX_LENGTH`.
 
-    Every item is bought at least once when there are as many users as items. Raises ValueError for a negative
+    Somebody buys every item at least once if there are as many users as items. Raises ValueError for a negative
     seed, fewer than `MIN_ITEMS` items, more items than the words can make, or no users.
     """
     if n_items < MIN_ITEMS:
@@ -102,7 +102,7 @@ class _ByPopularity:
 
 
 class _Shop:
-    """The catalogue with its popularity, by all of it, by category and by kind, and the source of chance."""
+    """The catalogue with its popularity (of all items, by category, by kind) and the source of random draws."""
 
     def __init__(self, catalogue: Catalogue, draws: Draws) -> None:
         n_items = len(catalogue.items)
@@ -117,7 +117,7 @@ class _Shop:
 
 @dataclass(frozen=True, slots=True)
 class _Customers:
-    """What moves each customer: first purchase, `taste` [n_users, 8] categories, two brands, price level."""
+    """The preferences of each customer: first purchase, `taste` [n_users, 8] categories, two brands, price level."""
 
     first: Ints
     taste: Ints
@@ -126,7 +126,7 @@ class _Customers:
 
 
 def _draw_customers(shop: _Shop, n_users: int) -> _Customers:
-    """Customers built around a first purchase; with users enough, every item is somebody's first."""
+    """Customers with a first purchase each; if there are enough users, every item is somebody's first."""
     draws, catalogue = shop.draws, shop.catalogue
     n_items = len(catalogue.items)
     first = shop.everything.draw(draws, np.zeros(n_users, dtype=np.int64))
@@ -142,12 +142,12 @@ def _draw_customers(shop: _Shop, n_users: int) -> _Customers:
     taste[:, 7] = catalogue.category[second]
     level = np.where(draws.many(4, n_users) > 0, catalogue.tier[first], draws.many(3, n_users))
     brands = np.stack([catalogue.brand[first], catalogue.brand[second]], axis=1)
-    brands[draws.many(10, n_users) >= 7] = -1  # three in ten are loyal to no brand
+    brands[draws.many(10, n_users) >= 7] = -1  # three in ten have no favourite brand
     return _Customers(first, taste, brands, level)
 
 
 def _simulate(shop: _Shop, customers: _Customers, kind_habits: FollowUps, circles: Circles) -> tuple[Ints, Ints, Ints]:
-    """Let everybody buy: items and times [n_users, MAX_LENGTH], filled up with -1, and lengths [n_users]."""
+    """Simulate purchases: items and times [n_users, MAX_LENGTH], padded with -1, and lengths [n_users]."""
     draws = shop.draws
     n_users = len(customers.first)
     bought = np.full((n_users, MAX_LENGTH), -1, dtype=np.int64)
@@ -179,7 +179,7 @@ def _simulate(shop: _Shop, customers: _Customers, kind_habits: FollowUps, circle
 
         habitual = by_item.copy()
         habitual[by_kind] = True
-        # What belongs together is bought within days, the rest some time later.
+        # A habit follows within days, other purchases some time later.
         gap = np.where(habitual, 600 + draws.many(3 * DAY, len(active)), DAY + draws.many(30 * DAY, len(active)))
         bought[active, step] = choice
         times[active, step] = times[active, step - 1] + gap
@@ -188,9 +188,9 @@ def _simulate(shop: _Shop, customers: _Customers, kind_habits: FollowUps, circle
 
 
 def _choose(shop: _Shop, customers: _Customers, who: Ints, history: Ints, source: _ByPopularity, group: Ints) -> Ints:
-    """What `who` [b] take from `group` [b]: of some popular candidates one that suits brand and price level.
+    """The choice of `who` [b] in `group` [b]: one of some popular candidates that suits brand and price level.
 
-    Nothing is bought twice: where every candidate is in the `history` [b, n], anything popular that is not.
+    Nobody buys twice: if the `history` [b, n] has every candidate, take another popular item.
     """
     draws, catalogue = shop.draws, shop.catalogue
     candidates = source.draw(draws, np.repeat(group[:, None], CANDIDATES, axis=1))

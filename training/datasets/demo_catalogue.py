@@ -1,7 +1,7 @@
 """The catalogue of the synthetic demo shop: items composed from the words of `demo_vocabulary.py`.
 
 An item is one combination of kind, brand, product line, variant and option (a colour, a scent, a language).
-Combinations are drawn without repetition and all of them stand in the title, so no two titles are equal.
+We draw combinations without repetition and put all of it in the title, so no two titles are equal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from model.items import AttributeValue, Item
 from training.datasets.demo_draws import Draws, Ints
 from training.datasets.demo_vocabulary import DEPARTMENTS
 
-# Product lines. A brand has five of these words; the last is kept for items that are new to the catalogue.
+# Product lines. A brand has five of these words; the last is for items that are new to the catalogue.
 _LINES = (
     "Alder Bramble Cinder Dapple Ember Fathom Gable Hollow Inlet Juniper Kestrel Larch "
     "Marl Nettle Orchard Pebble Quarry Rowan Sedge Thicket Umber Vesper Willow Yarrow"
@@ -53,7 +53,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Items with what their makers know about them, each an int64 array `[n_items]`.
+    """Items and the facts behind them, each an int64 array `[n_items]`.
 
     `kind` is a position in `kinds()`, `category` numbers the pairs of department and category, `brand` the
     brands of all departments, and `tier` is the price level (0 cheap, 1 middle, 2 dear).

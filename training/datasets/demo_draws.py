@@ -1,7 +1,7 @@
-"""Random draws that come out the same on every machine and with every numpy.
+"""Random draws that are the same on every machine and with every numpy.
 
-numpy promises a stable stream for its bit generators only, not for `Generator`'s methods, and floating-point
-functions differ in the last bit between processors. So all of this is integer arithmetic on raw PCG64 output.
+numpy promises a stable stream only for its bit generators, not for `Generator`'s methods, and floating-point functions
+differ in the last bit between processors. So we use integer arithmetic on raw PCG64 output.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Draws:
         """One integer in [0, bound) for every bound, of the same shape; bounds are in [1, 2**32)."""
         if bounds.size and (bounds.min() < 1 or bounds.max() >= 2**32):
             raise ValueError("bounds: must be at least 1 and less than 2**32")
-        # Multiply and shift: the bias is at most bound / 2**32, far below anything seen here.
+        # Multiply and shift: the bias is at most bound / 2**32, which is negligible here.
         high = self._raw(bounds.size).reshape(bounds.shape) >> _HALF
         return ((high * bounds.astype(np.uint64)) >> _HALF).astype(np.int64)
 

@@ -1,8 +1,7 @@
-"""What is bought after what in the synthetic demo shop.
+"""The buying habits of the synthetic demo shop.
 
-Two sorts of habit, so that a recommender has both to learn: follow-ups between kinds of product, which an
-item's text gives away (a tent, then a sleeping mat), and circles of items that chance put together within a
-department (think of things that go well with each other), about which the texts say nothing.
+There are two sorts of habit for a recommender to learn. Texts reveal follow-ups between kinds of product (a tent, then
+a sleeping mat). Texts say nothing about circles of items that chance puts together within a department.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from training.datasets.demo_draws import Draws, Ints
 
 CIRCLE_SIZE = 6
 
-# What people buy next, and next after that. Each step goes from a kind of product to a kind of product.
+# The kinds of product that people buy one after another.
 HABITS = (
     "tent > sleeping mat > camping stove > mess kit > water filter > vacuum flask",
     "hammock > tarp > bivvy bag > sleeping bag > camping pillow > headlamp > tent",
@@ -55,13 +54,13 @@ HABITS = (
 
 @dataclass(frozen=True, slots=True)
 class FollowUps:
-    """The kinds that follow each kind: `kinds` [n_kinds, most] filled up with -1, `counts` [n_kinds]."""
+    """The kinds that follow each kind: `kinds` [n_kinds, most] padded with -1, `counts` [n_kinds]."""
 
     kinds: Ints
     counts: Ints
 
     def next_kind(self, draws: Draws, kind: Ints) -> Ints:
-        """A kind that follows each of `kind` [b], -1 where nothing does."""
+        """A kind that follows each of `kind` [b], -1 if none does."""
         at = draws.below(np.maximum(self.counts[kind], 1))
         return self.kinds[kind, at]
 
@@ -70,8 +69,8 @@ class FollowUps:
 class Circles:
     """Rings of a few items of one department: `members` lists them ring after ring.
 
-    `place`, `start` and `size` [n_items] say where in `members` an item stands, where its ring begins, and
-    how many items the ring has.
+    `place`, `start` and `size` [n_items] are an item's index in `members`, the index where its ring begins, and the
+    size of the ring.
     """
 
     members: Ints
@@ -80,13 +79,13 @@ class Circles:
     size: Ints
 
     def after(self, item: Ints, hops: Ints) -> Ints:
-        """The item that stands `hops` places further on in the ring of each of `item` [b]."""
+        """The item that is `hops` places further in the ring of each of `item` [b]."""
         start = self.start[item]
         return self.members[start + (self.place[item] - start + hops) % self.size[item]]
 
 
 def follow_ups() -> FollowUps:
-    """The table of `HABITS`; raises ValueError when one names a kind that the vocabulary does not have."""
+    """The table of `HABITS`; raises ValueError if one names a kind that is not in the vocabulary."""
     position = {kind.noun: index for index, kind in enumerate(kinds())}
     after: list[list[int]] = [[] for _ in position]
     for habit in HABITS:
@@ -102,7 +101,7 @@ def follow_ups() -> FollowUps:
 
 
 def item_circles(seed: int, catalogue: Catalogue) -> Circles:
-    """Circles of `CIRCLE_SIZE` items drawn by lot within each department (its last one may be smaller)."""
+    """Circles of `CIRCLE_SIZE` random items within each department (its last one may be smaller)."""
     draws = Draws(seed, stream=3)
     n_items = len(catalogue.items)
     lot = draws.permutation(n_items)

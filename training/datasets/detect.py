@@ -1,4 +1,4 @@
-"""Which form of data a path holds: the files that belong together, by their names."""
+"""Recognises the format of the data at a path, and its files, by their names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _META_2023 = re.compile(r"meta_(.+)\.jsonl(?:\.gz)?")
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one data set, and the form they are in."""
+    """The files of one data set, and their format."""
 
     format: Format
     interactions: Path
@@ -42,8 +42,8 @@ class Source:
 def detect(path: DataPath, format: str = "auto") -> Source:
     """Find the files of a data set at `path`: a folder, a file of interactions, or one of them with a file of items.
 
-    Raises `DatasetError` when nothing is recognised (with what was looked for), when more than one data set
-    is, or when the path does not exist.
+    Raises `DatasetError` if it recognises no data set (and lists the known names), or more than one, or if the
+    path does not exist.
     """
     if format != "auto" and format not in FORMATS:
         raise DatasetError(f"format {format!r}: expected auto, {', '.join(FORMATS)}")
@@ -91,7 +91,7 @@ def _in_folder(folder: Path, wanted: list[Format], items: Path | None) -> list[S
 
 
 def _with_items(name: Format, path: Path, items: Path) -> Source | None:
-    # Not by the finder of tabular files, which refuses a folder of several items files: one of them is named here.
+    # The finder of tabular files refuses a folder with several items files, but here the caller names one.
     found = _is_interactions(path) if name == "tabular" else _FINDERS[name](path) is not None
     return Source(name, path, items) if found and _PAIRS[name](path, items) else None
 
@@ -99,7 +99,7 @@ def _with_items(name: Format, path: Path, items: Path) -> Source | None:
 def _from_file(path: Path, wanted: list[Format]) -> list[Source]:
     sources = [source for name in wanted if (source := _FINDERS[name](path)) is not None]
     if not sources and "tabular" in wanted and _is_table(path):
-        # A file that was named outright may be called anything; its items stand beside it as items.*.
+        # A file that the caller names may have any name; its items are beside it as items.*.
         return [Source("tabular", path, _one_items_file(path.parent))]
     return sources
 
@@ -152,7 +152,7 @@ def _amazon2014(path: Path) -> Source | None:
 
 
 def _amazon2023(path: Path) -> Source | None:
-    # Any *.jsonl might be reviews, so the meta file is what recognises this form.
+    # Any *.jsonl might be reviews, so we recognise this format by its meta file.
     if _META_2023.fullmatch(path.name) or base_suffix(path) != ".jsonl":
         return None
     name = path.name.removesuffix(".gz").removesuffix(".jsonl")

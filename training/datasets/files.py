@@ -1,4 +1,4 @@
-"""Lines of text files, plain or gzip: UTF-8 line by line, with a clear error for a file that is damaged."""
+"""Lines of text files, plain or gzip, decoded as UTF-8 line by line, with a clear error for a damaged file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def base_suffix(path: Path) -> str:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
-    """Yield (line number from 1, line with its line end), the line being None where it is not UTF-8.
+    """Yield (line number from 1, line with its line end); the line is None if it is not UTF-8.
 
-    Raises `DatasetError` when the file cannot be read or its gzip data is damaged or cut short.
+    Raises `DatasetError` if the file is unreadable, or its gzip data is damaged or cut short.
     """
     number = 0
     try:
@@ -49,7 +49,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str | None]]:
 
 
 def read_text_lines(path: Path, problems: ProblemLog) -> Iterator[tuple[int, str]]:
-    """Yield (line number, line without line end); blank lines are passed over, bad UTF-8 is a problem."""
+    """Yield (line number, line without line end); skips blank lines and records bad UTF-8 as a problem."""
     for number, line in read_lines(path):
         if line is None:
             problems.add(path, number, "encoding", NOT_UTF8)
@@ -62,7 +62,7 @@ def _refuse_constant(constant: str) -> NoReturn:
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object as its pairs, in which a repeated name is still to be seen."""
+    """A JSON object as a list of pairs, which keeps repeated names."""
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
@@ -70,9 +70,9 @@ _PAIRS_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_
 
 
 def parse_json(text: str, *, pairs: bool = False) -> Any:
-    """Parse one JSON value strictly (no NaN, no infinity); with `pairs`, objects come as `Pairs`.
+    """Parse one JSON value strictly (no NaN, no infinity); with `pairs`, objects become `Pairs`.
 
-    Raises `ValueError` that says what is wrong.
+    Raises `ValueError` with the reason.
     """
     try:
         return (_PAIRS_DECODER if pairs else _DECODER).decode(text)
@@ -83,7 +83,7 @@ def parse_json(text: str, *, pairs: bool = False) -> Any:
 
 
 def read_json_lines(path: Path, problems: ProblemLog) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of a file with one JSON object a line; anything else is a problem."""
+    """Yield (line number, object) of a file with one JSON object per line; records any other line as a problem."""
     for number, line in read_text_lines(path, problems):
         try:
             value = parse_json(line)

@@ -1,4 +1,4 @@
-"""`load_dataset`: any of the forms that are read, to one `Dataset`."""
+"""`load_dataset` reads any known format into one `Dataset`."""
 
 from __future__ import annotations
 
@@ -28,20 +28,19 @@ def load_dataset(
     on_error: OnError = "fail",
     name: str | None = None,
 ) -> Dataset:
-    """Read a data set: a folder, the file of its interactions, or a pair of one of them and the file of items.
+    """Read a data set from a folder or a file of interactions, alone or in a pair with a file of items.
 
-    `columns` and `time_unit` hold for tabular and RecBole files, whose columns are free. `core` = k keeps the
-    k-core (every user and item with k interactions or more), 0 leaves the interactions as they are, because
-    the published files come filtered. `catalogue` decides about items without interactions: "all" keeps them,
-    as cold items that can be recommended, "interacted" drops them; "auto" keeps them except for raw Amazon
-    files, whose meta file covers the whole shop. `on_error` = "drop" counts rows with problems and leaves
-    them out.
+    `columns` and `time_unit` apply to tabular and RecBole files, whose columns are free. `core` = k keeps the k-core
+    (every user and item with k interactions or more); 0 keeps all interactions, because published files come filtered.
+    `catalogue` = "all" keeps items without interactions as cold items, which Kindred can recommend; "interacted" drops
+    them; "auto" keeps them except for raw Amazon files, whose meta file covers the whole shop. `on_error` = "drop"
+    counts rows with problems and leaves them out.
 
-    Raises `DatasetError` that lists the rows with problems (`on_error` = "fail"), or says why the files
-    cannot be read or hold nothing.
+    Raises `DatasetError` that lists the rows with problems (`on_error` = "fail"), or the reason why the files are
+    unreadable or empty.
     """
     if core < 0:
-        raise DatasetError(f"core {core}: expected 0 (as it is) or the least number of interactions")
+        raise DatasetError(f"core {core}: expected 0 (keep all) or a least number of interactions")
     problems = ProblemLog()
     source = detect(path, format)
     raw = _read(source, problems, columns, time_unit, all_items=catalogue == "all")

@@ -1,4 +1,4 @@
-"""What is wrong with a row, where it stands, and the error that says so."""
+"""Problems of rows: kind, place, and the error that lists them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OnError: TypeAlias = Literal["fail", "drop"]
 
 KEPT_PROBLEMS = 1000
 EXAMPLES = 3
-# The one kind of problem that costs a field and not the row: a price or an attribute that cannot be read.
+# The only kind that drops a field and keeps the row: an unreadable price or attribute.
 INVALID_FIELD = "invalid_field"
 _KEPT_GROUPS = 100
 _SHOWN_GROUPS = 20
@@ -24,9 +24,9 @@ _LONGEST_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One row, or one field of a row, that cannot be used.
+    """One unusable row, or one unusable field of a row.
 
-    `line` is the line the row begins at, counted from 1 with the header; in parquet it is the row number.
+    `line` is the first line of the row, counted from 1 with the header; in parquet it is the row number.
     """
 
     file: str
@@ -40,9 +40,9 @@ class Problem:
 
 @dataclass(slots=True)
 class ProblemGroup:
-    """Problems of one kind in one field of one file: how many there are, and the first three.
+    """Problems of one kind in one field of one file: their number, and the first three.
 
-    `field` is the field or column at fault, "" where the whole row is.
+    `field` is the field or column with the problem, "" for the whole row.
     """
 
     file: str
@@ -54,9 +54,9 @@ class ProblemGroup:
 
 @dataclass
 class ProblemLog:
-    """Collects problems while files are read: all are counted, the first `KEPT_PROBLEMS` are kept in full.
+    """Collects problems while a reader works: counts all, and keeps the first `KEPT_PROBLEMS`.
 
-    `groups` holds the first three of each kind and field, however late in the files they stand.
+    `groups` has the first three of each kind and field, however late in the files they are.
     """
 
     problems: list[Problem] = dataclass_field(default_factory=list)
@@ -65,19 +65,19 @@ class ProblemLog:
 
     @property
     def groups(self) -> list[ProblemGroup]:
-        """The groups in the order in which they were first met."""
+        """The groups in order of their first problem."""
         return list(self._groups.values())
 
     def add(self, file: Path, line: int, kind: str, message: str, field: str = "") -> None:
         self.counts[kind] += 1
         key = (str(file), kind, field)
         if key not in self._groups and len(self._groups) >= _KEPT_GROUPS:
-            # A file may hold as many names of attributes as it has rows; these go together.
+            # A file may have as many attribute names as rows; put the rest into one group.
             key = (str(file), kind, "")
         group = self._groups.setdefault(key, ProblemGroup(printable(key[0]), kind, printable(key[2])))
         group.count += 1
         if len(self.problems) < KEPT_PROBLEMS or len(group.examples) < EXAMPLES:
-            # Values are cut where they are shown; names of fields may be as long as a file makes them.
+            # `quoted` cuts long values, but a file may have field names of any length.
             short = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}…"
             problem = Problem(group.file, line, kind, printable(short))
             if len(self.problems) < KEPT_PROBLEMS:
@@ -93,7 +93,7 @@ class ProblemLog:
 
 
 class DatasetError(Exception):
-    """A data set that cannot be used; `problems`, `counts` and `groups` tell of the rows at fault."""
+    """A data set is unusable; `problems`, `counts` and `groups` describe the bad rows."""
 
     def __init__(self, message: str, log: ProblemLog | None = None) -> None:
         super().__init__("\n".join(printable(line) for line in message.split("\n")))
@@ -104,7 +104,7 @@ class DatasetError(Exception):
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """How many rows and fields problems cost: "2 rows and 1 field"."""
+    """The number of dropped rows and fields: "2 rows and 1 field"."""
     fields = counts.get(INVALID_FIELD, 0)
     rows = sum(counts.values()) - fields
     parts = [(rows, "row"), (fields, "field")]
@@ -117,7 +117,7 @@ def by_kind(counts: Mapping[str, int]) -> str:
 
 
 def examples(groups: Sequence[ProblemGroup]) -> list[str]:
-    """Lines for a reader: three problems of each group and how many more there are; the first twenty groups."""
+    """Lines of text for the first twenty groups: three problems of each, and the number of others."""
     lines: list[str] = []
     for group in groups[:_SHOWN_GROUPS]:
         lines += [f"  {problem}" for problem in group.examples]
@@ -146,9 +146,9 @@ def problems_to_dict(
 
 
 def printable(text: str) -> str:
-    """Text that any terminal and any encoding takes: control characters and lone surrogates are escaped.
+    """Escape control characters and lone surrogates, so that any terminal and any encoding takes the text.
 
-    Names of columns and files come from outside as much as values do, and reach messages and reports.
+    Names of columns and files come from outside, as values do, and appear in messages and reports.
     """
     if text.isprintable():
         return text
@@ -156,7 +156,7 @@ def printable(text: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a message: the first twelve, long ones cut."""
+    """Names for a message: the first twelve, with long ones cut."""
     if not names:
         return "none"
     parts = [name if len(name) <= _SHOWN_VALUE else f"{name[:_SHOWN_VALUE]}…" for name in names[:_SHOWN_NAMES]]
@@ -165,7 +165,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def quoted(value: object) -> str:
-    """A value as a message shows it: its repr (control characters and surrogates escaped), cut when long."""
+    """A value for a message: its repr (which escapes control characters and surrogates), cut if it is long."""
     if isinstance(value, str) and len(value) > _SHOWN_VALUE:
         return f"{value[:_SHOWN_VALUE]!r}… ({len(value)} characters)"
     text = repr(value)

@@ -90,10 +90,10 @@ def read_recbole(
     columns: ColumnMap,
     time_unit: TimeUnit,
 ) -> RawData:
-    """Read `.inter` and `.item`; columns that are no field of an item become attributes of their type.
+    """Read `.inter` and `.item`; columns that are no item field become attributes of their type.
 
-    A rating is not read as a weight unless it is named as one (`--column weight=rating`). Raises
-    `DatasetError` for a header that is not of this form or lacks user_id or item_id.
+    A rating counts as a weight only if the caller says so (`--column weight=rating`). Raises `DatasetError` for a
+    header of another form, or one without user_id or item_id.
     """
     table = AtomicTable(interactions, problems)
     found = columns.find(INTERACTION_FIELDS, table.columns)
@@ -108,7 +108,7 @@ def read_recbole(
     raw = RawData("recbole", recognised, files, log, Catalogue(problems))
     describe_interactions(raw, table, found, time_unit)
     if item_table is None:
-        raw.notes.append("no .item file: no item has a text")
+        raw.notes.append("no .item file, so no item has a text")
     else:
         _read_items(item_table, columns, raw, problems)
     return raw
@@ -132,14 +132,14 @@ def _read_items(table: AtomicTable, columns: ColumnMap, raw: RawData, problems: 
 def _item(
     table: AtomicTable, line: int, record: Mapping[str, str], field_of: Mapping[str, str], problems: ProblemLog
 ) -> dict[str, Any]:
-    """The form of `Item.from_dict` of one row, without cells that do not fit their type, which are recorded."""
+    """One row in the form of `Item.from_dict`; leaves out cells that do not fit their type, and records them."""
     data: dict[str, Any] = {}
     attributes: dict[str, AttributeValue] = {}
     for column, cell in record.items():
         name = field_of.get(column)
         try:
             if name == "item_id" or name in _TEXTS:
-                # A title of type token_seq is a text whose words RecBole takes for the parts of a sequence.
+                # RecBole stores a title as token_seq: it takes the words for a sequence.
                 data[name or column] = cell
             elif name == "price":
                 data["price"] = parse_price(cell)
@@ -165,10 +165,10 @@ def _typed(cell: str, kind: str) -> AttributeValue:
 
 
 def split_categories(cell: str) -> object:
-    """The categories of one cell, which published files spell in several ways.
+    """The categories of one cell, in any form of the published files.
 
-    A list or quoted parts ("'Skin Care', 'Face'"), parts between `|` or `;`, parts between commas, else the
-    words between blanks, which is RecBole's own form.
+    The forms are a list or quoted parts ("'Skin Care', 'Face'"), parts between `|` or `;`, parts between commas, and
+    words between blanks, which is RecBole's own.
     """
     text = cell.strip()
     if text[0] in "['\"":

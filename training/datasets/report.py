@@ -1,4 +1,4 @@
-"""`DatasetReport`: what is in a data set, how it came about, and what is wrong with it."""
+"""`DatasetReport`: the content of a data set, its origin, and its problems."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ REFERENCE_CORE = 5
 
 @dataclass
 class DatasetReport:
-    """Counts of a data set, what was dropped on the way, and every problem with file and line.
+    """Counts of a data set, the rows that the reader dropped, and every problem with file and line.
 
-    `reference_core` is the core that was asked for, or 5 where none was; `users_below_core` and
-    `items_below_core` count what has fewer interactions in the data set as it is (after k-core: none).
-    `equal_timestamps` is the share of neighbouring interactions of a user that have the same second, None
-    without timestamps; `first_date` and `last_date` are ISO dates in UTC, None likewise. `columns` says what each
-    column of a table became, for formats whose columns are free. `warnings` name what makes a useless model of
-    good rows. `dropped` counts by reason what has no problem; `problems` holds the first 1,000, `problem_groups`
-    the first three of each kind and field, `problem_counts` counts all.
+    `reference_core` is the requested core, or 5 by default; `users_below_core` and `items_below_core` count those with
+    fewer interactions (none after a k-core). `equal_timestamps` is the share of neighbouring interactions of a user
+    within one second; `first_date` and `last_date` are ISO dates in UTC; all three are None without timestamps.
+    `columns` tells how the reader used each column, for formats with free columns. `warnings` name causes of a useless
+    model in valid rows. `dropped` counts rows without a problem by reason. `problems` has the first 1,000 problems,
+    `problem_groups` the first three of each kind and field, `problem_counts` all.
     """
 
     format: str
@@ -72,20 +71,20 @@ class DatasetReport:
         return out | problems_to_dict(self.problem_counts, self.problems, self.problem_groups)
 
     def dates(self) -> str:
-        """The first and the last day, or that there are none."""
+        """The first and the last day, or "no timestamps"."""
         return f"{self.first_date} to {self.last_date}" if self.first_date else "no timestamps"
 
     def summary_of_losses(self) -> list[str]:
-        """What of the source is not in the data set, one line a reason; empty when everything is."""
+        """The parts of the source that the data set lacks, one line per reason; empty if it has everything."""
         out = [f"dropped {count:,} {what}" for what, count in self.dropped.items() if count]
         if self.problem_counts:
             kept = "; the items of these fields are kept" if INVALID_FIELD in self.problem_counts else ""
             kinds = by_kind(self.problem_counts)
-            out.append(f"left out {counted(self.problem_counts)} with problems ({kinds}); `validate` names them{kept}")
+            out.append(f"left out {counted(self.problem_counts)} with problems ({kinds}); `validate` lists them{kept}")
         return out
 
     def lines(self) -> list[str]:
-        """The report for a reader: one fact a line, warnings first, three problems of each kind last."""
+        """The report as text: one fact per line, warnings first, three problems of each kind last."""
         length = f"min {self.min_length}, median {self.median_length:g}, mean {self.mean_length:.2f}"
         out = [
             *(f"WARNING             {warning}" for warning in self.warnings),
@@ -105,7 +104,7 @@ class DatasetReport:
             f"repeated interactions        {self.repeated_interactions:,} (same user and item again)",
         ]
         if self.equal_timestamps is None:
-            out.append("equal timestamps    no timestamps: the order of the file is the order of time")
+            out.append("equal timestamps    no timestamps, so file order stands for time order")
         else:
             out.append(f"first to last day   {self.dates()}")
             out.append(f"equal timestamps    {self.equal_timestamps:.1%} of a user's neighbouring interactions")

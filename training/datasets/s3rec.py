@@ -1,7 +1,7 @@
-"""S3-Rec's files: a user and the items in order on every line, and a JSON object item → text.
+"""S3-Rec's files: each line has a user and the items in order, and a JSON object maps item → text.
 
-Source: https://github.com/RUCAIBox/CIKM2020-S3Rec. There are no timestamps: the order of a line is the order
-of time.
+Source: https://github.com/RUCAIBox/CIKM2020-S3Rec. There are no timestamps; the order of a line stands for
+time order.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from training.datasets.problems import DatasetError, ProblemLog, quoted
 def read_s3rec(interactions: Path, items: Path, problems: ProblemLog, *, recognised: str) -> RawData:
     """Read "user item item …" lines and {"item": "text", …}.
 
-    Items stand in the order of their numbers where all identifiers are numbers, otherwise in the order of the
-    file. A user on more than one line is a problem, as it is open which line came first. Raises
-    `DatasetError` when the file of texts is not one JSON object.
+    Items are in numeric order if all identifiers are numbers, otherwise in the order of the file. A user on more than
+    one line is a problem, because either line may have come first. Raises `DatasetError` if the file of texts is not
+    one JSON object.
     """
     log = InteractionLog(interactions, problems, timed=False)
     first_lines: dict[str, int] = {}
     for line, text in read_text_lines(interactions, problems):
         user, *sequence = text.split()
         if user in first_lines:
-            message = f"user {quoted(user)} stands in line {first_lines[user]} already; expected one line a user"
+            message = f"user {quoted(user)} is already in line {first_lines[user]}; expected one line per user"
             problems.add(interactions, line, "repeated_user", message)
             continue
         first_lines[user] = line
@@ -42,7 +42,7 @@ def read_s3rec(interactions: Path, items: Path, problems: ProblemLog, *, recogni
         pairs.sort(key=lambda pair: int(pair[0]))
     for item, item_text in pairs:
         catalogue.add(items, 1, {"item_id": item, "text": item_text})
-    notes = ["the format has no timestamps: the order of a line is the order of time"]
+    notes = ["the format has no timestamps, so the order of a line stands for time order"]
     return RawData("s3rec", recognised, [interactions, items], log, catalogue, notes=notes)
 
 
@@ -53,7 +53,7 @@ def _read_texts(path: Path, problems: ProblemLog) -> list[tuple[str, Any]]:
             raise DatasetError(f"{path}:{number}: {NOT_UTF8}")
         parts.append(line)
     try:
-        # Pairs rather than a dictionary, so that an item that stands twice is seen.
+        # Pairs instead of a dictionary, to notice an item that occurs twice.
         value = parse_json("".join(parts), pairs=True)
     except ValueError as error:
         raise DatasetError(f"{path}: expected one JSON object of item and text: {error}") from None

@@ -1,4 +1,4 @@
-"""Tables from CSV, TSV, JSON lines and parquet files: columns, then rows with their line numbers."""
+"""Tables in CSV, TSV, JSON lines and parquet files: columns, and rows with their line numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from training.datasets.files import base_suffix, read_json_lines
 from training.datasets.problems import DatasetError, ProblemLog
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl")
-# Texts that are not UTF-8 and times that datetime cannot hold come as ValueError and OverflowError.
+# Text that is not UTF-8 raises ValueError, and a time outside datetime's range raises OverflowError.
 _PARQUET_ERRORS = (OSError, pa.ArrowException, ValueError, OverflowError)
 
 
 class Table(Protocol):
-    """A file with columns. Rows that do not fit the columns go to the problem log and are passed over."""
+    """A file with columns. It records rows that do not fit the columns as problems, and skips them."""
 
     path: Path
     columns: list[str]
@@ -30,12 +30,12 @@ class Table(Protocol):
         ...
 
     def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (line, column → cell) without the cells that are missing."""
+        """Yield (line, column → cell) without missing cells."""
         ...
 
 
 def open_table(path: Path, problems: ProblemLog) -> Table:
-    """Open a table by its suffix; raises `DatasetError` when the file or its header cannot be read."""
+    """Open a table by its suffix; raises `DatasetError` if the file or its header is unreadable."""
     suffix = base_suffix(path)
     if suffix in DELIMITERS:
         return DelimitedTable(path, problems)
@@ -48,13 +48,13 @@ def open_table(path: Path, problems: ProblemLog) -> Table:
 
 
 class JsonTable:
-    """One JSON object a line, each with some of the columns; `columns` are those that any of them has."""
+    """One JSON object per line, each with some of the columns; `columns` has the names of all."""
 
     def __init__(self, path: Path, problems: ProblemLog) -> None:
         self.path = path
         self._problems = problems
         seen: dict[str, None] = {}
-        # Problems met in this first pass are recorded in the second, which reads the rows.
+        # The second pass, which reads the rows, records the problems.
         for _, value in read_json_lines(path, ProblemLog()):
             seen.update(dict.fromkeys(value))
         self.columns = list(seen)
@@ -71,7 +71,7 @@ class JsonTable:
 
 
 class ParquetTable:
-    """A parquet file; the line of a row is its number, counted from 1."""
+    """A parquet file; a row's line is its number, counted from 1."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,7 +103,7 @@ class ParquetTable:
 
 def _values(column: pa.Array) -> list[object]:
     if pa.types.is_timestamp(column.type):
-        # Python's datetime holds microseconds; finer times are cut.
+        # Python's datetime has microseconds; cut finer times.
         column = column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
     values: list[object] = column.to_pylist()
     return values

@@ -22,7 +22,7 @@ from training.datasets.problems import INVALID_FIELD, ProblemLog, quoted
 from training.datasets.tables import Table, open_table
 from training.datasets.values import MICROSECONDS, TimeUnit, parse_categories, parse_price
 
-_FIRST_LIKELY_TIME = 365 * 86_400 * MICROSECONDS  # 1971, where seconds that are read as milliseconds end up before
+_FIRST_LIKELY_TIME = 365 * 86_400 * MICROSECONDS  # 1971; seconds that are read as milliseconds fall before it
 
 
 def read_tabular(
@@ -34,12 +34,12 @@ def read_tabular(
     columns: ColumnMap,
     time_unit: TimeUnit,
 ) -> RawData:
-    """Read both tables; without an items file every item is without text.
+    """Read both tables; without an items file no item has a text.
 
-    Interactions need user_id and item_id. A column timestamp (a number in `time_unit`, or ISO 8601) and a
-    column weight are read where they stand, and then every row needs them. Items need item_id; title, brand,
-    categories, description, price and text are the item's fields, the mapping `attributes` and every other
-    column its attributes. Raises `DatasetError` when a file or a column is missing.
+    Interactions need user_id and item_id. The columns timestamp (a number in `time_unit`, or ISO 8601) and weight are
+    optional, but if one exists, every row needs a value. Items need item_id; title, brand, categories, description,
+    price and text are fields of the item. The mapping `attributes` and every other column are its attributes. Raises
+    `DatasetError` if a file or a column is missing.
     """
     table = open_table(interactions, problems)
     found = columns.find(INTERACTION_FIELDS, table.columns)
@@ -54,7 +54,7 @@ def read_tabular(
     raw = RawData("tabular", recognised, files, log, Catalogue(problems))
     describe_interactions(raw, table, found, time_unit)
     if item_table is None:
-        raw.notes.append("no items file: no item has a text")
+        raw.notes.append("no items file, so no item has a text")
     else:
         _read_items(item_table, columns, raw, problems)
     return raw
@@ -63,7 +63,7 @@ def read_tabular(
 def read_interactions(
     table: Table, found: Mapping[str, str], problems: ProblemLog, *, time_unit: TimeUnit
 ) -> InteractionLog:
-    """Read a table of interactions whose fields stand in the columns `found`."""
+    """Read a table of interactions; `found` maps its fields to columns."""
     if table.columns:
         for name in ("user_id", "item_id"):
             if name not in found:
@@ -84,10 +84,10 @@ def read_interactions(
 
 
 def describe_interactions(raw: RawData, table: Table, found: Mapping[str, str], time_unit: TimeUnit) -> None:
-    """Add to `raw` what its columns were read as, and what is odd about the times."""
+    """Add to `raw` the use of its columns, and a warning about odd times."""
     raw.columns.append(TableUse.of_interactions(table.path, found, table.columns))
     if not raw.log.timed:
-        raw.notes.append("the interactions have no timestamp: the order of the file is the order of time")
+        raw.notes.append("the interactions have no timestamps, so file order stands for time order")
     elif time_unit == "ms" and raw.log.times and max(raw.log.times) < _FIRST_LIKELY_TIME:
         raw.warnings.append(
             "read as milliseconds, every time lies before 1971: are these seconds? Then leave out --time-unit ms"
@@ -105,7 +105,7 @@ def _read_items(table: Table, columns: ColumnMap, raw: RawData, problems: Proble
     field_of = {column: name for name, column in found.items()}
     warn_of_no_text(raw, found)
     others = [column for column in table.columns if column not in field_of]
-    # A column without a name is what a table's row numbers are written as.
+    # Tools write row numbers as a column without a name.
     left = [column for column in others if column in columns.ignored or not column.strip()]
     attributes = [column for column in others if column not in left and column != "attributes"]
     for line, record in table.records():
@@ -122,20 +122,20 @@ def _read_items(table: Table, columns: ColumnMap, raw: RawData, problems: Proble
 
 
 def warn_of_no_text(raw: RawData, found: Mapping[str, str]) -> None:
-    """Warn where no column of the items, of those that were found, makes a text."""
+    """Warn if none of the items' columns contributes to a text."""
     if not any(name in found for name in ("title", "brand", "categories", "description", "text")):
         raw.warnings.append(
             "the items have no column title, brand, categories, description or text, so the model learns nothing "
-            "of what they are; name the column that holds one, for example --column title=name"
+            "about them; name a column that has one, for example --column title=name"
         )
 
 
 def item_fields(
     path: Path, line: int, record: Mapping[str, Any], field_of: Mapping[str, str], problems: ProblemLog
 ) -> dict[str, Any] | None:
-    """The form of `Item.from_dict` of one row, or None with a problem recorded.
+    """One row in the form of `Item.from_dict`, or None after recording a problem.
 
-    A price or a column `attributes` that cannot be read is left out, with a problem recorded as well.
+    Leaves out an unreadable price or column `attributes`, and records a problem.
     """
     data: dict[str, Any] = {}
     attributes: dict[str, Any] = {}
@@ -173,10 +173,10 @@ _FIELD_PARSERS: Mapping[str, Callable[[object], object]] = {
 
 
 def _merged(columns: Mapping[str, Any], nested: object) -> dict[str, Any]:
-    """Attributes from columns and from a column `attributes`, which untyped files spell as a JSON object."""
+    """Attributes from columns and from a column `attributes`, which is a JSON object in untyped files."""
     value = parse_json(nested) if isinstance(nested, str) else nested
     if not isinstance(value, Mapping):
         raise ValueError("expected an object of names and values")
     if twice := sorted(set(value) & set(columns)):
-        raise ValueError(f"{quoted(twice[0])} stands in it and is a column as well")
+        raise ValueError(f"{quoted(twice[0])} is in it and is a column, too")
     return {**columns, **{name: entry for name, entry in value.items() if entry is not None}}

@@ -1,4 +1,4 @@
-"""Values as files spell them: times, prices, lists of categories, weights, identifiers."""
+"""Parsers of the values in files: times, prices, lists of categories, weights, identifiers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIRST_SECOND = -62_135_596_800  # year 1
 _LAST_SECOND = 253_402_300_799  # year 9999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
-# 1,299.00; then 9,99 and 1.299,00, where a comma before two last digits can only be a decimal one; then 12.99.
+# 1,299.00; then 9,99 and 1.299,00, where a comma before two last digits must be a decimal comma; then 12.99.
 _AMOUNT = (
     r"(?P<points>\d{1,3}(?:,\d{3})+(?:\.\d+)?)"
     r"|(?P<commas>(?:\d{1,3}(?:\.\d{3})+|\d+),\d{2})"
@@ -31,7 +31,7 @@ def parse_time(value: object, unit: TimeUnit) -> int:
     """A time as whole microseconds since 1970, from a number in `unit`, an ISO 8601 date or a datetime.
 
     Digits alone are always a number, never a date such as 20140101. A date without an offset is UTC. Raises
-    `ValueError` that says what was expected; times outside the years 1 to 9999 are refused.
+    `ValueError` that names the expected form, also for times outside the years 1 to 9999.
     """
     if isinstance(value, str):
         text = value.strip()
@@ -87,9 +87,9 @@ def _from_datetime(moment: datetime) -> int:
 def parse_price(value: object) -> object:
     """A price as a number: "$12.99", "1,299.00", "1.299,00 EUR" → float; numbers pass, blank text is None.
 
-    A comma before exactly two last digits is a decimal comma, one before three parts thousands: "9,99" is 9.99,
-    "1,299" is 1299. Raises `ValueError` for text that is not one amount ("$5 - $9", "9,9"). Other types pass
-    unchanged: the item refuses them by name.
+    A comma before exactly two last digits is a decimal comma, one before three separates thousands: "9,99" is 9.99,
+    "1,299" is 1299. Raises `ValueError` for text that is not one amount ("$5 - $9", "9,9"). Other types pass unchanged,
+    and the item refuses them.
     """
     if isinstance(value, Decimal):
         return float(value)
@@ -107,9 +107,9 @@ def parse_price(value: object) -> object:
 
 
 def parse_categories(value: object) -> object:
-    """Categories from one cell: a JSON list, or parts between `|`, or between `;` where no `|` stands.
+    """Categories from one cell: a JSON list, or parts between `|`, or between `;` if there is no `|`.
 
-    Raises `ValueError` for text that begins like a JSON list and is none. Other types pass unchanged.
+    Raises `ValueError` for a broken JSON list. Other types pass unchanged.
     """
     if not isinstance(value, str):
         return value
@@ -123,7 +123,7 @@ def parse_categories(value: object) -> object:
 
 
 def parse_weight(value: object) -> float:
-    """A weight: a finite number above zero. Raises `ValueError` that says so."""
+    """A weight: a finite number above zero. Raises `ValueError` for any other value."""
     expected = "expected a finite number above zero"
     if isinstance(value, str):
         if not (len(value) < 64 and _NUMBER.fullmatch(value.strip())):
@@ -136,12 +136,12 @@ def parse_weight(value: object) -> float:
             raise ValueError(expected) from None
     else:
         raise ValueError(expected)
-    # Weights are kept as float32, so what overflows or vanishes there is refused as well.
+    # We store weights as float32, so we also refuse those that overflow or vanish there.
     if not 1e-30 <= weight <= 1e30:
         raise ValueError(expected)
     return weight
 
 
 def as_id(value: object) -> object:
-    """Whole numbers become their digits, as untyped files would spell them; all else passes unchanged."""
+    """Whole numbers become their digits, as in untyped files; any other value passes unchanged."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

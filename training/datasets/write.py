@@ -1,4 +1,4 @@
-"""Writing a `Dataset` in the canonical form, which `load_dataset` reads back to equal content."""
+"""Writes a `Dataset` in the canonical form, which `load_dataset` reads back to equal content."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from training.datasets.base import Dataset
 
 
 def write_dataset(dataset: Dataset, folder: Path) -> None:
-    """Write `interactions.csv` and `items.jsonl` into `folder`, which is made when missing.
+    """Write `interactions.csv` and `items.jsonl` into `folder`; makes the folder if it is missing.
 
-    Each file is written beside its place and then moved there, so that no reader meets half of one. Reading
-    them back gives the same fingerprint. Raises `OSError` when the folder cannot be written.
+    Writes each file under another name and then moves it, so that no reader sees half a file. Reading them back gives
+    the same fingerprint. Raises `OSError` if it cannot write to the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Items first: interactions alone would already be taken for a data set.
+    # Items first: a reader would take interactions alone for a data set.
     _replace(folder / "items.jsonl", lambda stream: _write_items(dataset, stream))
     _replace(folder / "interactions.csv", lambda stream: _write_interactions(dataset, stream))
 

@@ -1,4 +1,4 @@
-"""Evaluation of an exported artifact, by what the service would load and nothing else."""
+"""Evaluation of an exported artifact. It reads only what the service would load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROTOCOLS = ("full", "sampled")
 
 
 def artifact_sequences(artifact: Artifact) -> list[Indices]:
-    """The sequences of item indices that the artifact carries; raises ArtifactError when it was exported without."""
+    """The sequences of item indices in the artifact; raises ArtifactError if it has none."""
     if artifact.evaluation is None:
         raise ArtifactError(f"{artifact.path}: carries no evaluation data; name the data set with --data")
     column = pq.read_table(io.BytesIO(artifact.evaluation))["sequence"].to_pylist()
@@ -30,7 +30,7 @@ def artifact_sequences(artifact: Artifact) -> list[Indices]:
 def dataset_sequences(artifact: Artifact, dataset: Dataset) -> list[Indices]:
     """The evaluated users' sequences of a data set in the artifact's numbering.
 
-    Raises ValueError when an item of the data set is not in the artifact's catalogue.
+    Raises ValueError if an item of the data set is not in the artifact's catalogue.
     """
     index_of = artifact.items.index_of
     if unknown := [item.item_id for item in dataset.items if item.item_id not in index_of]:
@@ -40,7 +40,7 @@ def dataset_sequences(artifact: Artifact, dataset: Dataset) -> list[Indices]:
 
 
 def evaluate_artifact(artifact: Artifact, sequences: list[Indices], protocol: str) -> Ranks:
-    """Places of each user's last item, predicted from all before it; protocol "full" or "sampled"."""
+    """Ranks of each user's last item, predicted from all items before it; protocol "full" or "sampled"."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol: {protocol!r}, expected one of {', '.join(PROTOCOLS)}")
     if not sequences:
@@ -57,7 +57,7 @@ def evaluate_artifact(artifact: Artifact, sequences: list[Indices], protocol: st
 
 
 def groups(artifact: Artifact, sequences: list[Indices]) -> dict[str, NDArray[np.bool_]]:
-    """Masks over users by the training popularity of their target: never trained, and quarters of the others."""
+    """Masks over users by the training popularity of their target: never trained, then quarters of the rest."""
     popularity = artifact.items.popularity[[sequence[-1] for sequence in sequences]]
     out = {"cold (never in training)": popularity == 0}
     warm = popularity[popularity > 0]
@@ -65,7 +65,7 @@ def groups(artifact: Artifact, sequences: list[Indices]) -> dict[str, NDArray[np
     for low, high, last in zip(edges[:-1], edges[1:], (False, False, False, True), strict=True):
         inside = (popularity >= max(low, 1)) & ((popularity <= high) if last else (popularity < high))
         if inside.any():
-            # By what the group holds: quantiles may lie between two popularities.
+            # Name the group by its members: quantiles may lie between two popularities.
             least, greatest = popularity[inside].min(), popularity[inside].max()
             out[f"popularity {least} to {greatest}" if least < greatest else f"popularity {least}"] = inside
     return {name: mask for name, mask in out.items() if mask.any()}

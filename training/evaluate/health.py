@@ -1,4 +1,4 @@
-"""Health of a tokenizer: codebook usage, collisions, and what the tokens cost in parameters."""
+"""Health of a tokenizer: codebook usage, collisions, and the number of token parameters."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ REFERENCE_ID_DIM = 64  # the ID-only baseline of the paper
 def tokenizer_health(codes: NDArray[np.int64], config: TokenizerConfig) -> dict[str, Any]:
     """Figures of the semantic IDs [n_items, levels] of a catalogue, JSON-ready.
 
-    usage: share of codewords chosen by at least one item, per level. perplexity: 2^entropy of the codes, per level.
-    unique: share of items whose semantic ID no other item has. distinct: distinct semantic IDs over items (the
-    "unique semantic IDs" of the paper). largest_collision: items that share the most crowded one.
+    usage: share of codewords that at least one item chooses, per level. perplexity: 2^entropy of the codes, per level.
+    unique: share of items whose semantic ID no other item has. distinct: distinct semantic IDs divided by items (the
+    "unique semantic IDs" of the paper). largest_collision: items that share the most common semantic ID.
     """
     if not config.has_semantic:
         return {}
@@ -40,7 +40,7 @@ def tokenizer_health(codes: NDArray[np.int64], config: TokenizerConfig) -> dict[
 def token_parameters(config: TokenizerConfig, n_items: int) -> dict[str, float]:
     """Parameters that represent items, as the paper counts them: codebooks and ID embeddings, against a 64-d ID table.
 
-    The encoder and decoder are left out: they do not grow with the catalogue, and serving a known item needs neither.
+    Encoder and decoder do not count: they do not grow with the catalogue, and serving a known item needs neither.
     """
     codebooks = config.has_semantic * config.levels * config.codebook_size * config.semantic_dim
     ids = config.has_id * n_items * config.id_dim

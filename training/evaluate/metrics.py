@@ -1,7 +1,7 @@
-"""Ranking metrics from how many candidates stand above a target and how many are level with it.
+"""Ranking metrics from two counts: the candidates above a target, and those tied with it.
 
-Ties are not broken by luck or by item number: each metric is its exact expectation over random orders of the tied
-candidates, so identical scores (two items with one semantic ID) neither flatter nor punish.
+Neither luck nor the item number breaks ties. Each metric is its exact expectation over random orders of the tied
+candidates, so identical scores (two items with one semantic ID) neither help nor harm.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Ranks(NamedTuple):
 
 
 def hit(ranks: Ranks, k: int) -> NDArray[np.float64]:
-    """Probability per user that the one target is among the first k; with one target, HIT@k is Recall@k."""
+    """Probability per user that the target is among the first k; with one target, HIT@k equals Recall@k."""
     return _mean_gain(ranks, np.where(np.arange(_places(ranks)) < k, 1.0, 0.0))
 
 
 def ndcg(ranks: Ranks, k: int) -> NDArray[np.float64]:
-    """NDCG@k per user for one target: 1 / log2(place + 1), places counted from 1, and 0 behind place k."""
+    """NDCG@k per user for one target: 1 / log2(place + 1) up to place k, counted from 1, and 0 after it."""
     gain: NDArray[np.float64] = np.zeros(_places(ranks))
     gain[:k] = 1.0 / np.log2(np.arange(min(k, len(gain))) + 2.0)
     return _mean_gain(ranks, gain)

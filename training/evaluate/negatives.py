@@ -1,4 +1,4 @@
-"""The 99 random items of each user that the sampled protocol ranks the target among."""
+"""The sampled protocol's negatives: 99 random items per user."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from training.evaluate.splits import EvaluationCases
 
 SAMPLED_NEGATIVES = 99
 NEGATIVES_SEED = 0
-NOT_SAMPLED = "some user leaves fewer than 99 items untouched, so validation goes by full_ndcg@10, not by sampled_mrr"
+NOT_SAMPLED = "some user has fewer than 99 items left to draw, so validation uses full_ndcg@10 instead of sampled_mrr"
 
 
 def evaluation_negatives(dataset: Dataset, cases: EvaluationCases) -> NDArray[np.int64] | None:
-    """The negatives [cases, 99] that measure every method, drawn for the users' whole sequences.
+    """Negatives [cases, 99], the same for every method, drawn for the users' whole sequences.
 
-    None where some user leaves too few items untouched.
+    None if some user has too few items left to draw.
     """
     sequences = [dataset.sequences[user] for user in cases.users]
     if not can_sample(sequences, dataset.n_items):
@@ -27,8 +27,8 @@ def evaluation_negatives(dataset: Dataset, cases: EvaluationCases) -> NDArray[np
 
 
 def can_sample(sequences: Sequence[Indices], n_items: int, count: int = SAMPLED_NEGATIVES) -> bool:
-    """Whether every user leaves at least `count` of `n_items` items untouched, as the sampled protocol needs."""
-    # The length first: it is at hand, and enough for all but the longest sequences.
+    """Whether every user has at least `count` of `n_items` items left to draw, as the sampled protocol needs."""
+    # Compare the length first: it is cheap, and it settles all but the longest sequences.
     most = n_items - count
     return all(len(sequence) <= most or len(set(sequence.tolist())) <= most for sequence in sequences)
 
@@ -36,9 +36,9 @@ def can_sample(sequences: Sequence[Indices], n_items: int, count: int = SAMPLED_
 def draw_negatives(
     sequences: Sequence[Indices], n_items: int, seed: int, count: int = SAMPLED_NEGATIVES
 ) -> NDArray[np.int64]:
-    """`count` distinct items per user, none in the user's whole sequence; [users, count], the same for every method.
+    """Draw `count` distinct items per user, none from the user's whole sequence; [users, count].
 
-    Raises ValueError when a user leaves fewer than `count` items untouched.
+    Raises ValueError if a user has fewer than `count` items left to draw.
     """
     rng = np.random.default_rng(seed)
     out = np.empty((len(sequences), count), dtype=np.int64)
@@ -47,7 +47,7 @@ def draw_negatives(
         if n_items - len(touched) < count:
             raise ValueError(
                 f"sampled protocol: user {user} touched {len(touched)} of {n_items} items, "
-                f"fewer than {count} are left to draw; measure by full ranking instead (--protocol full)"
+                f"fewer than {count} are left to draw; use full ranking instead (--protocol full)"
             )
         chosen: dict[int, None] = {}
         while len(chosen) < count:

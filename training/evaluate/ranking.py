@@ -1,7 +1,7 @@
-"""How good a trained tokenizer and recommender are: full ranking and sampled-99, on histories it can read.
+"""Full ranking and sampled-99 of a trained tokenizer and recommender.
 
-Full ranking scores every item of the catalogue; the items of the history are left out, the target never is.
-Sampled-99 scores the target against 99 random items that the user never touched: the protocol of the paper.
+Full ranking scores every item of the catalogue, except the items of the history; the target always stays. Sampled-99,
+the protocol of the paper, scores the target against 99 random items that the user never interacted with.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from training.datasets.base import Indices
 from training.evaluate.metrics import Ranks
 
 CELLS = 2**26
-"""Scores, users by items, that are held at once: 256 MiB."""
+"""Scores (users times items) in memory at a time: 256 MiB."""
 
 Boosts: TypeAlias = Callable[[slice], Tensor]
-"""What neighbours add to the scores of some users, [users, items]."""
+"""Maps a slice of users to the scores that neighbours add, [users, items]."""
 
 
 def boosts_of(neighbours: Neighbours, histories: Sequence[Indices], latest: int) -> Boosts | None:
-    """The boosts of users by the `latest` items of their histories; None where there are no neighbours."""
+    """Boosts by the `latest` items of each history; None if the model has no neighbours."""
     if not neighbours:
         return None
     return lambda users: torch.from_numpy(neighbours.boosts([history[-latest:] for history in histories[users]]))
@@ -39,7 +39,7 @@ def boosts_of(neighbours: Neighbours, histories: Sequence[Indices], latest: int)
 def queries(
     recommender: SequenceRecommender, catalogue: Tensor, histories: Sequence[Indices], chunk: int = 256
 ) -> Tensor:
-    """Query vectors [users, D] of histories of item indices, each with at least one; only the latest are read."""
+    """Query vectors [users, D] of histories of item indices, each with at least one; reads only the latest items."""
     recommender.eval()
     kept = [history[-recommender.config.max_length :] for history in histories]
     order, _ = pack([len(history) for history in kept])
@@ -61,9 +61,9 @@ def full_ranks(
     boosts: Boosts | None = None,
     chunk: int = 512,
 ) -> Ranks:
-    """Place of each target among all items, the user's history masked. query [users, D], catalogue [items, D].
+    """Rank of each target among all items, without the user's history. query [users, D], catalogue [items, D].
 
-    chunk: users whose scores are held at once, fewer where the catalogue is large.
+    chunk: users to score at a time; fewer if the catalogue is large.
     """
     parts = []
     for part in row_chunks(len(query), len(catalogue), CELLS, chunk):
@@ -83,10 +83,10 @@ def sampled_ranks(
     boosts: Boosts | None = None,
     chunk: int = 512,
 ) -> Ranks:
-    """Place of each target among itself and its negatives [users, 99]."""
+    """Rank of each target among itself and its negatives [users, 99]."""
     parts = []
     candidates = torch.from_numpy(np.concatenate([targets[:, None], negatives], axis=1)).to(query.device)
-    # Boosts are of whole rows of the catalogue.
+    # Boosts come as whole rows of the catalogue.
     columns = len(catalogue) if boosts is not None else candidates.shape[1]
     for part in row_chunks(len(query), columns, CELLS, chunk):
         scores = torch.bmm(catalogue[candidates[part]], query[part].unsqueeze(-1)).squeeze(-1)
@@ -97,7 +97,7 @@ def sampled_ranks(
 
 
 def catalogue_ranks(scores: Tensor, targets: NDArray[np.int64], histories: Sequence[Indices]) -> Ranks:
-    """Place of each target by scores [users, items]; the histories are masked, in `scores` itself, targets never."""
+    """Rank of each target by scores [users, items]. Masks the histories in `scores` itself, but never a target."""
     aim = torch.from_numpy(targets).to(scores.device).unsqueeze(-1)
     target_scores = scores.gather(1, aim)
     rows = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
@@ -109,12 +109,12 @@ def catalogue_ranks(scores: Tensor, targets: NDArray[np.int64], histories: Seque
 
 
 def candidate_ranks(scores: Tensor) -> Ranks:
-    """Place of the first candidate among all by scores [users, candidates]."""
+    """Rank of the first candidate by scores [users, candidates]."""
     greater = (scores[:, 1:] > scores[:, :1]).sum(1)
     ties = (scores[:, 1:] == scores[:, :1]).sum(1)
     return Ranks(greater.cpu().numpy(), ties.cpu().numpy())
 
 
 def join_ranks(parts: Sequence[Ranks]) -> Ranks:
-    """Ranks of chunks of users, one behind another."""
+    """Join the ranks of consecutive chunks of users."""
     return Ranks(np.concatenate([part.greater for part in parts]), np.concatenate([part.ties for part in parts]))

@@ -16,7 +16,7 @@ MIN_EVALUATED_LENGTH = 3
 
 @dataclass(frozen=True, eq=False)
 class EvaluationCases:
-    """What is predicted from what: `histories[c]` (item indices in order of time) → `targets[c]`.
+    """Predict `targets[c]` from `histories[c]` (item indices in order of time).
 
     `users`, `targets`: int32 `[cases]`. Histories are views into the data set, not copies.
     """
@@ -36,11 +36,10 @@ class EvaluationCases:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """`train[u]` is what training may see of user `u`: the sequence without its last two interactions.
+    """`train[u]` is the part of user `u` that training may see: the sequence without its last two interactions.
 
-    Validation predicts the last but one from all before it, test predicts the last. Users with fewer than
-    three interactions have no cases and give their whole sequence to training; `training_only_users` counts
-    them.
+    Validation predicts the second-to-last interaction from all before it, test predicts the last. Users with fewer
+    than three interactions have no cases and give their whole sequence to training; `training_only_users` counts them.
     """
 
     train: list[Indices]
@@ -74,9 +73,9 @@ def training_popularity(split: Split, n_items: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class ColdCase:
-    """A test case by identifiers, as the training set does not number held-out items.
+    """A test case by identifiers, because the training set has no numbers for held-out items.
 
-    `history` is the user's whole sequence but the last and may itself hold held-out items.
+    `history` is the user's sequence without its last item; it may contain held-out items.
     """
 
     user_id: str
@@ -86,12 +85,12 @@ class ColdCase:
 
 @dataclass(frozen=True, eq=False)
 class ColdHoldout:
-    """`train` knows nothing of `held_out`: not in its catalogue, not in any sequence.
+    """`train` has no `held_out` item, neither in its catalogue nor in a sequence.
 
-    `cases` are the users whose test target is held out, `warm_cases` the other users whom the hold-out leaves three
-    interactions or more, with the same targets as without it: of users left with fewer, `train` is trained on whole,
-    the target included. `valid_cases` are those whose validation target is held out: what to choose by. Users left
-    with no interaction are not in `train`.
+    `cases` are the users whose test target is held out. `warm_cases` are the other users who keep three interactions
+    or more; their targets stay the same. Users who keep fewer have no case, because `train` holds their whole sequence,
+    the target included. `valid_cases` are the users whose validation target is held out, to choose settings by. Users
+    who keep no interaction are not in `train`.
     """
 
     train: Dataset
@@ -104,7 +103,7 @@ class ColdHoldout:
 def cold_holdout(dataset: Dataset, fraction: float = 0.05, seed: int = 0) -> ColdHoldout:
     """Hold out `fraction` of the distinct test targets (at least one), drawn with `seed`.
 
-    Raises `ValueError` for a fraction outside 0 to 1, or when no user has three interactions.
+    Raises `ValueError` for a fraction outside 0 to 1, or if no user has three interactions.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction {fraction}: expected a number between 0 and 1")

@@ -1,4 +1,4 @@
-"""From a trained model to an artifact: its files, its card, its map.
+"""Export of a trained model as an artifact: its files, its card and its map.
 
 May import fit, evaluate, datasets, config and `model`.
 """

@@ -1,4 +1,4 @@
-"""The model card: an artifact's README, made from its manifest alone."""
+"""The model card: an artifact's README, made from its manifest."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def model_card(manifest: Manifest) -> str:
             f"{config.semantic_dim} dimensions",
             f"- codewords in use, by level: {', '.join(f'{share:.1%}' for share in tokens['usage'])}",
             f"- distinct semantic IDs: {tokens['distinct']:.1%} of the items; "
-            f"{tokens['unique']:.1%} share theirs with none; at most {tokens['largest_collision']} share one",
+            f"{tokens['unique']:.1%} have a semantic ID of their own; at most {tokens['largest_collision']} share one",
         ]
     if config.has_id:
         lines.append(f"- ID embedding: {config.id_dim} dimensions; cold items: {config.cold_policy}")
     lines += [
-        f"- neighbours, {kind}: up to {each.count} of an item, weight {each.weight:g}"
+        f"- neighbours, {kind}: up to {each.count} per item, weight {each.weight:g}"
         for kind, each in manifest.neighbours.items()
     ]
     parameters = tokens["parameters"]
     lines += [
-        f"- token parameters: {parameters['total']:,} against {parameters['id_only_64']:,} of a full 64-d ID table "
+        f"- token parameters: {parameters['total']:,} against {parameters['id_only_64']:,} in a full 64-d ID table "
         f"({-parameters['saving']:+.1%})",
         f"- text encoder: {manifest.text_encoder.spec['kind']}, {manifest.text_encoder.dim} dimensions",
         "",
@@ -48,7 +48,7 @@ def model_card(manifest: Manifest) -> str:
         *(f"- {name.replace('_', ' ')}: {value}" for name, value in manifest.training.items()),
         "",
         "Metrics are exact expectations over random orders of tied scores. Sampled-99 ranks the target among 99 random "
-        "items the user never touched; full ranking masks the history and ranks the whole catalogue.",
+        "items that the user never interacted with. Full ranking masks the history and ranks the whole catalogue.",
         "",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""From a trained model to an artifact: the best weights, the catalogue, what was measured, golden samples."""
+"""Write a trained model as an artifact: best weights, catalogue, metrics and golden samples."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _LIBRARIES = ("torch", "numpy", "scikit-learn", "safetensors", "pyarrow")
 def export(trainer: Trainer, root: Path, *, evaluation_data: bool = True) -> Artifact:
     """Write the trainer's best weights as a new current version below `root`.
 
-    evaluation_data: put the sequences (item numbers only, no user identifiers) beside the model, so that the artifact
-    can be evaluated alone.
+    evaluation_data: store the sequences (item numbers only, no user identifiers) beside the model, so that `evaluate`
+    needs no other data.
     """
     dataset, model, recipe = trainer.dataset, trainer.model.cpu().eval(), trainer.recipe
     codes = model.codes.numpy()
@@ -111,7 +111,7 @@ def _training(trainer: Trainer) -> dict[str, Any]:
 
 
 def _error_quantiles(trainer: Trainer) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Percentiles 0 … 100 of the quantization error over the items that have a text, float32 [101]."""
+    """Percentiles 0 … 100 of the quantization error over the items with a text, float32 [101]."""
     model = trainer.model
     if not model.tokenizer.config.has_semantic:
         return np.zeros(101, dtype=np.float32)
@@ -121,7 +121,7 @@ def _error_quantiles(trainer: Trainer) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def _positions(artifact: Artifact) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """The map of the catalogue [n_items, 2]: by what items mean where they have codes, else by their IDs."""
+    """The map of the catalogue [n_items, 2], by semantic embeddings, or by ID embeddings if there are no codes."""
     config = artifact.manifest.tokenizer
     embeddings = artifact.catalogue_embeddings()
     return catalogue_map(
@@ -130,7 +130,7 @@ def _positions(artifact: Artifact) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def evaluation_parquet(trainer: Trainer) -> bytes:
-    """The evaluated users' whole sequences of item indices: the last is the test target, the one before validation."""
+    """The evaluated users' whole sequences of item indices: ends with the validation target and the test target."""
     sequences = [sequence.tolist() for sequence in trainer.evaluated_sequences]
     sink = io.BytesIO()
     pq.write_table(pa.table({"sequence": pa.array(sequences, pa.list_(pa.int32()))}), sink, compression="zstd")

@@ -1,4 +1,4 @@
-"""Learning: the trainer, its objective, batches, checkpoints, codebooks and neighbour lists.
+"""Training: the trainer, its objective, batches, checkpoints, codebooks and neighbour lists.
 
 May import evaluate, datasets, config and `model`.
 """

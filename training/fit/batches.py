@@ -1,4 +1,4 @@
-"""Training batches: histories of similar length together, packed without padding."""
+"""Training batches that group histories of similar length and pack them without padding."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 from model.packing import Runs, pack
 from training.datasets.base import Indices, Weights
 
-# A shuffled run of this many batches is sorted by length before it is cut: a batch then holds few lengths, each a dense
-# tensor to the attention, yet a user meets other company in every epoch.
+# We sort this many shuffled batches by length before we cut them. A batch then holds few lengths, and attention reads
+# each as one dense tensor; yet a user shares a batch with other users in every epoch.
 _BATCHES_SORTED_TOGETHER = 8
 
 
 class Batch(NamedTuple):
     """inputs, targets: [tokens] int64, histories packed as `runs` say (see `model.packing`).
 
-    weights: [tokens] float32, how much each target counts; None when all count the same.
+    weights: [tokens] float32, the weight of each target; None if all weigh the same.
     """
 
     inputs: Tensor
@@ -38,8 +38,8 @@ class Batch(NamedTuple):
 class TrainingBatches:
     """Iterates over users in batches. Position t reads sequence[t] and predicts sequence[t + 1].
 
-    sequences: item indices per user, oldest first; of a long one the latest `max_length` + 1 items are kept. Users
-    with fewer than two items have nothing to predict and take no part. weights: of each interaction, likewise.
+    sequences: item indices per user, oldest first; a long one keeps its latest `max_length` + 1 items. Users with
+    fewer than two items have nothing to predict and are left out. weights: per interaction, in the same order.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class TrainingBatches:
         self._sequences = [sequence[latest] for sequence in sequences if len(sequence) >= 2]
         self._weights = None if weights is None else [row[latest] for row in weights if len(row) >= 2]
         if not self._sequences:
-            raise ValueError("sequences: no user has two training interactions, there is nothing to learn from")
+            raise ValueError("sequences: no user has two training interactions, so there is nothing to learn from")
         self._lengths = np.array([len(sequence) for sequence in self._sequences])
         self._batch_size = batch_size
 
@@ -62,7 +62,7 @@ class TrainingBatches:
         return -(-len(self._sequences) // self._batch_size)
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """One pass over all users, in an order that `rng` decides."""
+        """One pass over all users in an order drawn from `rng`."""
         order = rng.permutation(len(self._sequences))
         run = self._batch_size * _BATCHES_SORTED_TOGETHER
         batches: list[NDArray[np.int64]] = []

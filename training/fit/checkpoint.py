@@ -1,8 +1,8 @@
-"""Checkpoints of a training run: one safetensors file, replaced atomically after every epoch.
+"""Checkpoints of a training run: one safetensors file, which every epoch replaces atomically.
 
-A file holds tensors by dotted name and, in its header, JSON: the state of the loop. Because every epoch seeds its own
-random numbers from (seed, epoch), an epoch's end is all that resuming needs: a run that was killed and resumed ends
-with the same weights as one that was not.
+A file holds tensors by dotted name, and the state of the loop as JSON in its header. Every epoch seeds its own random
+numbers from (seed, epoch), so the state at the end of an epoch is all that a resumed run needs: it ends with the same
+weights as a run that nobody killed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STATE = "state"
 
 
 class CheckpointError(Exception):
-    """A checkpoint that cannot be resumed from; the message names the file and says what to do."""
+    """A run cannot resume from this checkpoint; the message names the file and says what to do."""
 
 
 def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
@@ -34,7 +34,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping[st
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`, all of it or nothing; its folder is made where it is missing."""
+    """Replace `path` by `data`, all of it or nothing; makes the folder if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -45,7 +45,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state of a checkpoint; raises CheckpointError when it cannot be read."""
+    """Read tensors and state of a checkpoint; raises CheckpointError if the file is damaged."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             state = json.loads((file.metadata() or {})[_STATE])
@@ -90,9 +90,9 @@ def resume_run(
 
 @contextmanager
 def locked(path: Path | None) -> Iterator[None]:
-    """Keep other processes from training the same run into the checkpoint `path`; None holds nothing.
+    """Lock the checkpoint `path`, so that one process trains the run; None locks nothing.
 
-    Raises CheckpointError at once where another one does. A process that dies holds it no more.
+    Raises CheckpointError at once if another process has the lock. The lock ends with its process.
     """
     if path is None:
         yield
@@ -106,7 +106,7 @@ def locked(path: Path | None) -> Iterator[None]:
     try:
         yield
     finally:
-        # While it is held: nobody else can then hold the file that is gone.
+        # Remove the file before the release: otherwise another process could lock the file that we remove.
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
@@ -127,7 +127,7 @@ def optimizer_tensors(optimizer: optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Set the state that `optimizer_tensors` gave; the groups' settings stay as they were made."""
+    """Set the state that `optimizer_tensors` gave; the settings of the parameter groups stay."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, name = key.split(".", 1)
@@ -136,5 +136,5 @@ def restore_optimizer(optimizer: optim.Optimizer, tensors: Mapping[str, Tensor])
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of a module's state that later steps do not touch."""
+    """A copy of a module's state that later steps do not change."""
     return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}

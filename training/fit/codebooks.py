@@ -1,4 +1,4 @@
-"""Care of the codebooks: k-means initialisation over the catalogue, and dead codewords replaced."""
+"""Codebooks: k-means initialisation over the catalogue, and replacement of dead codewords."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from model.tokenizer import HybridTokenizer
 
 @torch.no_grad()
 def scale_latents(tokenizer: HybridTokenizer, latents: Tensor) -> Tensor:
-    """Scale the encoder's last layer so that the catalogue's latents [n, dim] have the mean length 1; returns them so.
+    """Scale the encoder's last layer so that the catalogue's latents [n, dim] have mean length 1; returns them scaled.
 
-    Latents, codewords and ID embeddings then start at a scale that suits the optimiser's step size.
+    Latents, codewords and ID embeddings then start at a scale that suits the step size of the optimiser.
     """
     last = cast(nn.Linear, tokenizer.encoder[-1])
     norm: Tensor = latents.norm(dim=-1).mean().clamp_min(1e-12)
@@ -33,9 +33,9 @@ def scale_latents(tokenizer: HybridTokenizer, latents: Tensor) -> Tensor:
 def initialise_codebooks(quantizer: ResidualQuantizer, latents: Tensor, seed: int) -> None:
     """Set every level's codewords to k-means centres of the catalogue's residuals [n, dim], level by level.
 
-    A cosine level clusters directions (unit vectors); its codewords are then the means of the members themselves, so
-    that subtracting them leaves the smallest residual. A catalogue with fewer distinct residuals than codewords
-    gets the remaining codewords as jittered copies, which `replace_dead_codewords` puts to use.
+    A cosine level clusters directions (unit vectors). Its codewords are the means of the unscaled members, which
+    leave the smallest residual after subtraction. If the catalogue has fewer distinct residuals than codewords, the
+    remaining codewords are jittered copies, which `replace_dead_codewords` can use.
     """
     residual = latents
     for level in range(quantizer.levels):
@@ -52,11 +52,13 @@ def initialise_codebooks(quantizer: ResidualQuantizer, latents: Tensor, seed: in
 
 
 def _kmeans(points: Tensor, clusters: int, seed: int) -> tuple[Tensor, int]:
-    """Cluster of each point [n], and how many clusters there are (at most one for each distinct point)."""
+    """The cluster of each point [n], and the number of clusters (at most one per distinct point)."""
     array = points.detach().cpu().numpy().astype(np.float32)
     clusters = min(clusters, len(np.unique(array, axis=0)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near-duplicates merge; the dead ones are replaced later
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # near-duplicates merge; we replace the dead codewords later
         labels = KMeans(clusters, n_init=1, max_iter=50, random_state=seed).fit(array).labels_
     return torch.from_numpy(labels.astype(np.int64)).to(points.device), clusters
 
@@ -72,11 +74,11 @@ def _jittered(means: Tensor, count: int, seed: int) -> Tensor:
 def replace_dead_codewords(
     quantizer: ResidualQuantizer, latents: Tensor, generator: torch.Generator, rounds: int = 8
 ) -> int:
-    """Give every codeword that no item of the catalogue [n, dim] chooses a residual that is badly served; returns how
-    many were replaced.
+    """Move every codeword that no item of the catalogue [n, dim] chooses onto a badly served residual; returns how many
+    moved.
 
-    Level by level, front to back: a change in an early level changes the residuals of those behind it. Items are drawn
-    in proportion to their squared distance from their codeword (k-means++), so the crowded and far regions get help.
+    Goes level by level from the first, because a change in one level changes the residuals of the next. Draws items
+    in proportion to their squared distance from their codeword (k-means++), which helps crowded and far regions.
     """
     if not torch.isfinite(latents).all():
         raise FloatingPointError("latents are no longer finite; try a lower learning rate")
@@ -93,7 +95,7 @@ def replace_dead_codewords(
             distance = _distance(book, residual, codes).cpu()
             candidates = int((distance > 0).sum())
             if candidates == 0:
-                break  # fewer distinct residuals than codewords: nothing is left to tell apart
+                break  # fewer distinct residuals than codewords: every one is already served
             picks = torch.multinomial(distance, min(len(dead), candidates), generator=generator)
             book.codewords[dead[: len(picks)]] = residual[picks.to(residual.device)]
             replaced += len(picks)
@@ -103,12 +105,12 @@ def replace_dead_codewords(
 
 
 def _distance(book: Codebook, residual: Tensor, codes: Tensor) -> Tensor:
-    """How badly each residual [n, dim] is served by its codeword, by the level's own metric; [n], zero or more."""
+    """Distance of each residual [n, dim] from its codeword by the level's own metric; [n], zero or more."""
     chosen = book.codewords[codes]
     if book.metric == "cosine":
-        # A residual of zero (its item is a codeword already) has no direction: a codeword put there would stay dead.
+        # A zero residual (its item already is a codeword) has no direction; a codeword placed there would stay dead.
         gap = (1.0 - F.cosine_similarity(residual, chosen, dim=-1)) * residual.any(-1)
     else:
         gap = (residual - chosen).square().sum(-1)
-    # Residuals that equal their codeword up to rounding are served: drawing them would only make a duplicate.
+    # Residuals that equal their codeword up to rounding are well served; a codeword placed there would be a duplicate.
     return torch.where(gap > 1e-6, gap, torch.zeros_like(gap))

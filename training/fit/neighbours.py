@@ -1,6 +1,6 @@
-"""Neighbours counted from training sequences and from texts: what `model.neighbours` scores with.
+"""Neighbour lists from training sequences and from texts, which `model.neighbours` scores with.
 
-The constants were chosen on Beauty's validation split (2026-11-21, seed 0): docs/results/tried.md has the table.
+We chose the constants on Beauty's validation split (2026-11-21, seed 0); docs/results/tried.md has the table.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from training.config import Recipe
 from training.datasets.base import Indices
 
 GAP = 0.7
-"""What a pair is worth for every item between the two."""
+"""Factor on the weight of a pair for every item between the two."""
 BACKWARD = 0.3
-"""What an item that came before is worth beside one that came after."""
+"""Weight of an item that came before, relative to one that came after."""
 SHRINKAGE = 5.0
-"""Interactions added to an item's own before weights are divided by their root: rare items prove little."""
+"""Added to an item's interactions before we divide weights by their root, because rare items are weak evidence."""
 DECAYS: dict[NeighbourKind, float] = {CO_OCCURRENCE: 0.7, TEXT_SIMILARITY: 0.8}
 FLOORS: dict[NeighbourKind, float] = {CO_OCCURRENCE: 0.01, TEXT_SIMILARITY: 0.03}
 
@@ -35,10 +35,10 @@ _USERS = 20_000  # counted at once, to bound memory
 def count_neighbours(sequences: Sequence[Indices], texts: Sequence[str], recipe: Recipe) -> Neighbours:
     """The recipe's neighbours of a catalogue: from training sequences of item indices and the items' texts.
 
-    The comparison of all texts with each other grows with the square of their number: seconds at 10,000 items, minutes
-    at 100,000.
+    It compares every pair of texts, so its time grows with the square of their number: seconds for 10,000 items,
+    minutes for 100,000.
     """
-    # Identity and semantics each bring their own neighbours, so a recipe without one of the halves is without it whole.
+    # Each half of a token brings one kind of neighbours; a recipe without a half has no neighbours of that kind.
     weights: dict[NeighbourKind, float] = {
         CO_OCCURRENCE: recipe.together_weight if recipe.tokens != "semantic" else 0.0,
         TEXT_SIMILARITY: recipe.alike_weight if recipe.tokens != "id" else 0.0,
@@ -59,7 +59,7 @@ def count_neighbours(sequences: Sequence[Indices], texts: Sequence[str], recipe:
     counted = Neighbours(len(texts), configs, lists, words, bags)
     if len(configs) < 2:
         return counted
-    # An item of the catalogue that no training sequence holds joins the company of others, as a registered one does.
+    # An item without training interactions borrows co-occurrence from similar texts, as a registered item does.
     met = np.zeros(len(texts), np.bool_)
     met[np.concatenate(sequences)] = True
     never = np.flatnonzero(~met)
@@ -70,7 +70,7 @@ def count_neighbours(sequences: Sequence[Indices], texts: Sequence[str], recipe:
 
 
 def co_occurrence(sequences: Sequence[Indices], n_items: int, count: int) -> PostingLists:
-    """For each item those that came after it, or less so before it, in the same sequences; at most `count` of each.
+    """For each item at most `count` items that came after it in a sequence, or with less weight before it.
 
     w(i, j) = Σ over pairs of GAP^(items between) · (1 if j came after i, else BACKWARD) / √((n_i + s)(n_j + s)), where
     n is an item's number of interactions and s the SHRINKAGE.

@@ -1,7 +1,7 @@
-"""What training minimises: L = L_rec + λ·commitment + codebook + reconstruction, end to end.
+"""The training objective: L = L_rec + λ·commitment + codebook + reconstruction, end to end.
 
-The encoder runs once for each distinct item of a step, never for each position: a Beauty step of 256 users holds
-38,400 padded inputs, targets and negatives but some 2,600 items.
+The encoder runs once per distinct item of a step, not per position: a Beauty step of 256 users has 38,400 padded
+inputs, targets and negatives, but only about 2,600 items.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.fit.batches import Batch
 
 @dataclass(frozen=True)
 class Losses:
-    """Scalars of one step; `total` is the weighted sum that is minimised."""
+    """Scalars of one step; training minimises `total`, their weighted sum."""
 
     total: Tensor
     recommendation: Tensor
@@ -33,9 +33,9 @@ class Losses:
 class JointModel(nn.Module):
     """Tokenizer and recommender with the frozen text embeddings of the catalogue and its current semantic IDs.
 
-    text: [n_items, T]. codes: [n_items, levels], brought up to date by each step for its items and by
-    `refresh_codes` for all. trained: [n_items] bool, items that a training sequence holds. The others take no part
-    as negatives (they would only learn to be unwanted), and are embedded as cold items.
+    text: [n_items, T]. codes: [n_items, levels]; each step updates its items, `refresh_codes` updates all. trained:
+    [n_items] bool, the items in training sequences. The others are never negatives (they would only learn to be
+    unwanted), and the model embeds them as cold items.
     """
 
     text: Tensor
@@ -62,7 +62,7 @@ class JointModel(nn.Module):
 
     @torch.no_grad()
     def refresh_codes(self) -> None:
-        """Tokenize the whole catalogue with the weights as they are."""
+        """Tokenize the whole catalogue with the current weights."""
         if self.tokenizer.config.has_semantic:
             for start in range(0, len(self.text), 8192):
                 part = slice(start, start + 8192)
@@ -70,7 +70,7 @@ class JointModel(nn.Module):
 
     @torch.no_grad()
     def catalogue(self) -> Tensor:
-        """Hybrid embeddings of all items from their codes, [n_items, D]: what is exported and evaluated."""
+        """Hybrid embeddings of all items from their codes, [n_items, D], as we evaluate and export them."""
         items = torch.where(self.trained, torch.arange(len(self.text), device=self.text.device), COLD)
         if not self.tokenizer.config.has_semantic:
             return self.tokenizer.embed_items(None, items)
@@ -82,16 +82,16 @@ class JointModel(nn.Module):
         """Losses of one batch. Draws negatives and cold items from torch's global generator."""
         inputs, targets = batch.inputs, batch.targets
         negatives = self._draw_negatives(targets, recipe)
-        # The full softmax encodes every candidate, too: reading those outside the batch from their codes would spare
-        # work, but pulls and pushes then reach different parts of the tokenizer, latents and codewords drift apart
-        # (measured on Beauty: half of the codewords dead after an epoch).
+        # The full softmax encodes every candidate. Reading those outside the batch from their codes would save work,
+        # but then targets and negatives train different parts of the tokenizer, and latents and codewords drift apart
+        # (on Beauty, half of the codewords were dead after an epoch).
         rows = self.candidates if recipe.loss == "softmax" else self._distinct(inputs, targets, negatives)
         semantic, losses = self._quantize(rows, recipe)
         row_of = torch.zeros(len(self.text), dtype=torch.int64, device=inputs.device)
         row_of[rows] = torch.arange(len(rows), device=inputs.device)
         table = self.tokenizer.embed_items(semantic, self._with_cold(rows, recipe))
         hidden = self.recommender(table.index_select(0, row_of[inputs]), batch.runs)
-        # Full precision again: bfloat16 would round scores to a few hundredths, and a softmax feels that.
+        # Full precision again: bfloat16 would round scores to a few hundredths, which changes a softmax.
         with torch.autocast(hidden.device.type, enabled=False):
             each = _recommendation_losses(hidden.float(), table.float(), row_of[targets], row_of[negatives], recipe)
         recommendation = each.mean()
@@ -107,7 +107,7 @@ class JointModel(nn.Module):
         return Losses(total, recommendation, commitment, codebook, reconstruction)
 
     def tokenizer_loss(self, items: Tensor, recipe: Recipe) -> Tensor:
-        """Quantization and reconstruction losses alone, for items [n]: the objective of the warm-up."""
+        """Quantization and reconstruction losses of items [n]: the objective of the warm-up."""
         commitment, codebook, reconstruction = self._quantize(items, recipe)[1]
         return (
             recipe.commitment_weight * commitment
@@ -120,7 +120,7 @@ class JointModel(nn.Module):
         zero = self.text.new_zeros(())
         if not self.tokenizer.config.has_semantic:
             return None, (zero, zero, zero)
-        # Full precision: which of two near codewords is nearer must not hang on bfloat16's eight bits.
+        # Full precision: eight bits of bfloat16 cannot tell which of two close codewords is nearer.
         with torch.autocast(self.text.device.type, enabled=False):
             text = self.text.index_select(0, items)
             quantized = self.tokenizer.quantize(text)
@@ -134,14 +134,14 @@ class JointModel(nn.Module):
         return quantized.semantic, (quantized.commitment, quantized.codebook, reconstruction)
 
     def _distinct(self, *items: Tensor) -> Tensor:
-        """The distinct items, ascending; a mark for each item of the catalogue is quicker than sorting."""
+        """The distinct items, ascending; marking items in the catalogue is quicker than sorting."""
         marked = torch.zeros(len(self.text), dtype=torch.bool, device=self.text.device)
         for each in items:
             marked[each.flatten()] = True
         return marked.nonzero().squeeze(-1)
 
     def _with_cold(self, items: Tensor, recipe: Recipe) -> Tensor:
-        """Item indices with a random share replaced by COLD: the model learns to do without an ID embedding."""
+        """Item indices with a random share replaced by COLD, so that the model learns to work without ID embeddings."""
         if not (self.training and recipe.cold_probability and self.tokenizer.config.tokens == "hybrid"):
             return items
         cold = torch.rand(len(items), device=items.device) < recipe.cold_probability
@@ -161,7 +161,7 @@ def draw_others(candidates: Tensor, targets: Tensor, count: int) -> Tensor:
     """Negatives [*, count] for targets [*], uniform over the distinct candidates [n ≥ 2] other than the target."""
     n, shape = len(candidates), (*targets.shape, count)
     pick = torch.randint(n, shape, device=targets.device)
-    # Where the target itself was picked: a step of 1 … n − 1 on, so that each of the others is as likely.
+    # If we picked the target itself, step 1 … n − 1 places on; all other items are equally likely.
     step = torch.randint(1, n, shape, device=targets.device)
     return candidates[torch.where(candidates[pick] == targets.unsqueeze(-1), (pick + step) % n, pick)]
 
@@ -173,13 +173,13 @@ def _recommendation_losses(hidden: Tensor, table: Tensor, targets: Tensor, negat
     """
     if recipe.loss == "softmax":
         return F.cross_entropy(hidden @ table.T, targets, reduction="none")
-    # index_select rather than [ ]: its gradient adds up in parallel.
+    # index_select instead of [ ]: its gradient adds up in parallel.
     positive = (hidden * table.index_select(0, targets)).sum(-1)
     if recipe.loss == "bce":
         others = table.index_select(0, negatives.flatten()).view(*negatives.shape, -1)
         negative = torch.einsum("pd,pnd->pn", hidden, others)
         return F.softplus(-positive) + F.softplus(negative).mean(dim=-1)
     logits = hidden @ table.index_select(0, negatives).T
-    # A negative that is the target itself would be pushed down where it should be pulled up.
+    # Mask negatives that equal the target: the loss would push down the score that it should raise.
     logits = logits.masked_fill(negatives == targets.unsqueeze(-1), float("-inf"))
     return torch.logsumexp(torch.cat([positive.unsqueeze(-1), logits], dim=-1), dim=-1) - positive

@@ -1,4 +1,4 @@
-"""How a training run tells of itself: a report per epoch, and the callbacks that receive it."""
+"""Progress of a training run: a report per epoch, and the callbacks that receive it."""
 
 from __future__ import annotations
 

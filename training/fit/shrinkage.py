@@ -1,10 +1,10 @@
-"""ID embeddings that say as much as training knows: drawn to the cold vector where an item was met but a few times.
+"""Shrinkage of ID embeddings: an item with few training interactions stays near the cold vector.
 
-An item that was a target twice is a negative a thousand times, and its ID embedding learns little else; in the sampled
-protocol such items fared worse than items training never saw. Shrunk by n / (n + κ), the estimate of a mean from n
-observations with a prior worth κ of them, it starts as a cold item and earns its own embedding.
+An item that is a target twice is a negative a thousand times, and its ID embedding learns little else. In the sampled
+protocol such items scored worse than items that training never saw. Shrinking by n / (n + κ), the estimate of a mean
+from n observations and a prior worth κ of them, lets an item start cold and earn its own embedding.
 
-A matter of training alone: the shrunk embeddings are what is exported.
+Only training knows of this: we export the shrunk embeddings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Shrunk(nn.Module):
         super().__init__()
         known = popularity.float()
         self.register_buffer("share", (known / (known + strength)).unsqueeze(-1), persistent=False)
-        # In a tuple, so that it is not registered here too: it is the tokenizer's, and a checkpoint holds it once.
+        # A tuple keeps the module from registering the tokenizer's vector a second time; a checkpoint holds it once.
         self._cold = (cold,)
 
     def forward(self, own: Tensor) -> Tensor:
@@ -40,6 +40,6 @@ def shrink(tokenizer: HybridTokenizer, popularity: Tensor, strength: float) -> N
 
 
 def make_permanent(tokenizer: HybridTokenizer) -> None:
-    """Make the shrunk ID embeddings the tokenizer's own; nothing happens where none are shrunk."""
+    """Make the shrunk ID embeddings the tokenizer's own parameters; does nothing if none are shrunk."""
     if tokenizer.config.has_id and parametrize.is_parametrized(tokenizer.id_embeddings, "weight"):
         parametrize.remove_parametrizations(tokenizer.id_embeddings, "weight", leave_parametrized=True)

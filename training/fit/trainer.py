@@ -1,4 +1,4 @@
-"""The training loop: batches in, the best weights by validation out; resumable after every epoch."""
+"""The training loop: takes batches, keeps the best weights by validation, and can resume after every epoch."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from training.fit.objective import JointModel, Losses
 from training.fit.progress import EpochReport, Progress
 from training.fit.shrinkage import make_permanent, shrink
 
-# Seeds of an epoch are far apart, so that runs of neighbouring seeds share no epoch's random numbers.
+# Seeds of epochs lie far apart, so that runs with neighbouring seeds never share random numbers.
 _SEED_STRIDE = 100_003
 
 
 class Trainer:
     """Trains one recipe on one data set.
 
-    After `fit`, `model` holds the best weights and `codes` of the whole catalogue. Deterministic on a CPU: the same
-    data, recipe, seed and number of threads give the same weights. `recipe` is the one that was given, but for a
-    monitor that this data set cannot be measured by.
+    After `fit`, `model` holds the best weights and the `codes` of the whole catalogue. Deterministic on a CPU: the same
+    data, recipe, seed and number of threads give the same weights. `recipe` is the given one, except that the monitor
+    falls back to full ranking if this data set is too small for sampling.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Trainer:
         )
         self.popularity = training_popularity(self.split, dataset.n_items)
         if recipe.loss == "bce" and (self.popularity > 0).sum() < 2:
-            raise ValueError("data: training holds one item only, so bce has no negative to draw")
+            raise ValueError("data: training has one item only, so bce has no negative to draw")
         self.text_encoder = text_encoder or fit_text_encoder(dataset, recipe, seed)
         torch.manual_seed(seed)
         texts = [item.to_text() for item in dataset.items]
@@ -88,15 +88,15 @@ class Trainer:
 
     @cached_property
     def key(self) -> dict[str, Any]:
-        """What a checkpoint must agree with to be resumed from."""
+        """A checkpoint must have the same key for this run to resume from it."""
         return {"dataset": self.dataset.fingerprint(), "recipe": self.recipe.model_dump(mode="json"), "seed": self.seed}
 
     def fit(self, checkpoint: Path | None = None, progress: Progress | None = None) -> None:
-        """Train for `epochs`, or without `decay` until the monitored metric has not improved for `patience` epochs;
-        then restore the best weights.
+        """Train for `epochs`; without `decay`, stop once the monitored metric has not improved for `patience` epochs.
+        Then restore the best weights.
 
-        checkpoint: written after every epoch, and gone on from when it exists. Raises CheckpointError when it belongs
-        to another run, or when another process trains into it.
+        checkpoint: the run writes it after every epoch, and resumes from it if it exists. Raises CheckpointError if it
+        belongs to another run, or if another process trains into it.
         """
         with locked(checkpoint):
             self._fit(checkpoint, progress or Progress())
@@ -111,7 +111,7 @@ class Trainer:
                 checkpoint, self.key, "data, recipe or seed", self.model, self.optimizer
             )
             best, best_epoch, first = loop["best"], loop["best_epoch"], loop["epoch"] + 1
-            progress.message(f"going on from {checkpoint}, after epoch {first}")
+            progress.message(f"resuming from {checkpoint}, after epoch {first}")
         else:
             self._initialise_tokenizer(progress)
         if not self.recipe.joint:
@@ -167,7 +167,7 @@ class Trainer:
             group["lr"] = self.recipe.learning_rate * remaining
 
     def _step(self, batch: Batch) -> Losses:
-        # Mixed precision where a GPU gains by it; the tokenizer keeps full precision (see JointModel._quantize).
+        # Mixed precision pays on a GPU; the tokenizer keeps full precision (see JointModel._quantize).
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed_precision):
             losses: Losses = self.model(batch.to(self.device), self.recipe)
         self.optimizer.zero_grad(set_to_none=True)
@@ -176,7 +176,7 @@ class Trainer:
         return losses
 
     def _refresh(self, epoch: int) -> int:
-        """Replace dead codewords and tokenize the catalogue anew, so that what is validated is what is exported."""
+        """Replace dead codewords and tokenize the catalogue again, so that we validate what we would export."""
         self.model.eval()
         if not self.model.tokenizer.config.has_semantic:
             return 0
@@ -198,13 +198,13 @@ class Trainer:
         self._refresh(-1)
 
     def _freeze_tokenizer(self) -> None:
-        """Leave encoder and codebooks as the warm-up left them: semantic IDs do not change any more."""
+        """Freeze encoder and codebooks after the warm-up, so that semantic IDs no longer change."""
         if self.model.tokenizer.config.has_semantic:
             for module in (self.model.tokenizer.encoder, self.model.tokenizer.quantizer):
                 module.requires_grad_(False)
 
     def _warm_up(self, epoch: int, progress: Progress) -> None:
-        """One pass over the catalogue on the tokenizer's own losses."""
+        """One pass over the catalogue that trains the tokenizer's own losses."""
         self.model.train()
         losses = []
         for items in torch.split(torch.randperm(self.dataset.n_items, device=self.device), 1024):
@@ -221,11 +221,11 @@ class Trainer:
 
     @property
     def evaluated_sequences(self) -> list[Indices]:
-        """Whole sequences of the users that are evaluated."""
+        """Whole sequences of the evaluated users."""
         return [self.dataset.sequences[user] for user in self.split.test.users]
 
     def ranks(self, cases: EvaluationCases, protocol: str) -> Ranks:
-        """Places of the targets with the weights as they are; protocol "full" or "sampled"."""
+        """Ranks of the targets with the current weights; protocol "full" or "sampled"."""
         catalogue = self.model.catalogue()
         query = queries(self.model.recommender, catalogue, cases.histories)
         targets = cases.targets.astype(np.int64)
@@ -238,9 +238,9 @@ class Trainer:
 
 
 def fit_text_encoder(dataset: Dataset, recipe: Recipe, seed: int) -> TextEncoder:
-    """The recipe's frozen text encoder; the TF-IDF one is fitted on the catalogue's texts. ID tokens alone read none.
+    """The recipe's frozen text encoder. Fits TF-IDF on the catalogue's texts. ID tokens alone read no text.
 
-    Raises ValueError where texts are read and no item has one.
+    Raises ValueError if the recipe reads texts and no item has one.
     """
     if recipe.tokens == "id":
         return NoText()

@@ -1,4 +1,4 @@
-"""The command `python -m training report`: options in, a report out."""
+"""The command `python -m training report`."""
 
 from __future__ import annotations
 
@@ -46,30 +46,37 @@ class Part(StrEnum):
 
 def report(
     data: DataOption,
-    output: Annotated[Path, typer.Option("--output", help="folder of the report; its runs are kept in runs/")],
+    output: Annotated[Path, typer.Option("--output", help="folder of the report; it keeps its runs in runs/")],
     items: ItemsOption = None,
     format: FormatOption = "auto",
     column: ColumnOption = None,
     time_unit: TimeUnitOption = "s",
     core: CoreOption = 0,
     on_error: OnErrorOption = OnError.fail,
-    part: Annotated[list[Part] | None, typer.Option("--part", help="one part, may be repeated; all by default")] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="of ours; what is run once has the first")] = "0,1,2",
+    part: Annotated[
+        list[Part] | None, typer.Option("--part", help="a part; repeat for several; by default all")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="seeds of our models; single runs use the first")] = "0,1,2",
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="a baseline to compare with, may be repeated; all by default")
+        list[str] | None,
+        typer.Option("--method", help="a baseline to compare with; repeat for several; by default all"),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="any field of both recipes, for trials: field=value")
+        list[str] | None, typer.Option("--set", help="for trials: set any field of both recipes: field=value")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="of any training at most, for trials")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="cpu or cuda; a GPU where there is one")] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="for trials: most epochs of any training")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="cpu or cuda; by default a GPU if there is one")
+    ] = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Regenerate the paper's tables and figures on a data set: index.html, figures/*.png and report.json.
 
-    Finished runs are read from runs/, an interrupted one goes on from its last epoch. Parts of an earlier report stay.
+    Reads finished runs from runs/, resumes an interrupted run after its last epoch, keeps parts of an earlier report.
     """
-    # Here, so that the other commands do not wait for what the report alone needs.
+    # Import here, so that the other commands need not wait for what only the report needs.
     from training.report.make import make_report
     from training.report.page import read_report
     from training.report.plan import Plan
@@ -102,7 +109,7 @@ def report(
     )
     if not len(bench.split.test):
         raise typer.BadParameter("no user has three interactions, so nothing can be measured", param_hint="--data")
-    read_report(output / "report.json", bench.fingerprint)  # refuses another data set's before hours of runs
+    read_report(output / "report.json", bench.fingerprint)  # raises for a report of other data, before hours of runs
     plan = Plan(
         bench=bench,
         figures=output / "figures",
@@ -116,7 +123,7 @@ def report(
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
-    """Distinct seeds of at most MAX_SEED, "0,1,2"; raises typer.BadParameter for anything else."""
+    """Read distinct seeds of at most MAX_SEED, "0,1,2"; raises typer.BadParameter for anything else."""
     try:
         found = tuple(int(part) for part in text.split(","))
     except ValueError as error:

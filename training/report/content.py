@@ -1,4 +1,4 @@
-"""What a part hands over: tables, figures and notes, JSON-ready, the same for report.json and for the page."""
+"""The content of a part: tables, figures and notes, JSON-ready, the same for report.json and for the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Content(BaseModel):
 
 
 class Spread(Content):
-    """A value with the range it was seen in: over seeds, or an interval over users."""
+    """A value with its range over seeds, or its interval over users."""
 
     value: float
     low: float
@@ -32,7 +32,7 @@ class Column(Content):
 
 
 class Table(Content):
-    """rows: a cell for each column; the first is the row's name. note: how to read it."""
+    """rows: one cell per column; the first is the row's name. note: how to read the table."""
 
     title: str
     columns: list[Column]
@@ -41,7 +41,7 @@ class Table(Content):
 
 
 class Figure(Content):
-    """file: beside the page, in figures/. alt: what is seen, in words. caption: data, recipe and seed included."""
+    """file: name in figures/, beside the page. alt: the picture in words. caption: includes data, recipe and seed."""
 
     file: str
     title: str
@@ -50,7 +50,7 @@ class Figure(Content):
 
 
 class Branch(Content):
-    """A node of the semantic-ID tree. code: the prefix. words: what its items say more often than others do."""
+    """A node of the semantic-ID tree. code: the prefix. words: those that its items use more often than others."""
 
     code: list[int]
     items: int
@@ -73,7 +73,7 @@ class Section(Content):
 
 
 def over_seeds(values: Iterable[float | None]) -> Spread | float | None:
-    """Median with least and greatest; the value alone where there is one; None where one is missing."""
+    """Median with least and greatest; a single value stays alone; None if a value is missing."""
     found = list(values)
     if not found or any(value is None for value in found):
         return None
@@ -110,7 +110,7 @@ def columns(*names: str, kind: Kind = "figure") -> list[Column]:
 
 
 def table(title: str, heads: Sequence[Column], rows: Iterable[Sequence[Any]], note: str = "") -> Table:
-    """A table; raises ValueError for a row of another width than its columns."""
+    """Build a table; raises ValueError if a row does not have one cell per column."""
     listed = [list(row) for row in rows]
     for row in listed:
         if len(row) != len(heads):

@@ -1,8 +1,8 @@
-"""The cold hold-out as a world of its own: places of warm and cold targets before and after the cold items joined.
+"""The cold hold-out: ranks of warm and cold targets before and after the cold items join the catalogue.
 
-Of ten recommended places, a share ε (the exposure) is reserved for items that training never saw; the best of the known
-items take the others. ε = .1 leaves nine to the known ones. TIGER (arXiv 2305.05065, section 4.4) calls it the greatest
-share of unseen items among those recommended.
+A share ε (the exposure) of ten recommended places is reserved for items that training never saw; the best known items
+take the others. With ε = .1 they take nine. TIGER (arXiv 2305.05065, section 4.4) defines ε as the greatest share of
+unseen items among the recommended ones.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ PLACES = 10
 RESERVED = 1  # ε = .1
 
 Scores = Callable[[EvaluationCases, slice], Tensor]
-"""Cases and rows → scores [rows, items]; histories and items numbered as the scores' columns."""
+"""Cases and rows → scores [rows, items]; histories and items have the numbers of the scores' columns."""
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """known: what training sees. extended: the same interactions, with the held-out items behind the known ones.
+    """A data set without its cold items, and with them. known: the data for training. extended: the same interactions,
+    with the held-out items after the known ones.
 
-    cases: every user with three interactions, whose history holds a known item, in the numbering of `extended`.
-    cold: [cases] whether the target is held out. valid: those whose validation target is held out, to choose by.
-    left_out: users without a known item in their history.
+    cases: every user with three interactions and a known item in the history, in the numbering of `extended`. cold:
+    [cases] whether the target is held out. valid: users whose validation target is held out, to choose settings by.
+    left_out: number of users without a known item in their history.
     """
 
     known: Dataset
@@ -55,13 +56,13 @@ class World:
         return self.known.n_items
 
     def known_only(self, cases: EvaluationCases) -> EvaluationCases:
-        """The cases as they were before the held-out items joined."""
+        """The cases as they are before the held-out items join."""
         kept = [history[history < self.n_known] for history in cases.histories]
         return EvaluationCases(cases.users, kept, cases.targets)
 
 
 def cold_world(dataset: Dataset, fraction: float, seed: int) -> World:
-    """Hold out a share of the distinct test targets; raises ValueError where nothing can be held out."""
+    """Hold out a share of the distinct test targets; raises ValueError if there is none to hold out."""
     holdout = cold_holdout(dataset, fraction, seed)
     extended = replace(
         holdout.train, name=f"{holdout.train.name}, listed", items=[*holdout.train.items, *holdout.held_out]
@@ -75,7 +76,7 @@ def cold_world(dataset: Dataset, fraction: float, seed: int) -> World:
 
 
 def _numbered(cases: Sequence[ColdCase], index_of: Mapping[str, int], n_known: int) -> EvaluationCases:
-    """Cases by number, those without a known item in their history left out."""
+    """Cases by number, without those that have no known item in their history."""
     histories = [np.array([index_of[item] for item in case.history], dtype=np.int32) for case in cases]
     rows = [row for row, history in enumerate(histories) if (history < n_known).any()]
     targets = np.array([index_of[cases[row].target] for row in rows], dtype=np.int32)
@@ -83,11 +84,11 @@ def _numbered(cases: Sequence[ColdCase], index_of: Mapping[str, int], n_known: i
 
 
 class HoldoutRanks(NamedTuple):
-    """before, after: of warm targets among the known items. cold: of cold targets among the cold items; valid: of
-    cold validation targets, likewise.
+    """Ranks of a hold-out. before, after: warm targets among the known items. cold: cold targets among the cold items.
+    valid: cold validation targets among the cold items.
 
-    free: of all targets (the cold ones first) among all items, no place reserved; None where the scores of known and
-    cold items do not compare.
+    free: all targets (the cold ones first) among all items, without a reserved place; None if scores of known and cold
+    items are not comparable.
     """
 
     before: Ranks
@@ -107,7 +108,7 @@ def measure(
 ) -> HoldoutRanks:
     """Ranks of every target. before: scores [rows, known] of histories of known items. after: scores [rows, all].
 
-    reserved: scores [rows, all] that order cold items among themselves, where `after` does not.
+    reserved: scores [rows, all] that order cold items among themselves; by default `after` does.
     """
     warm, cold = world.cases.take(~world.cold), world.cases.take(world.cold)
     everything = world.extended.n_items
@@ -121,10 +122,10 @@ def measure(
 
 
 def cold_values(world: World, places: HoldoutRanks) -> dict[str, NDArray[np.float64]]:
-    """Recall@10 per user: of cold targets, and of all users before and after, with reserved places and without."""
+    """Recall@10 per user: of cold targets, and of all users before and after, with and without reserved places."""
     n_cold = int(world.cold.sum())
     found_cold = hit(places.cold, RESERVED)
-    missed = np.zeros(n_cold)  # before they join, cold items cannot be recommended
+    missed = np.zeros(n_cold)  # nothing can recommend cold items before they join
     values = {
         "cold, reserved, validation": hit(places.valid, RESERVED),
         "cold, reserved": found_cold,
@@ -140,8 +141,8 @@ def cold_values(world: World, places: HoldoutRanks) -> dict[str, NDArray[np.floa
 
 
 def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
-    """Scores of a trained model before the held-out items joined, after they did, by their texts alone, and for the
-    places reserved for them.
+    """Scores of a trained model before the held-out items join, after they join by their texts alone, and for their
+    reserved places.
     """
     model = trainer.model
     known = model.catalogue()
@@ -182,7 +183,7 @@ def our_scores(trainer: Trainer, world: World) -> tuple[Scores, Scores, Scores]:
 
 
 def nearest_in_the_last_place(world: World, sequential: Scores, nearest: Scores) -> Scores:
-    """Known items by a model that knows nothing else, cold items by their text: scores that do not compare."""
+    """Known items by a model without cold items, cold items by their text. The two scores are not comparable."""
 
     def scores(cases: EvaluationCases, rows: slice) -> Tensor:
         known = sequential(world.known_only(cases), rows)
@@ -204,7 +205,7 @@ class _Columns:
 
 
 def _ranks(scores: Scores, cases: EvaluationCases, start: int, stop: int) -> Ranks:
-    """Ranks of the targets among the items start … stop − 1; none of no cases."""
+    """Ranks of the targets among the items start … stop − 1; empty if there are no cases."""
     if not len(cases):
         return Ranks(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     seen = [history[(history >= start) & (history < stop)] - start for history in cases.histories]

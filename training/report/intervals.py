@@ -1,4 +1,4 @@
-"""Bootstrap intervals over users: how far a figure would move with other users of the same kind."""
+"""Bootstrap intervals over users: how much a figure would vary with other users of the same kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def bootstrap(
 ) -> NDArray[np.float64]:
     """Percentile intervals of the means of per-user values [users, metrics]; returns [metrics, 2], low and high.
 
-    All metrics are resampled with the same users, so that intervals of one run belong together. Source: Efron and
+    All metrics share the resampled users, so the intervals of one run are comparable. Source: Efron and
     Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. Raises ValueError without users.
     """
     means = resampled_means(values, seed, resamples)
@@ -35,7 +35,7 @@ def resampled_means(values: NDArray[np.float64], seed: int, resamples: int) -> N
     chunk = max(1, _CHUNK_CELLS // users)
     for start in range(0, resamples, chunk):
         rows = min(chunk, resamples - start)
-        # How often each user is drawn, instead of which: a resample is then one row of a matrix product.
+        # Count how often we draw each user: a resample is then one row of a matrix product.
         drawn = rng.integers(0, users, size=(rows, users)) + users * np.arange(rows)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=rows * users).reshape(rows, users)
         out[start : start + rows] = counts @ values / users

@@ -1,4 +1,4 @@
-"""Part after part, the page written anew after each: what an interruption leaves is a report already."""
+"""Make the parts one by one and write the page after each, so that an interrupted command leaves a report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.report.plan import Plan
 
 
 def make_report(plan: Plan, output: Path, parts: Sequence[str]) -> Report:
-    """Make the named parts, in the order of the page. Raises ValueError for none, or one that is not known."""
+    """Make the named parts, in the order of the page. Raises ValueError for no part or an unknown one."""
     if unknown := [name for name in parts if name not in PARTS]:
         raise ValueError(f"part {unknown[0]!r}: known are {', '.join(PARTS)}")
     chosen = [name for name in PARTS if name in parts]

@@ -1,7 +1,7 @@
-"""Published figures to stand beside: data, with the source of each. All test split, HIT@10 (= Recall@10) and NDCG@10.
+"""Published figures to compare with, and their sources. All are HIT@10 (= Recall@10) and NDCG@10 on the test split.
 
-Collected from the literature. Marks count only for the data sets that they were measured on, which are
-recognised by their numbers of users, items and interactions.
+We collected them from the literature. A mark applies only to the data set of its source, which we recognise by its
+numbers of users, items and interactions.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ MARKS = (
 
 
 class Goal(NamedTuple):
-    """What the `default` recipe is to reach as the median over seeds: HIT@10 and NDCG@10, None where none is set."""
+    """A goal for the `default` recipe, as the median over seeds: HIT@10 and NDCG@10; None if there is no goal."""
 
     name: Literal["must", "goal", "dream"]
     sampled: tuple[float, float] | None
@@ -171,7 +171,7 @@ COLD_GOALS = {"must": 0.0811, "goal": 0.10}
 
 
 def known_data(dataset: Dataset) -> str | None:
-    """The data set that the marks call by a name, None for any other."""
+    """The name of a data set in the marks, None for any other data."""
     counts = (dataset.n_users, dataset.n_items, dataset.n_interactions)
     return next((name for name, expected in DATA.items() if expected == counts), None)
 

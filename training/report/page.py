@@ -1,4 +1,4 @@
-"""report.json and index.html: the sections of this run, with those that earlier runs of the command left."""
+"""report.json and index.html: the new sections, with those of earlier runs of the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 class Report(BaseModel):
-    """The whole of report.json. runs: by key, every run that a section names."""
+    """The content of report.json. runs: by key, every run that a section names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +41,7 @@ class Report(BaseModel):
 
 
 def read_report(path: Path, fingerprint: str) -> Report | None:
-    """An earlier report of the same data, None where there is none; StoreError when it is another's or damaged."""
+    """An earlier report of the same data, None if there is none; StoreError if it is damaged or of other data."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def read_report(path: Path, fingerprint: str) -> Report | None:
 
 
 def write_report(output: Path, bench: Workbench, sections: Iterable[Section]) -> Report:
-    """Write report.json and index.html; a section takes the place of an earlier one of its name."""
+    """Write report.json and index.html; a section replaces an earlier one of its name."""
     path = output / "report.json"
     earlier = read_report(path, bench.fingerprint)
     found = {section.name: section for section in (earlier.sections if earlier else [])}
@@ -89,7 +89,7 @@ def write_report(output: Path, bench: Workbench, sections: Iterable[Section]) ->
 
 
 def render(report: Report, figures: Path) -> str:
-    """The page: one HTML file with its style and its images inside."""
+    """The page: one HTML file that contains its style and images."""
     require_extra()
     from jinja2 import Environment, StrictUndefined
 

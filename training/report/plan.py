@@ -1,4 +1,4 @@
-"""What a report is asked for, and what every part starts from."""
+"""The plan of a report, which every part starts from."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from training.report.runs import Workbench
 
 @dataclass(frozen=True)
 class Sweeps:
-    """The values that part `sweeps` goes through; the paper's own value belongs to each."""
+    """The values that the part `sweeps` tries; each list includes the paper's value."""
 
     codebook_sizes: tuple[int, ...] = (64, 128, 256, 512, 1024)
     levels: tuple[int, ...] = (1, 2, 3, 4)
     id_dims: tuple[int, ...] = (0, 4, 8, 16, 32, 64)
     warmup_epochs: int = 100
-    """Passes over the catalogue that train the tokenizer where it is not trained jointly."""
+    """Passes over the catalogue that train the tokenizer if it is not trained jointly."""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """recipes: those of the overall table by name, `paper` and `default` among them. methods: baselines by name.
+    """paper, default: the recipes of the overall table. methods: names of baselines.
 
-    The first seed is that of every run which is made once.
+    Runs that the report makes once use the first seed.
     """
 
     bench: Workbench
@@ -80,7 +80,7 @@ PROTOCOL_NAMES = {"sampled": "sampled-99", "full": "full ranking"}
 
 
 def level_metrics(levels: int) -> tuple[Metric, ...]:
-    """The paper's distances for that many levels: cosine, and Euclidean in the last."""
+    """The paper's distances for that many levels: cosine, with Euclidean in the last."""
     cosine: Metric = "cosine"
     return (*[cosine] * (levels - 1), "euclidean")
 

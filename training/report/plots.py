@@ -1,6 +1,6 @@
-"""Plots that read without colour: markers and dashes differ, too. Each says its data, recipe and seed at the foot.
+"""Plots that need no colour: markers and dashes differ, too. The foot of each names its data, recipe and seed.
 
-matplotlib belongs to the extra `report` and is imported when something is drawn, on its Agg canvas: no display needed.
+matplotlib belongs to the extra `report`. We import it when we draw, on its Agg canvas, which needs no display.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from training.fit.checkpoint import write_atomically
 from training.report.content import Figure
 
-# Okabe and Ito, Color Universal Design (2008): told apart by most people, whatever their colour vision.
+# Okabe and Ito, Color Universal Design (2008): most people can tell them apart, whatever their colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":")
@@ -28,7 +28,7 @@ class MissingExtra(ImportError):
 
 
 class Series(NamedTuple):
-    """A line: y [n] over x [n]; low and high, where given, are drawn as bars."""
+    """A line: y [n] over x [n], with bars from low to high if they are given."""
 
     name: str
     x: Sequence[float]
@@ -38,7 +38,7 @@ class Series(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One pair of axes. ticks: names of the places 0 … n − 1, where x is no number."""
+    """One pair of axes. ticks: names of the places 0 … n − 1 if x is not a number."""
 
     title: str
     x_label: str
@@ -49,7 +49,7 @@ class Panel(NamedTuple):
 
 
 class Cloud(NamedTuple):
-    """Points [n, 2] in groups [n]; every group has its own colour and marker."""
+    """Points [n, 2] in groups [n]; each group has its own colour and marker."""
 
     title: str
     points: NDArray[np.float64]
@@ -57,7 +57,7 @@ class Cloud(NamedTuple):
 
 
 def require_extra() -> None:
-    """Raise MissingExtra, with what to install, before hours of runs end in an import that fails."""
+    """Raise MissingExtra, which names the extra to install, before hours of runs end in a failed import."""
     try:
         import jinja2  # noqa: F401
         import matplotlib.figure  # noqa: F401
@@ -108,7 +108,7 @@ def draw_dots(
     foot: str,
     alt: str,
 ) -> Figure:
-    """Named values with their intervals, one below the other; a panel is its x label and (name, value, low, high)."""
+    """Named values with intervals, one below the other; a panel is an x label and rows of (name, value, low, high)."""
     rows = max(len(entries) for _, entries in panels)
     figure, all_axes = _figure(len(panels), title, foot, height=1.6 + 0.32 * rows)
     for axes, (x_label, entries) in zip(all_axes, panels, strict=True):

@@ -1,4 +1,4 @@
-"""What one run leaves behind: one method with one set of settings and one seed, trained and measured once."""
+"""The result of one run: one method with one set of settings and one seed, trained and measured once."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ METRICS = (*(f"hit@{k}" for k in CUTOFFS), *(f"ndcg@{k}" for k in CUTOFFS[1:]), 
 HEADLINE = ("hit@10", "ndcg@10")
 """The two metrics that most tables compare methods by."""
 
-# Part of every key. Raise it when a change of the code changes the figures of a run; kept runs are then made anew.
+# Part of every key. Raise it when a code change alters the figures of a run; the report then makes all runs again.
 CODE_VERSION = 1
 
 
 class RunResult(BaseModel):
     """The figures of one run, JSON-ready.
 
-    figures: {"valid" and "test": {"full" and "sampled": {metric: value}}}; "sampled" is missing where the catalogue
-    leaves too few items to draw. intervals: {"test": {protocol: {metric: [low, high]}}}, 95 % over users. seconds: of
-    training alone for ours; of all fitting since it was last resumed for a baseline. curve: losses and monitored metric
-    by epoch. notes: what a method has to add, JSON-ready.
+    figures: {"valid" and "test": {"full" and "sampled": {metric: value}}}; "sampled" is missing if the catalogue is too
+    small to draw negatives. intervals: {"test": {protocol: {metric: [low, high]}}}, 95 % over users. seconds: training
+    alone for our models; all fitting since the last resumption for a baseline. curve: losses and monitored metric by
+    epoch. notes: further results of a method, JSON-ready.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,12 +62,12 @@ class RunResult(BaseModel):
     notes: dict[str, Any] = {}
 
     def test(self, protocol: str, metric: str) -> float | None:
-        """A figure on the test split; None for a protocol that this data set does not allow."""
+        """A figure on the test split; None if this data set is too small for the protocol."""
         return self.figures["test"].get(protocol, {}).get(metric)
 
 
 def run_key(fingerprint: str, method: str, settings: Mapping[str, Any], seed: int) -> str:
-    """Name of a run: 16 hexadecimal digits of everything that decides its figures."""
+    """Name of a run: 16 hexadecimal digits, a hash of everything that decides its figures."""
     content = {
         "data": fingerprint,
         "method": method,
@@ -102,7 +102,7 @@ def intervals_of(ranks: Mapping[str, Ranks]) -> dict[str, dict[str, tuple[float,
 
 
 def machine() -> str:
-    """What the run was made on, in words; no host name."""
+    """The machine of this run in words, without a host name."""
     accelerator = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"

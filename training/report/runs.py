@@ -1,4 +1,4 @@
-"""Runs: train and measure one method once, or read what an earlier report kept of it."""
+"""Runs: train and measure a method once, or read the run that an earlier report kept."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ OURS = "kindred"
 
 @dataclass(eq=False)
 class Workbench:
-    """Everything that a run needs beside its settings. One data set; `shuffled` and held-out variants get their own.
+    """Everything that a run needs besides its settings, for one data set; shuffled and held-out variants get their own.
 
-    baselines: by name, how to make one. max_epochs: caps every
+    baselines: constructors by name. max_epochs: caps every
     training, for trials; part of a run's settings, so capped runs are never taken for whole ones. display: the
     progress of one training, by its monitored metric.
     """
@@ -61,7 +61,7 @@ class Workbench:
 
     @cached_property
     def negatives(self) -> NDArray[np.int64] | None:
-        """[users, 99], the same for every method; None where some user leaves too few items untouched."""
+        """[users, 99], the same for every method; None if some user has too few items left to draw."""
         return evaluation_negatives(self.dataset, self.split.test)
 
     @cached_property
@@ -83,8 +83,8 @@ class Workbench:
         )
 
     def capped(self, recipe: Recipe) -> Recipe:
-        """The recipe as it is trained: under a name that is the same for equal settings, epochs capped, and by a
-        monitor that the data set can be measured by.
+        """The recipe as we train it: with one name for all, with capped epochs, and with a monitor that this data set
+        allows.
         """
         changes: dict[str, Any] = {"name": OURS}
         if self.negatives is None:
@@ -95,7 +95,7 @@ class Workbench:
         return recipe.override(changes)
 
     def run_recipe(self, recipe: Recipe, seed: int, label: str = "") -> RunResult:
-        """Our model by a recipe. Runs that differ by the recipe's name alone are one."""
+        """A run of our model. Recipes that differ only in their names share one run."""
         recipe = self.capped(recipe)
         settings = recipe.model_dump(mode="json")
         key = run_key(self.fingerprint, OURS, settings, seed)
@@ -110,13 +110,13 @@ class Workbench:
         return result
 
     def fit(self, recipe: Recipe, seed: int, key: str, progress: Progress) -> Trainer:
-        """A trainer that has trained; it goes on from the checkpoint of an interrupted run with the same key."""
+        """Train a recipe; resumes from the checkpoint of an interrupted run with the same key."""
         trainer = Trainer(self.dataset, recipe, seed=seed, device=self.device)
         trainer.fit(self.store.checkpoint(key), progress)
         return trainer
 
     def run_baseline(self, name: str, seed: int) -> RunResult:
-        """A baseline by its name. Raises ValueError for a name that is not known."""
+        """A run of a baseline. Raises ValueError for an unknown name."""
         settings = self.baseline(name).config
         key = run_key(self.fingerprint, name, settings, seed)
         if (found := self.store.get(key)) is not None:
@@ -133,7 +133,7 @@ class Workbench:
         return result
 
     def baseline(self, name: str) -> Baseline:
-        """A baseline that has learned nothing yet, epochs capped. Raises ValueError for a name that is not known."""
+        """An untrained baseline with capped epochs. Raises ValueError for an unknown name."""
         if name not in self.baselines:
             raise ValueError(f"method {name!r}: known are {', '.join(self.baselines)}")
         baseline = self.baselines[name]()
@@ -144,7 +144,7 @@ class Workbench:
     def fitted_baseline(
         self, name: str, seed: int, checkpoint: Path | None = None
     ) -> tuple[Baseline, dict[str, Any], float]:
-        """A trained baseline, its notes, and the seconds that it took; it goes on from a checkpoint that is there."""
+        """Train a baseline, or resume from its checkpoint; returns it, its notes, and the seconds of training."""
         baseline = self.baseline(name)
         started = time.perf_counter()
         with self.display("validation") as progress:
@@ -187,9 +187,9 @@ class Workbench:
         return result, arrays
 
     def _cold_ranks(self, trainer: Trainer) -> Ranks:
-        """Ranks of the test targets among the items never trained, for the users whose target is one of them.
+        """Ranks of the test targets among the never-trained items, for users whose target is one of them.
 
-        As for a place reserved for cold items.
+        These are the ranks for a place that is reserved for cold items.
         """
         rows, cases = never_trained(self.split.test, self.popularity)
         catalogue = trainer.model.catalogue()
@@ -249,7 +249,7 @@ class Workbench:
 
 
 def never_trained(cases: EvaluationCases, popularity: NDArray[np.int64]) -> tuple[NDArray[np.int64], EvaluationCases]:
-    """Rows of the cases whose target no training sequence holds, and these cases alone."""
+    """Rows of the cases whose target is in no training sequence, and these cases."""
     rows = np.flatnonzero(popularity[cases.targets] == 0)
     return rows, cases.take(rows)
 

@@ -1,4 +1,4 @@
-"""The runs that are kept: one JSON of figures and one npz of arrays each, so that an interrupted report goes on."""
+"""The store of finished runs, a JSON of figures and an npz of arrays each, so that an interrupted report can resume."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class StoreError(ValueError):
-    """A kept run that cannot be used; the message names the file and says what to do."""
+    """A kept run is unusable; the message names the file and says what to do."""
 
 
 @dataclass(frozen=True)
 class RunStore:
-    """`folder`/<key>.json and <key>.npz of each finished run, <key>.safetensors of each that was interrupted."""
+    """`folder` has <key>.json and <key>.npz of each finished run, and <key>.safetensors of each interrupted one."""
 
     folder: Path
 
@@ -36,7 +36,7 @@ class RunStore:
         return self.folder / f"{key}.safetensors"
 
     def get(self, key: str) -> RunResult | None:
-        """The run of that key, None when it is not there; StoreError when it cannot be read or is another's."""
+        """The run with that key, None if there is none; StoreError if the file is damaged or holds another run."""
         path = self.folder / f"{key}.json"
         try:
             data = path.read_bytes()
@@ -56,7 +56,7 @@ class RunStore:
         return result
 
     def put(self, result: RunResult, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep a finished run and drop its checkpoint. The JSON comes last: while it is missing, so is the run."""
+        """Keep a finished run and drop its checkpoint. Writes the JSON last: without it there is no run."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
         write_atomically(self.folder / f"{result.key}.npz", buffer.getvalue())
@@ -65,7 +65,7 @@ class RunStore:
         self.checkpoint(result.key).unlink(missing_ok=True)
 
     def arrays(self, result: RunResult) -> Arrays:
-        """The arrays of a kept run; StoreError when they are missing or damaged."""
+        """The arrays of a kept run; StoreError if they are missing or damaged."""
         path = self.folder / f"{result.key}.npz"
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
@@ -94,7 +94,7 @@ class RunStore:
 
 
 def rank_arrays(ranks: Mapping[str, Ranks]) -> Arrays:
-    """Ranks by protocol as the arrays that `RunStore.ranks` reads."""
+    """Turn ranks by protocol into the arrays that `RunStore.ranks` reads."""
     out: Arrays = {}
     for protocol, found in ranks.items():
         out[f"{protocol}_greater"] = found.greater.astype(np.int32)

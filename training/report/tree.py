@@ -1,4 +1,4 @@
-"""What a prefix of a semantic ID means: the words that its items say more often than the rest of the catalogue."""
+"""The meaning of a semantic-ID prefix: words that its items use more often than the rest of the catalogue."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def semantic_tree(
     words: int = 4,
     examples: int = 6,
 ) -> list[Branch]:
-    """The most crowded prefixes of the semantic IDs [n_items, levels], `widths[level]` of them below each other.
+    """The most common prefixes of the semantic IDs [n_items, levels], `widths[level]` at each level.
 
-    examples: titles in the whole tree, at most: they belong to others.
+    examples: most titles in the whole tree, because titles belong to others.
     """
     telling = TellingWords([item.to_text() for item in items])
     titles = [0]
@@ -35,22 +35,22 @@ def semantic_tree(
             return []
         found, counts = np.unique(codes[rows, level], return_counts=True)
         branches = []
-        # A crowd of equal size stands in the order of the codes, so that the tree is the same every time.
+        # Order prefixes of equal size by code, so that the tree is the same every time.
         for at in np.lexsort((found, -counts))[: widths[level]]:
             code = int(found[at])
             inside = rows[codes[rows, level] == code]
-            shown: list[str] = []
+            titled: list[str] = []
             if level == 0 and titles[0] < examples:
                 title = next((title for row in inside if (title := items[row].title)), None)
                 if title is not None:
-                    shown.append(title if len(title) <= _TITLE_LENGTH else title[: _TITLE_LENGTH - 1] + "…")
+                    titled.append(title if len(title) <= _TITLE_LENGTH else title[: _TITLE_LENGTH - 1] + "…")
                     titles[0] += 1
             branches.append(
                 Branch(
                     code=[*prefix, code],
                     items=len(inside),
                     words=telling.words(inside, words),
-                    examples=shown,
+                    examples=titled,
                     branches=grow(inside, [*prefix, code]),
                 )
             )

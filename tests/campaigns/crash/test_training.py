@@ -51,7 +51,7 @@ def test_a_killed_command_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert not (root / "current").exists()
 
     again = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
-    assert "going on from" in again.stderr
+    assert "resuming from" in again.stderr
     assert f"epoch {stopped + 1:3d}  " not in again.stderr
     assert f"epoch {stopped + 2:3d}  " in again.stderr
     assert not list((root / ".training").glob("*.safetensors"))

@@ -104,7 +104,7 @@ def test_figures_that_could_not_be_written_are_not_computed(
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
     done = command("baselines", "--data", "nowhere", "--method", "popularity", "--json", tmp_path / "out.json")
     assert done.code == 2
-    assert "cannot be written to" in " ".join(done.error.replace("│", " ").split())
+    assert "cannot write to" in " ".join(done.error.replace("│", " ").split())
 
 
 def test_users_too_short_to_measure_are_named(command: Command, tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ def test_a_loss_that_is_no_number_ends_training() -> None:
 @pytest.mark.parametrize("name", ["fm", "gru4rec", "caser", "hgn", "sasrec"])
 def test_one_trained_item_is_refused_where_negatives_are_drawn(name: str) -> None:
     dataset = dataset_of([[0, 0, 1, 2]] * 4, 3)
-    with pytest.raises(ValueError, match="data: training holds one item only"):
+    with pytest.raises(ValueError, match="data: training has one item only"):
         make(name, 1).fit(dataset, leave_one_out(dataset), 0, Progress())
 
 

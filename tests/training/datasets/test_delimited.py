@@ -30,7 +30,7 @@ def test_an_open_quote_spoils_one_row(tmp_path: Path) -> None:
     rows = [f"i{n},Item {n},{n}" for n in range(200)]
     rows[10] = 'i10,"Item 10,10'
     write(tmp_path, "item_id,title,price\n" + "\n".join(rows) + "\n")
-    with pytest.raises(DatasetError, match=r"items\.csv:12: malformed_row: 'i10,\"Item 10,10': .*not closed") as caught:
+    with pytest.raises(DatasetError, match=r"items\.csv:12: malformed_row: 'i10,\"Item 10,10': .*unclosed") as caught:
         load_dataset(tmp_path)
     assert caught.value.counts == {"malformed_row": 1}
     dataset = load_dataset(tmp_path, on_error="drop")

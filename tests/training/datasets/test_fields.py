@@ -25,7 +25,7 @@ def write(folder: Path, name: str, items: str) -> Path:
         ('"w": {"w": 3}', "attributes.w {'w': 3} must be"),
         ('"attributes": {"w": [3]}', "attributes.w [3] must be"),
         ('"attributes": [1]', "attributes [1]: expected an object"),
-        ('"attributes": {"size": 2}', "is a column as well"),
+        ('"attributes": {"size": 2}', "is a column, too"),
         ('"attributes": {" ": 2}', "attributes 2 every name must be a string that is not blank"),
         ('"attributes": {"size ": 2}', "attributes.size 2 is given twice"),
     ],

@@ -69,7 +69,7 @@ def test_recbole_categories_as_published_files_spell_them(cell: str, expected: l
     [
         ("user_id\titem_id:token", "expected tab separated names such as user_id:token"),
         ("user_id:token\titem_id:text", "of type token, token_seq, float, float_seq"),
-        ("user_id:token\tuser_id:token", "'user_id' stands more than once"),
+        ("user_id:token\tuser_id:token", "'user_id' more than once"),
         ("user_id:token\tasin:token", "no column item_id; found: user_id, asin"),
         ("", "the file is empty"),
     ],
@@ -209,7 +209,7 @@ def test_s3rec(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sequences", "texts", "message"),
     [
-        ("1 2\n1 3\n", "{}", r"Toys\.txt:2: repeated_user: user '1' stands in line 1 already"),
+        ("1 2\n1 3\n", "{}", r"Toys\.txt:2: repeated_user: user '1' is already in line 1"),
         ("1 2\n2\n", "{}", r"Toys\.txt:2: missing_value: user '2' has no items"),
         ("1 2\n2 \x07\n", "{}", r"Toys\.txt:2: invalid_id: item_id '\\x07' holds the control"),
         ("1 2\n", '{"2": 5}', "invalid_item: text 5 must be a string"),

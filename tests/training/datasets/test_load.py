@@ -205,10 +205,10 @@ def test_the_other_file_may_use_the_plain_name(tmp_path: Path) -> None:
     ("pairs", "message"),
     [
         (["item_id"], "expected field=column"),
-        (["item=asin"], "known fields are user_id"),
+        (["item=asin"], "unknown field; use one of user_id"),
         (["item_id="], "expected the name of a column"),
         (["item_id=a", "item_id=b"], "given twice"),
-        (["item_id=a", "user_id=a"], "named for both"),
+        (["item_id=a", "user_id=a"], "mapped to both"),
     ],
 )
 def test_a_column_map_refuses(pairs: list[str], message: str) -> None:

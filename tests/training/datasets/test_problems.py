@@ -205,7 +205,7 @@ def test_gzip_that_is_damaged_or_none(tmp_path: Path) -> None:
         (b"", "the file is empty; expected a header"),
         (b"\n  \n", "the file is empty; expected a header"),
         (b"user_id,item_id\n", "the data set is empty: no interactions were found"),
-        (b"user_id,item_id,user_id\nu,a,v\n", "'user_id' stands more than once"),
+        (b"user_id,item_id,user_id\nu,a,v\n", "'user_id' more than once"),
         (b'user_id,"item_id\n', "the header cannot be read"),
         (b"u1,a,1\nu1,b,2\n", "no column user_id; found: u1, a, 1"),
         ("user_id,item_id\nu,a\n".encode("utf-16"), "the header is not UTF-8"),

@@ -57,7 +57,7 @@ def test_identifiers_that_do_not_match_are_warned_of(tmp_path: Path) -> None:
     write(tmp_path, bought, "item_id,title\n" + "".join(f"sku-{n},Item {n}\n" for n in range(9)))
     report = report_of(tmp_path)
     (warning,) = report.warnings
-    assert warning.startswith("9 of the 9 items of the interactions have no row in the items file")
+    assert warning.startswith("9 of the 9 items in the interactions have no row in the items file")
     assert "'SKU-0' is one" in warning
     assert "rows such as 'sku-0'" in warning
     assert report.lines()[0] == f"WARNING             {warning}"

@@ -166,7 +166,7 @@ def test_the_card_is_made_from_the_manifest(artifact: Artifact) -> None:
         f"| test/full | {artifact.manifest.metrics['test/full']['hit@10']:.4f} |",
         "3 levels (cosine, cosine, euclidean) of 8 codewords",
         "cold items: neighbour",
-        f"{artifact.manifest.tokens['unique']:.1%} share theirs with none",
+        f"{artifact.manifest.tokens['unique']:.1%} have a semantic ID of their own",
         f"({-artifact.manifest.tokens['parameters']['saving']:+.1%})",
     ):
         assert part in card

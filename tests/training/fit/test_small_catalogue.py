@@ -47,7 +47,7 @@ def test_paper_is_validated_by_full_ranking(command: Command, tmp_path: Path) ->
 
     sampled = command("evaluate", "--artifact", root, "--protocol", "sampled")
     assert sampled.code == 2
-    assert "measure by full ranking instead (--protocol full)" in sampled.error
+    assert "use full ranking instead (--protocol full)" in sampled.error
     assert command("evaluate", "--artifact", root).code == 0
 
 
@@ -96,11 +96,11 @@ def test_train_says_how_many_codewords_it_takes(command: Command, tmp_path: Path
     options = ("train", "--data", data, "--epochs", "1", "--threads", "1", "--set", "hidden=16", "--set", "text_dim=8")
     done = command(*options, "--output", tmp_path / "bounded")
     assert done.code == 0, done.error
-    assert "160 items: 32 codewords a level instead of the recipe's 1,024" in done.error
+    assert "160 items: 32 codewords per level instead of the recipe's 1,024" in done.error
     manifest = Artifact.load(tmp_path / "bounded").manifest
     assert (manifest.recipe["codebook_size"], manifest.tokenizer.codebook_size) == (32, 32)
     for number, given in enumerate((("--codebook-size", "64"), ("--set", "codebook_size=64"))):
         done = command(*options, "--output", tmp_path / str(number), *given)
         assert done.code == 0, done.error
-        assert "codewords a level" not in done.error
+        assert "codewords per level" not in done.error
         assert Artifact.load(tmp_path / str(number)).manifest.tokenizer.codebook_size == 64

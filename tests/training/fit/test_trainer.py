@@ -300,5 +300,5 @@ def test_a_data_set_with_one_trained_item_is_refused_by_bce() -> None:
     items = [Item("a", title="one red"), Item("b", title="two blue"), Item("c", title="three red")]
     rows = [np.array([0, 0, 1, 2], dtype=np.int32)] * 4
     dataset = Dataset("one", list("wxyz"), items, rows, None, DatasetReport("test", "test", []))
-    with pytest.raises(ValueError, match="data: training holds one item only"):
+    with pytest.raises(ValueError, match="data: training has one item only"):
         make(dataset, SMALL.override({"loss": "bce"}))

@@ -1,4 +1,4 @@
-"""Same-day order, what ties could do, and the order of methods under both protocols; and the tree's telling words."""
+"""Same-day order, the effect of ties, the order of methods under both protocols, and the tree's telling words."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def run_with(sampled: float, full: float) -> RunResult:
 def test_the_note_counts_the_pairs_that_turn_round() -> None:
     runs = {"a": run_with(0.1, 0.1), "b": run_with(0.2, 0.3), "c": run_with(0.3, 0.2)}
     note = sampled_note(runs)
-    assert "1 of 3 pairs stand the other way round: b and c." in note
+    assert "1 of 3 pairs are in opposite order: b and c." in note
     assert "τ = 0.33" in note  # (2 − 1) / 3
     assert "ρ = 0.50" in note  # 1 − 6 · (0 + 1 + 1) / (3 · 8)
     agreed = sampled_note({"a": run_with(0.1, 0.1), "b": run_with(0.2, 0.2), "c": run_with(0.3, 0.3)})
-    assert "0 of 3 pairs stand the other way round." in agreed
-    assert "Too few methods" in sampled_note({"a": run_with(0.1, 0.1), "b": run_with(0.2, 0.2)})
-    assert "Too few methods" in sampled_note({name: run_with(0.1, 0.1) for name in "abc"})
+    assert "0 of 3 pairs are in opposite order." in agreed
+    assert "There are too few methods" in sampled_note({"a": run_with(0.1, 0.1), "b": run_with(0.2, 0.2)})
+    assert "There are too few methods" in sampled_note({name: run_with(0.1, 0.1) for name in "abc"})
 
 
 def test_telling_words_are_those_of_the_prefix_and_not_of_all() -> None:

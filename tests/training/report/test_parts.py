@@ -92,7 +92,7 @@ def test_token_parameters_are_counted(made: Made) -> None:
     assert rows["ID only, 64-d"] == [0, 120 * 64, 120 * 64, 0.0]
     assert rows["semantic only"] == [books, 0, books, pytest.approx(1 - books / (120 * 64))]
     assert rows["unified"][:3] == [books, 120 * 8, books + 120 * 8]
-    gains = made.rows("tokens", "What unifying gains, recipe default")
+    gains = made.rows("tokens", "Gain of unified tokens, recipe default")
     accuracy = made.rows("tokens", "Accuracy by token type, recipe default")
     for at in range(4):
         # Of two seeds, the median is the mean.
@@ -163,14 +163,14 @@ def test_cold_start_compares_policies_and_neighbours(made: Made) -> None:
 
 
 def test_honesty_counts_ties_and_shuffles_days(made: Made) -> None:
-    rows = made.rows("honesty", "What ties could do")
+    rows = made.rows("honesty", "Effect of ties")
     for row in rows.values():
         for share, lost, expected, won in (row[:4], row[4:]):
             assert lost <= expected <= won
             assert (lost < won) <= (share > 0)
     assert rows["popularity"][1] < rows["popularity"][3]
-    counted = made.rows("honesty", "Popularity that has counted the answers")
-    training, every = (counted[name][0] for name in ("training", "every interaction, the answers too"))
+    counted = made.rows("honesty", "Popularity that counts test interactions")
+    training, every = (counted[name][0] for name in ("training", "every interaction, targets included"))
     assert every > training
     shuffled = made.rows("honesty", "Purchases of one day in random order")
     assert {"ours, default, days shuffled", "popularity, as the file orders"} <= set(shuffled)

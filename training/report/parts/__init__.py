@@ -1,4 +1,7 @@
-"""The parts of a report, in the order of the page. Each takes a plan and gives a section."""
+"""The parts of a report, in the order of the page: each turns a plan into a section.
+
+May import everything in report except command, make and page, which use the parts.
+"""
 
 from __future__ import annotations
 

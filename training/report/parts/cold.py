@@ -1,4 +1,4 @@
-"""Cold start: items held out of training altogether, and the test items that no training sequence holds."""
+"""Cold start: items held out of training, and test items that are in no training sequence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from training.report.runs import Workbench, never_trained
 FRACTION = 0.05
 HOLDOUT_SEED = 0
 TEXT = "text-nn"
-SEQUENTIAL = ("sasrec-softmax", "sasrec")  # the first that is there
+SEQUENTIAL = ("sasrec-softmax", "sasrec")  # the first of these that exists
 
 Measured = tuple[dict[str, NDArray[np.float64]], dict[str, Any]]
 
@@ -57,29 +57,29 @@ def section(plan: Plan, fraction: float = FRACTION) -> Section:
         if sequential is not None:
             name = f"{sequential} + nearest neighbour"
             runs[name] = _baseline(plan, bench, world, fraction, name, sequential)
-    chosen = "No validation target is held out, so nothing can choose the best ID half for a cold item."
+    chosen = "No validation target is held out, so validation cannot choose the best ID half for a cold item."
     if len(world.valid):
         policies = [name for name in runs if name.startswith("ours")]
         best = max(policies, key=lambda name: runs[name].figures["test"]["cold, reserved, validation"]["hit@10"])
         chosen = (
-            f"Best ID half for a cold item by R@10 on the {len(world.valid)} validation targets that are held out: "
+            f"Best ID half for a cold item by R@10 on the {len(world.valid)} held-out validation targets: "
             f"{best.removeprefix('ours, ')}."
         )
     users, targets = len(world.cases), int(world.cold.sum())
     notes = [
         f"{world.extended.n_items - world.n_known} items ({fraction:.0%} of the distinct test targets, hold-out seed "
-        f"{HOLDOUT_SEED}) are removed from training altogether and join the catalogue after it, by their text alone. "
-        f"{targets} of {users} users have one of them as target; {world.left_out} whose history holds held-out items "
-        "alone are left out.",
-        "Exposure ε = .1: of ten places one is reserved for the best held-out item, the others go "
-        "to the best known items. All users: those with a held-out target count, and are misses before.",
+        f"{HOLDOUT_SEED}) are held out of training and join the catalogue afterwards by their text alone. "
+        f"{targets} of {users} users have one of them as target. {world.left_out} more users are left out, because "
+        "their history has only held-out items.",
+        "Exposure ε = .1: one of ten places is reserved for the best held-out item, the others go to the best known "
+        "items. All users include those with a held-out target, who are misses before.",
         f"Recipe {plan.default.name}, seed {plan.seed}. {chosen}",
     ]
     tables = [_table(runs), *_marks(plan), _never_trained(plan)]
     return Section(
         name="cold",
         title="Cold start",
-        intro="Is an item found that training never saw, and what does that cost the others?",
+        intro="Does Kindred find an item that training never saw, and what does that cost the other items?",
         notes=notes,
         tables=tables,
         runs=[run.key for run in runs.values()],
@@ -96,7 +96,7 @@ def _run(
     seed: int,
     make: Callable[[str], Measured],
 ) -> RunResult:
-    """A run on the hold-out: its figures are Recall@10 by group of users instead of by protocol."""
+    """A run on the hold-out. Its figures are Recall@10 by group of users instead of by protocol."""
     settings = settings | {"holdout_fraction": fraction, "holdout_seed": HOLDOUT_SEED}
     if bench.max_epochs is not None:
         settings |= {"epochs_at_most": bench.max_epochs}
@@ -129,7 +129,7 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
 def _baseline(
     plan: Plan, bench: Workbench, world: World, fraction: float, name: str, sequential: str | None
 ) -> RunResult:
-    """Text nearest neighbours alone, or in the last place behind a model of known items."""
+    """Text nearest neighbours alone, or in the last place after a model of known items."""
 
     def make(key: str) -> Measured:
         nearest, notes, _ = bench.with_dataset(world.extended).fitted_baseline(TEXT, plan.seed)
@@ -147,7 +147,7 @@ def _baseline(
 
 
 def _table(runs: Mapping[str, RunResult]) -> Table:
-    shown = {
+    groups = {
         "cold, reserved": "cold targets, ε = .1",
         "cold, reserved, validation": "cold validation targets, ε = .1",
         "cold, free": "cold targets, no place reserved",
@@ -159,15 +159,15 @@ def _table(runs: Mapping[str, RunResult]) -> Table:
     }
     rows: list[list[Cell]] = []
     for name, run in runs.items():
-        figures = [run.figures["test"].get(group, {}).get("hit@10") for group in shown]
+        figures = [run.figures["test"].get(group, {}).get("hit@10") for group in groups]
         low, high = run.intervals["test"]["cold, reserved"]["hit@10"]
         first = Spread(value=run.figures["test"]["cold, reserved"]["hit@10"], low=low, high=high)
         rows.append([name, first, *figures[1:]])
     return table(
         "Recall@10, full ranking, 5 % hold-out",
-        columns("method", *shown.values()),
+        columns("method", *groups.values()),
         rows,
-        "Intervals: 95 %, bootstrap over users. Ours by what stands in for the ID embedding of a cold item.",
+        "Intervals: 95 %, bootstrap over users. Each of our rows names the policy for the ID half of a cold item.",
     )
 
 
@@ -177,7 +177,7 @@ def _marks(plan: Plan) -> list[Table]:
     rows: list[list[Cell]] = [[name, value] for name, value in COLD.items()]
     rows += [[f"{name} of this project", value] for name, value in COLD_GOALS.items()]
     before, after = COLD_ALL_USERS
-    note = f"Of the last published one, R@10 of all users went from {before:.4f} to {after:.4f}."
+    note = f"For the last published method, R@10 of all users went from {before:.4f} to {after:.4f}."
     return [table("Published, Beauty, R@10 on cold targets", columns("method", "R@10"), rows, note)]
 
 
@@ -191,7 +191,7 @@ def _never_trained(plan: Plan) -> Table:
     ]
     title = f"Test targets never trained ({len(np.unique(cases.targets))} items)"
     if not len(rows):
-        return table(title, heads, [], "Every test target of this data set is in some training sequence.")
+        return table(title, heads, [], "Every test target of this data set is in a training sequence.")
     entries: dict[str, tuple[Ranks, Ranks]] = {}
     ours = bench.run_recipe(plan.default, plan.seed, plan.default.name)
     stored = bench.store.arrays(ours)
@@ -209,8 +209,8 @@ def _never_trained(plan: Plan) -> Table:
         values = [float(found.mean()) for found in (hit(full, 10), hit(among, 1), hit(pool, 10))]
         body.append([name, *values, len(rows)])
     note = (
-        "ε = .1: the one reserved place goes to the best item that was never trained; a model of known items with "
-        f"{TEXT} in the last place reaches what {TEXT} does. The last pool follows LIGER (arXiv 2411.18814), whose 20 "
+        "ε = .1: the one reserved place goes to the best never-trained item, so a model of known items with "
+        f"{TEXT} in the last place equals {TEXT}. The last pool follows LIGER (arXiv 2411.18814), whose 20 "
         "candidates come from beam search."
     )
     return table(title, heads, body, note)

@@ -1,4 +1,4 @@
-"""Distances of the levels: all cosine, all Euclidean, and cosine with Euclidean in the last."""
+"""Distances of the levels: all cosine, all Euclidean, or cosine with Euclidean in the last."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def section(plan: Plan) -> Section:
         [
             *columns("distance", *(f"level {level + 1} in use" for level in range(levels)), kind="percent"),
             Column(name="distinct semantic IDs over items", kind="percent"),
-            Column(name="items that share theirs with none", kind="percent"),
+            Column(name="items with a semantic ID of their own", kind="percent"),
             Column(name="most items on one ID", kind="count"),
         ],
         [
             [name, *found["usage"], found["distinct"], found["unique"], found["largest_collision"]]
             for name, found in codebooks.items()
         ],
-        "In use: codewords that at least one item chooses. After dead codewords were replaced, as in every epoch.",
+        "In use: codewords that at least one item chooses, after the last epoch replaced dead codewords.",
     )
     accuracy = table(
         "Accuracy by distance",
@@ -51,7 +51,7 @@ def section(plan: Plan) -> Section:
     return Section(
         name="distances",
         title="Distances",
-        intro="Which distance keeps all codewords in use, and which tells items apart?",
+        intro="Which distance keeps all codewords in use, and which separates items best?",
         notes=[f"Recipe {plan.paper.name}, seed {plan.seed}, one run each."],
         tables=tables,
         figures=[

@@ -22,7 +22,7 @@ MAP_POINTS = 2000
 CLUSTERS = 8
 _MAP_SEED = 0
 
-# Lower ends of the groups; each goes up to the next.
+# Lower ends of the groups; each group ends before the next.
 POPULARITY = (0, 1, 5, 10, 20, 50, 100)
 LENGTHS = (2, 4, 6, 10, 20, 50)
 
@@ -61,12 +61,12 @@ def section(plan: Plan) -> Section:
     return Section(
         name="figures",
         title="Figures",
-        intro="What do codes and ID embeddings look like, how does training go, and whom does it serve?",
+        intro="Maps of codes and ID embeddings, learning curves, and accuracy by user group.",
         notes=[
-            "Maps are t-SNE (van der Maaten and Hinton, 2008); only who is near whom has a meaning. Colours and "
-            f"markers: k-means clusters (at most {CLUSTERS}) of what is mapped.",
-            f"The semantic-ID tree ({default}, seed {plan.seed}) shows the most crowded prefixes, the words that set "
-            "their items apart from the catalogue, and an example or two.",
+            "Maps are by t-SNE (van der Maaten and Hinton, 2008); only nearness has a meaning. Colours and markers "
+            f"are k-means clusters (at most {CLUSTERS}) of the mapped vectors.",
+            f"The semantic-ID tree ({default}, seed {plan.seed}) shows the most common prefixes, the words that "
+            "distinguish their items from the catalogue, and an example or two.",
         ],
         tables=tables,
         figures=drawn,

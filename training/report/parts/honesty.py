@@ -1,4 +1,4 @@
-"""What the figures hide: the order of same-day purchases, ties, and what 99 random negatives do to the ranking."""
+"""Limits of the figures: the order of same-day purchases, ties, and the effect of 99 random negatives."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T", bound=np.generic)
 
 DAY = 86_400
 SHUFFLE_SEED = 0
-SHUFFLED_METHODS = ("popularity", "sasrec-softmax")  # one that no order touches, one that lives by it
+SHUFFLED_METHODS = ("popularity", "sasrec-softmax")  # order does not affect the first; the second depends on it
 
 
 def section(plan: Plan) -> Section:
@@ -32,7 +32,7 @@ def section(plan: Plan) -> Section:
     runs |= {name: plan.bench.run_baseline(name, plan.seed) for name in plan.methods}
     tables = [_ties(plan, runs)]
     notes = [
-        "The metric code is held against an independent library (ranx) and against the enumeration of every order of "
+        "Tests compare the metric code with an independent library (ranx) and with the enumeration of every order of "
         "tied candidates, on random rankings with ties: tests/training/report/test_oracle.py.",
     ]
     keys = [run.key for run in runs.values()]
@@ -41,12 +41,12 @@ def section(plan: Plan) -> Section:
         notes.append(sampled_note(runs))
     dataset = plan.bench.dataset
     if dataset.timestamps is None:
-        notes.append("The data has no timestamps: whether neighbouring purchases fell on one day cannot be told.")
+        notes.append("The data has no timestamps, so we cannot tell which neighbouring purchases fell on one day.")
     else:
         shuffled, share = shuffle_days(dataset, SHUFFLE_SEED)
         notes.append(
-            f"{share:.1%} of a user's neighbouring purchases fell on one day; the file orders them, not time. Below, "
-            f"they stand in random order (seed {SHUFFLE_SEED}), in training and test alike, so targets differ, too."
+            f"{share:.1%} of a user's neighbouring purchases fell on one day, and the file decides their order. Below, "
+            f"they are in random order (seed {SHUFFLE_SEED}) in training and test, so targets differ, too."
         )
         bench = plan.bench.with_dataset(shuffled)
         ours = f"ours, {plan.default.name}"
@@ -58,7 +58,7 @@ def section(plan: Plan) -> Section:
     return Section(
         name="honesty",
         title="Honesty",
-        intro="What would look different if ties, days or negatives fell another way?",
+        intro="How much do the figures depend on ties, on the order within a day, and on the negatives?",
         notes=notes,
         tables=tables,
         runs=keys,
@@ -105,17 +105,17 @@ def sampled_note(runs: Mapping[str, RunResult]) -> str:
         if (sampled[one] - sampled[other]) * (full[one] - full[other]) < 0
     ]
     text = (
-        "Sampled-99 asks whether the target beats 99 random items, most of them unpopular and unlike it; full ranking "
-        "asks whether it beats every item. A method that knows the right neighbourhood shines in the first, one that "
-        "knows the right item in the second (Krichene and Rendle, KDD 2020)."
+        "In sampled-99 the target must beat 99 random items, most of them unpopular and unlike it; in full ranking it "
+        "must beat every item. A method that finds the right neighbourhood does well in the first, one that finds the "
+        "right item in the second (Krichene and Rendle, KDD 2020)."
     )
     if len(names) < 3 or len(set(sampled)) < 2 or len(set(full)) < 2:
-        return f"{text} Too few methods are here to compare their order."
+        return f"{text} There are too few methods to compare their order."
     tau, rho = kendalltau(sampled, full).statistic, spearmanr(sampled, full).statistic
     pairs = len(names) * (len(names) - 1) // 2
     return (
         f"{text} By NDCG@10 the two protocols order the {len(names)} methods with Kendall's τ = {tau:.2f} and "
-        f"Spearman's ρ = {rho:.2f}; {len(turned)} of {pairs} pairs stand the other way round{': ' if turned else ''}"
+        f"Spearman's ρ = {rho:.2f}; {len(turned)} of {pairs} pairs are in opposite order{': ' if turned else ''}"
         f"{'; '.join(turned[:6])}{', …' if len(turned) > 6 else ''}."
     )
 
@@ -139,12 +139,12 @@ def _protocols(runs: Mapping[str, RunResult]) -> Table:
 
 
 def _counted_answers(plan: Plan, negatives: NDArray[np.int64]) -> Table:
-    """Popularity by what training may see, and by every interaction, the targets among them."""
+    """Popularity by training interactions, and by every interaction, targets included."""
     dataset, targets = plan.bench.dataset, plan.bench.split.test.targets
     candidates = np.concatenate([targets[:, None], negatives], axis=1)
     every = np.bincount(np.concatenate(dataset.sequences), minlength=dataset.n_items)
     rows: list[list[Cell]] = []
-    for name, counts in (("training", plan.bench.popularity), ("every interaction, the answers too", every)):
+    for name, counts in (("training", plan.bench.popularity), ("every interaction, targets included", every)):
         values = summary(candidate_ranks(torch.from_numpy(counts[candidates])))
         rows.append([name, values["hit@10"], values["ndcg@10"]])
     rows += [
@@ -153,10 +153,10 @@ def _counted_answers(plan: Plan, negatives: NDArray[np.int64]) -> Table:
         if method == "popularity"
     ]
     return table(
-        "Popularity that has counted the answers",
+        "Popularity that counts test interactions",
         columns("interactions counted", "HIT@10, sampled-99", "NDCG@10, sampled-99"),
         rows,
-        "A method that is fitted on all interactions has seen what it is asked for.",
+        "A method that is fitted on all interactions has seen the test targets.",
     )
 
 
@@ -179,9 +179,7 @@ def _ties(plan: Plan, runs: Mapping[str, RunResult]) -> Table:
             row.append(float((ranks.ties > 0).mean()))
             row += [float(hit(each, 10).mean()) for each in (lost, ranks, won)]
         rows.append(row)
-    return table(
-        "What ties could do", heads, rows, "A metric that breaks ties by item number reports something between."
-    )
+    return table("Effect of ties", heads, rows, "A metric that breaks ties by item number reports a figure in between.")
 
 
 def _shuffled(plan: Plan, pairs: Mapping[str, tuple[RunResult, RunResult]]) -> Table:

@@ -28,17 +28,17 @@ def section(plan: Plan) -> Section:
     notes = [
         f"Ours: median over the seeds {', '.join(map(str, plan.seeds))} (least to greatest). "
         f"Baselines: seed {plan.seed}.",
-        "With one target a user, HIT@k is Recall@k. Ties are not broken by luck: a figure is its expectation over all "
-        "orders of tied candidates.",
-        "Every method has the same split, the same negatives and the same metric code. Validation chose the "
-        "epoch of every run and the settings of every baseline.",
+        "With one target per user, HIT@k equals Recall@k. Luck does not break ties: a figure is its expectation over "
+        "all orders of tied candidates.",
+        "All methods share the split, the negatives and the metric code. Validation chose the epoch of every run and "
+        "the settings of every baseline.",
     ]
     if plan.bench.negatives is None:
-        notes.append("The sampled protocol is left out: some user leaves fewer than 99 items untouched.")
+        notes.append("The sampled protocol is left out: some user has fewer than 99 items left to draw.")
     return Section(
         name="overall",
         title="Overall",
-        intro="How good are the recommendations, against everything else on the same data?",
+        intro="How good are the recommendations, compared with other methods on the same data?",
         notes=notes,
         tables=tables,
         figures=[
@@ -65,7 +65,7 @@ def section(plan: Plan) -> Section:
 
 
 def median_run(runs: list[RunResult], protocol: str) -> RunResult:
-    """The run whose NDCG@10 is the median (the lower of the middle two), to stand for its seeds."""
+    """The run whose NDCG@10 is the median (the lower of the middle two); it represents its seeds."""
     values = [run.test(protocol, "ndcg@10") for run in runs]
     return runs[values.index(statistics.median_low([value for value in values if value is not None]))]
 
@@ -91,7 +91,7 @@ def _intervals(groups: dict[str, list[RunResult]], protocol: str) -> Table:
         f"95 % intervals over users, {PROTOCOL_NAMES[protocol]}",
         columns("method", "HIT@10", "NDCG@10"),
         rows,
-        "Percentile bootstrap, 1,000 resamples of the users; of ours, the run with the median NDCG@10.",
+        "Percentile bootstrap, 1,000 resamples of the users; for our models, the run with the median NDCG@10.",
     )
 
 
@@ -110,15 +110,15 @@ def _marks(
 def _goals(plan: Plan, runs: list[RunResult]) -> Table:
     rows: list[list[Cell]] = []
     for goal in GOALS[plan.known_data or ""]:
-        asked: list[tuple[Protocol, tuple[float, float] | None]] = [("sampled", goal.sampled), ("full", goal.full)]
-        for protocol, pair in asked:
+        targets: list[tuple[Protocol, tuple[float, float] | None]] = [("sampled", goal.sampled), ("full", goal.full)]
+        for protocol, pair in targets:
             for metric, target in zip(HEADLINE, pair or (), strict=False):
                 values = [value for run in runs if (value := run.test(protocol, metric)) is not None]
                 if values:
                     reached = statistics.median(values)
                     row: list[Cell] = [f"{goal.name}: {metric.upper()}, {PROTOCOL_NAMES[protocol]}", target, reached]
                     rows.append([*row, "reached" if reached >= target else f"missed by {target - reached:.4f}"])
-    heads = [*columns("goal", "asked", "median over seeds"), Column(name="", kind="text")]
+    heads = [*columns("goal", "target", "median over seeds"), Column(name="", kind="text")]
     return table(f"Goals of the recipe {plan.default.name}", heads, rows)
 
 
@@ -137,8 +137,8 @@ def _costs(groups: dict[str, list[RunResult]]) -> Table:
         "Cost",
         heads,
         rows,
-        "Median over seeds. Ours: training alone, without the evaluation after each epoch. Baselines: all of fitting, "
-        "with evaluation and grid search, since it was last resumed.",
+        "Median over seeds. Ours: training alone, without the evaluation after each epoch. Baselines: all of fitting "
+        "since the last resumption, with evaluation and grid search.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Sweeps with the `paper` recipe: codebook size, levels, ID dimension; reconstruction and joint training off."""
+"""Sweeps with the `paper` recipe: codebook size, levels, ID dimension, no reconstruction, no joint training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.report.result import HEADLINE, RunResult
 
 def section(plan: Plan) -> Section:
     paper, values = plan.paper, plan.sweeps
-    # An item half of width 0 is no half: the token type says so.
+    # Width 0 means no ID half, which the token type expresses.
     by_dim = {dim: paper.override({"id_dim": dim}) if dim else without_ids(paper) for dim in values.id_dims}
     size = {size: paper.override({"codebook_size": size}) for size in values.codebook_sizes}
     depth = {count: paper.override({"metrics": level_metrics(count)}) for count in values.levels}
@@ -33,8 +33,8 @@ def section(plan: Plan) -> Section:
     return Section(
         name="sweeps",
         title="Sweeps",
-        intro="How large must codebooks and ID embeddings be, and which parts of the objective carry the accuracy?",
-        notes=[f"Recipe {paper.name} with one thing changed, seed {plan.seed}, one run each."],
+        intro="How large must codebooks and ID embeddings be, and which parts of the objective matter?",
+        notes=[f"Recipe {paper.name} with one change each, seed {plan.seed}, one run each."],
         tables=[
             *(_table(plan, f"By {name}", name, runs) for name, runs in swept.items()),
             _table(plan, "By objective", "objective", switched),
@@ -74,10 +74,10 @@ def _figure(plan: Plan, name: str, runs: Mapping[Any, RunResult]) -> Figure:
     for protocol in plan.protocols():
         lines = []
         for metric in HEADLINE:
-            shown = [run.figures["test"][protocol][metric] for run in runs.values()]
+            values = [run.figures["test"][protocol][metric] for run in runs.values()]
             bounds = [run.intervals["test"][protocol][metric] for run in runs.values()]
             low, high = [pair[0] for pair in bounds], [pair[1] for pair in bounds]
-            lines.append(Series(metric.upper(), range(len(runs)), shown, low, high))
+            lines.append(Series(metric.upper(), range(len(runs)), values, low, high))
         panels.append(
             Panel(PROTOCOL_NAMES[protocol], name, "share of users / NDCG", lines, ticks=[str(value) for value in runs])
         )

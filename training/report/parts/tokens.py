@@ -1,4 +1,4 @@
-"""Token types: ID embeddings alone, semantic codes alone, and both; what each costs in parameters."""
+"""Token types: ID embeddings alone, semantic codes alone, and both, with their numbers of parameters."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def section(plan: Plan) -> Section:
         ]
         tables.append(
             table(
-                f"What unifying gains, recipe {name}",
+                f"Gain of unified tokens, recipe {name}",
                 heads,
                 gaps,
-                "Mean over seeds of the difference of each user, with its 95 % bootstrap interval over users; an "
-                "interval that holds 0 says nothing.",
+                "Mean over seeds of each user's difference, with its 95 % bootstrap interval over users; an interval "
+                "that contains 0 shows no difference.",
             )
         )
         tables.append(_parameters(variants_runs, name))
@@ -55,7 +55,7 @@ def section(plan: Plan) -> Section:
     return Section(
         name="tokens",
         title="Token types",
-        intro="Are codes and ID embeddings better together than each alone, and what do they cost?",
+        intro="Are codes with ID embeddings better than each alone, and how many parameters do they need?",
         notes=notes,
         tables=tables,
         runs=[run.key for found in runs.values() for group in found.values() for run in group],
@@ -63,7 +63,7 @@ def section(plan: Plan) -> Section:
 
 
 def _gap(plan: Plan, ours: list[RunResult], others: list[RunResult], protocol: str, metric: str) -> Spread:
-    """Paired difference of two methods: per user the mean over seeds, over users its mean and interval."""
+    """Paired difference of two methods: the mean over seeds per user, then its mean and interval over users."""
     column = METRICS.index(metric)
     difference = np.mean(
         [
@@ -78,7 +78,7 @@ def _gap(plan: Plan, ours: list[RunResult], others: list[RunResult], protocol: s
 
 def _parameters(variants: dict[str, list[RunResult]], recipe: str) -> Table:
     heads = [
-        *columns("tokens", "codebooks", "ID embeddings", "together", kind="count"),
+        *columns("tokens", "codebooks", "ID embeddings", "total", kind="count"),
         Column(name="fewer than ID only, 64-d", kind="percent"),
     ]
     rows = []
