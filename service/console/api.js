@@ -1,10 +1,10 @@
-// The service's API: JSON in and out (metrics come as text), problems as errors, a key where one is asked for.
+// Calls the service's API: JSON in and out (metrics are text). Problems become errors; a missing key is asked for.
 
 import { byId } from "./dom.js";
 
 const KEY = "kindred-key";
 
-/** What the service answers in place of a result (RFC 9457). */
+/** An error answer of the service (RFC 9457). */
 export class Problem extends Error {
   constructor(status, body) {
     super(body?.detail || body?.title || `the service answered ${status}`);
@@ -13,7 +13,7 @@ export class Problem extends Error {
   }
 }
 
-/** The answer to a request. Raises Problem; where a key is missing or of no use, it is asked for first. */
+/** The answer to a request. Throws Problem. Where the key is missing or refused, it asks the user for one first. */
 export async function ask(method, path, { query, body, signal } = {}) {
   const url = query ? `${path}?${new URLSearchParams(query)}` : path;
   for (;;) {
@@ -31,14 +31,14 @@ export async function ask(method, path, { query, body, signal } = {}) {
   }
 }
 
-/** An answer and what it holds. */
+/** A response and its content. */
 async function answered(url, request) {
   try {
     const response = await fetch(url, request);
     const type = response.headers.get("content-type") ?? "";
     return [response, type.includes("json") ? await response.json() : await response.text()];
   } catch (error) {
-    // "Failed to fetch": that nothing came, or not all of it.
+    // "Failed to fetch": the answer did not come, or not all of it.
     throw error instanceof TypeError ? new Error("The service does not answer.", { cause: error }) : error;
   }
 }
@@ -50,7 +50,7 @@ export function hasKey() {
 
 let asking;
 
-/** Let the user give a key; those who ask at the same time wait for the same one. */
+/** Ask the user for a key. Calls at the same time share one dialog. */
 function askForKey(reason) {
   asking ??= new Promise((resolve) => {
     const dialog = byId("key");
@@ -61,7 +61,7 @@ function askForKey(reason) {
     dialog.addEventListener(
       "close",
       () => {
-        // The dialog can be left without a key, or with what no header can hold: then it is asked for again.
+        // The user can leave the dialog without a key, or with one that no header can hold: `ask` asks again.
         const given = byId("key-value");
         sessionStorage.setItem(KEY, given.checkValidity() ? given.value.trim() : "");
         given.value = "";
@@ -75,7 +75,7 @@ function askForKey(reason) {
   return asking;
 }
 
-/** Calls of which only the last counts: an earlier one that still waits is given up. */
+/** Runs calls of which only the latest counts; it aborts an earlier one that still waits. */
 export function latest() {
   let controller;
   return async (call) => {

@@ -1,9 +1,9 @@
-// Bars as SVG, whose attributes say how long they are: the page's policy forbids inline styles.
+// Bars as SVG: its attributes give their lengths, since the page's policy forbids inline styles.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Rectangles side by side: [class, x, width] each, in hundredths of the whole. Without a label it is an ornament, for
-    what stands beside it as text. */
+/** Rectangles side by side: [class, x, width] each, in hundredths of the whole. Without a label it is decoration for
+    the text beside it. */
 export function bars(parts, label) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 100 8");

@@ -1,4 +1,4 @@
-// The model's card: what its artifact tells of it. What that leaves out is not shown.
+// The model's card. Shows only what the artifact tells.
 
 import { ask } from "./api.js";
 import { bars } from "./bars.js";
@@ -8,13 +8,13 @@ const MEASURES = [["hit@10", "HIT@10"], ["ndcg@10", "NDCG@10"], ["mrr", "MRR"]];
 
 let shown; // the version whose card is on the page
 
-/** Show the card of the model that serves, which `version` names; undefined where none does. */
+/** Show the card of the model that serves. `version` names it; undefined where none serves. */
 export async function showCard(version) {
   if (version === shown && version !== undefined) return;
   const note = byId("card-note");
   shown = undefined;
   try {
-    if (version === undefined) throw new Error("There is no model that serves.");
+    if (version === undefined) throw new Error("No model is serving.");
     const card = await ask("GET", "model");
     list("card-facts", facts(card));
     fill(byId("card-metrics"), metrics(card));
@@ -40,8 +40,8 @@ function facts({ dataset, tokens, training, ...card }) {
     ["ID", id && `${many(id.dim, "dimension")}; for a cold item: ${id.cold_policy}`],
     ["Semantic IDs", semantic && joined([
       semantic.distinct !== undefined && `${percent(semantic.distinct)} distinct`,
-      semantic.unique !== undefined && `${percent(semantic.unique)} of the items share theirs with none`,
-      semantic.largest_collision !== undefined && `at most ${semantic.largest_collision.toLocaleString()} share one`,
+      semantic.unique !== undefined && `${percent(semantic.unique)} of the items have one of their own`,
+      semantic.largest_collision !== undefined && `at most ${semantic.largest_collision.toLocaleString()} items share one`,
     ])],
     ["Token parameters", parameters && joined([
       parameters.total?.toLocaleString(),
@@ -96,7 +96,7 @@ function table(caption, head, rows) {
   );
 }
 
-/** Parts as one text, those without a value left out; undefined where none has one. */
+/** The parts that have a value, as one text; undefined where none has one. */
 function joined(parts) {
   return parts.filter(Boolean).join("; ") || undefined;
 }

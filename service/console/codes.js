@@ -1,4 +1,4 @@
-// Codes: the tree of semantic IDs, from the coarsest codes down to items, and how the levels are used.
+// Codes: the tree of semantic IDs, from the coarsest codes down to items, and a table of how each level is used.
 
 import { ask, latest } from "./api.js";
 import { byId, coldBadge, detailOf, element, fill, nameOf } from "./dom.js";
@@ -7,12 +7,12 @@ import { mark, showMap } from "./map.js";
 const TILES = 60; // shown at first
 const opening = latest();
 
-/** The address of a beginning of semantic IDs on this page. */
+/** The address on this page of the codes that semantic IDs begin with. */
 export function addressOf(prefix) {
   return prefix.length ? `#codes/${prefix.join(".")}` : "#codes";
 }
 
-/** Show what lies below a beginning, given as in the address: "17.203", "" for all. */
+/** Show the items and codes below some first codes, written as in the address: "17.203", "" for all. */
 export async function showCodes(text) {
   const prefix = text ? text.split(".").map(Number) : [];
   mark(prefix);
@@ -34,8 +34,8 @@ function showTree(tree) {
   const crumbs = [[], ...prefix.map((_, at) => prefix.slice(0, at + 1))];
   fill(byId("crumbs"), crumbs.map((each, at) => crumb(each, at === crumbs.length - 1)));
   byId("codes-note").textContent = [
-    tree.levels.length ? `${count(items, "item")}${prefix.length ? " begin so" : ""}` : "This model has no semantic codes",
-    words.length ? `they say: ${words.join(", ")}` : "",
+    tree.levels.length ? `${count(items, "item")}${prefix.length ? " with these codes" : ""}` : "This model has no semantic codes",
+    words.length ? `telling words: ${words.join(", ")}` : "",
   ].filter(Boolean).join("; ");
   showTiles(prefix, branches, TILES);
   byId("branch").hidden = !found.length;

@@ -1,4 +1,4 @@
-// Elements from data. Text goes in as text and nothing else: what stands in an item's title never becomes markup.
+// Makes elements from data. Text goes in as text alone: nothing in an item's title becomes markup.
 
 /** An element with attributes (event handlers as functions under "on…") and children: elements or text. */
 export function element(name, attributes = {}, ...children) {
@@ -19,7 +19,7 @@ export function byId(id) {
   return found;
 }
 
-/** Other children in place of all there are. The focus stays with the control of the same data-focus. */
+/** Replace all children. The focus stays with the control of the same data-focus. */
 export function fill(parent, children) {
   const focused = parent.contains(document.activeElement) ? document.activeElement.dataset.focus : undefined;
   parent.replaceChildren(...children);
@@ -29,24 +29,24 @@ export function fill(parent, children) {
   }
 }
 
-/** What is wrong with the first field of a form that is not filled in as it has to be; undefined where all are. */
+/** An error about the first invalid field of a form; undefined where all are valid. */
 export function oddity(form) {
   const odd = [...form.elements].find((input) => !input.checkValidity());
   return odd && new Error(`${odd.labels[0].textContent.trim()}: ${odd.validationMessage}`);
 }
 
-/** Terms and their values in place of all that a `dl` holds; those without a value are left out. */
+/** Fill a `dl` with terms and values. Leaves out those without a value. */
 export function list(id, pairs) {
   const shown = pairs.filter(([, value]) => value !== undefined && value !== null);
   fill(byId(id), shown.flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]));
 }
 
-/** What an item is called: its title, or its id where it has none. */
+/** An item's title, or its id where it has none. */
 export function nameOf(item) {
   return item.attributes?.title || item.item_id;
 }
 
-/** The line under a name: brand and the last of the categories, which an attribute of that name stands in place of. */
+/** The line under a name: brand and last category. An attribute called `categories` replaces the categories. */
 export function detailOf(item) {
   const categories = [item.attributes?.categories ?? []].flat();
   return [item.attributes?.brand, categories.at(-1)].filter(Boolean).join(" · ");

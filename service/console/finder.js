@@ -1,11 +1,11 @@
-// Finding an item as one types: an input, and below it a list of what has its words.
+// Finds items while the user types: an input, and below it the items that match.
 
 import { ask, latest } from "./api.js";
 import { byId, coldBadge, detailOf, element, fill, nameOf } from "./dom.js";
 
 const FOUND = 12;
 
-/** Let the input #<id>, with its list #<id>-found and its note #<id>-note, find items; `pick` is told which is taken. */
+/** Let the input #<id>, with its list #<id>-found and its note #<id>-note, find items. `pick` gets the chosen one. */
 export function startFinder(id, pick) {
   const [input, list, note] = [byId(id), byId(`${id}-found`), byId(`${id}-note`)];
   const searching = latest();
@@ -21,7 +21,7 @@ export function startFinder(id, pick) {
     try {
       const found = await searching((signal) => ask("GET", "search", { query: { q: query, limit: FOUND }, signal }));
       if (!found) return;
-      note.textContent = found.items.length ? "" : "No item has these words.";
+      note.textContent = found.items.length ? "" : "No item matches.";
       fill(list, found.items.map(entry));
     } catch (error) {
       note.textContent = error.message;

@@ -1,4 +1,4 @@
-// Health: what is served, and how it has gone since the start. Asked for anew every few seconds while it is shown.
+// Health: which model serves, and the metrics since the start. Asks again every few seconds while the page is shown.
 
 import { ask } from "./api.js";
 import { showCard } from "./card.js";
@@ -11,7 +11,7 @@ const UNUSUAL = 95; // percentile of the training items' quantization error
 const REGISTRIES = { sqlite: "SQLite", postgresql: "PostgreSQL" };
 
 let timer;
-let showing; // who asks now; another, or nobody, once the page is left
+let showing; // the current round of asking; another one, or none, once the user has left the page
 
 /** Show the page's figures from now on, until `stopHealth`. */
 export async function startHealth() {
@@ -21,7 +21,7 @@ export async function startHealth() {
   if (showing === own) timer = setTimeout(startHealth, 1000 * SECONDS);
 }
 
-/** Ask no more. */
+/** Stop asking. */
 export function stopHealth() {
   clearTimeout(timer);
   showing = undefined;
@@ -40,9 +40,9 @@ async function showServed() {
       ["Registered items", registry?.items.toLocaleString()],
       ["Registry", registry && (REGISTRIES[registry.kind] ?? registry.kind)],
       ["Serving since", moment(version.serving_since)],
-      ["Last swap", swap && element("span", {}, moment(swap.at), `, in place of ${swap.old_version}`)],
-      ["Start", version.started_seconds === undefined ? undefined : `${version.started_seconds} s`],
-      ["Refused", version.refused && `${version.refused.version ?? "no version"}: ${version.refused.reason}`],
+      ["Last swap", swap && element("span", {}, moment(swap.at), `, replaced ${swap.old_version}`)],
+      ["Time to start", version.started_seconds === undefined ? undefined : `${version.started_seconds} s`],
+      ["Refused artifact", version.refused && `${version.refused.version ?? "no version"}: ${version.refused.reason}`],
     ]);
     await showCard(version.model_version);
   } catch (error) {
@@ -57,7 +57,7 @@ async function showRunning() {
     problem.hidden = true;
     list("running", rows(samples));
   } catch (error) {
-    // A key of the scope `read` may see the rest.
+    // A key of the scope `read` still shows the rest of the page.
     problem.textContent = error.message;
     problem.hidden = false;
     list("running", []);
@@ -73,21 +73,21 @@ function rows(samples) {
     ["Recommendations by strategy", counts(by(samples, "kindred_recommendations_total", "strategy"))],
     ["/recommend, p50 / p99", time(0.5) && `${time(0.5)} / ${time(0.99)}`],
     ["Recommended items", counts(by(samples, "kindred_recommended_items_total", "kind"))],
-    ["In work or waiting", counts(by(samples, "kindred_queue_requests", "queue")) ?? "nothing"],
-    ["Refused, too many waited", counts(by(samples, "kindred_queue_refusals_total", "queue")) ?? "none"],
+    ["Requests in progress", counts(by(samples, "kindred_queue_requests", "queue")) ?? "nothing"],
+    ["Refused as overloaded", counts(by(samples, "kindred_queue_refusals_total", "queue")) ?? "none"],
     ["Items written", counts(by(samples, "kindred_item_writes_total", "outcome")) ?? "none"],
-    ["Artifacts loaded since", counts(by(samples, "kindred_swaps_total", "outcome")) ?? "none"],
+    ["Artifact swaps", counts(by(samples, "kindred_swaps_total", "outcome")) ?? "none"],
     [
       "New items unlike training",
       drift.count
-        ? `${(100 * drift.share).toFixed(0)} % of ${drift.count} have a quantization error above that of ${UNUSUAL} % of the training items (${100 - UNUSUAL} % would be usual)`
+        ? `${(100 * drift.share).toFixed(0)} % of ${drift.count} fit their codes worse than ${UNUSUAL} % of the training items (usual: ${100 - UNUSUAL} %)`
         : "none registered since the start",
     ],
     ["Memory", `${(total(samples, "process_resident_memory_bytes") / 2 ** 20).toFixed(0)} MiB`],
   ];
 }
 
-/** A moment as the reader's clock and language have it. */
+/** A moment in the reader's time zone and language. */
 function moment(at) {
   return at === undefined ? undefined : element("time", { datetime: at }, new Date(at).toLocaleString());
 }

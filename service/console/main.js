@@ -1,4 +1,4 @@
-// The console's start: what model this is, and which page is shown.
+// Starts the console: shows the model's name, and one of the pages.
 
 import { ask } from "./api.js";
 import { showCodes } from "./codes.js";
@@ -11,8 +11,8 @@ import { recommend, startTry } from "./try.js";
 const PAGES = ["try", "new", "codes", "health"];
 const SECONDS = 5;
 
-/** Say what is served, and go on saying so: it goes away, comes back, and another takes its place. `before` is the
-    model of the last look: null before the first one, undefined where none answered. */
+/** Show which model serves, and look again every few seconds. `before` is the model of the last look: null before
+    the first look, undefined where none answered. */
 async function showModel(before) {
   let model;
   try {
@@ -23,7 +23,7 @@ async function showModel(before) {
   } catch (error) {
     byId("model").textContent = error.message;
   }
-  if (model !== undefined && before !== null && model !== before) recommend(); // what is shown is another's, or nobody's
+  if (model !== undefined && before !== null && model !== before) recommend(); // the page shows answers of another model
   setTimeout(showModel, 1000 * SECONDS, model);
 }
 

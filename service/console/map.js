@@ -1,17 +1,17 @@
-// The map of the catalogue: a point an item, those of the opened codes marked, registered ones ringed.
+// The map of the catalogue: each item is a point. Marks the items of the opened codes, and rings registered ones.
 
 import { ask, latest } from "./api.js";
 import { byId, detailOf, nameOf } from "./dom.js";
 
-const NEAR = 10; // CSS pixels within which a point is pointed at
+const NEAR = 10; // CSS pixels within which the pointer finds a point
 const MARGIN = 12;
-const FRESH = 10_000; // ms for which the points are not fetched again
-const STILL = 120; // ms of rest after which the item under the pointer is asked for
+const FRESH = 10_000; // ms until the points are fetched again
+const STILL = 120; // ms that the pointer rests before the page asks for the item under it
 
 const state = { points: undefined, items: 0, prefix: [], fetched: -FRESH, timer: undefined };
 const naming = latest();
 
-/** Mark the items whose semantic ID begins so, from the next drawing on. */
+/** Mark the items whose semantic ID begins with these codes. */
 export function mark(prefix) {
   state.prefix = prefix;
   draw();
@@ -92,7 +92,7 @@ function place(at, size) {
   return [within(state.points.x[at]), within(-state.points.y[at])];
 }
 
-/** The number of the point that a pointer is at; undefined where there is none. */
+/** The number of the point at the pointer; undefined where there is none. */
 function nearest(event) {
   if (!state.points) return undefined;
   const size = byId("map").clientWidth;
@@ -126,7 +126,7 @@ function describe() {
   const drawn = state.points.item_id.length;
   const { marked } = byId("map").dataset;
   byId("map-note").textContent = drawn
-    ? `${drawn.toLocaleString()} of ${state.items.toLocaleString()} items, near each other where their texts are alike` +
-      (state.prefix.length ? `; ${Number(marked).toLocaleString()} of them begin with ${state.prefix.join(" · ")}` : "")
-    : "This artifact was exported without a map.";
+    ? `${drawn.toLocaleString()} of ${state.items.toLocaleString()} items; similar texts lie close together` +
+      (state.prefix.length ? `; ${Number(marked).toLocaleString()} have the codes ${state.prefix.join(" · ")}` : "")
+    : "This artifact has no map.";
 }

@@ -1,4 +1,4 @@
-// Prometheus' text format, as far as the service writes it.
+// Reads Prometheus' text format, as far as the service writes it.
 
 const LINE = /^([a-z_:]+)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
@@ -60,7 +60,7 @@ export function quantile(samples, name, share, labels = {}) {
   return below;
 }
 
-/** The share of what a histogram observed that lies above one of its bounds, and how much it observed. */
+/** The share of a histogram's observations above one of its bounds, and their number. */
 export function above(samples, name, bound) {
   const found = buckets(samples, name, {});
   const count = found.at(-1)?.[1] ?? 0;

@@ -1,4 +1,4 @@
-// New item: what the model makes of an item while it is typed, and saving, editing and deleting it.
+// New item: previews an item while the user types it; saves, edits and deletes items.
 
 import { ask, latest } from "./api.js";
 import { addressOf } from "./codes.js";
@@ -6,13 +6,13 @@ import { byId, coldBadge, detailOf, element, fill, nameOf, oddity } from "./dom.
 import { startFinder } from "./finder.js";
 import { standInFor } from "./try.js";
 
-const QUIET = 250; // ms without a keystroke after which a preview is asked for
-const LATEST = 3; // items of an example user that are named
+const QUIET = 250; // ms without a keystroke before a preview
+const LATEST = 3; // items of an example user that the page names
 const FIELDS = ["title", "brand", "description", "price"];
 const TEXTS = ["title", "brand", "categories", "description", "text"]; // one of which an item needs
 const previewing = latest();
 
-// kept: what an item that is edited has and the form has no field for. outcome: what saving would do.
+// kept: parts of an edited item for which the form has no field. outcome: what saving would do.
 const state = { kept: {}, outcome: undefined, timer: undefined };
 
 /** Set the page up, with an empty form. */
@@ -21,7 +21,7 @@ export function startNew() {
   startFinder("edit", (item) => edit(item.item_id).catch(showProblem));
   form.addEventListener("input", () => {
     byId("saved").textContent = "";
-    offer(undefined); // what was offered is not what is typed now: another id may be that of an item that is there
+    offer(undefined); // the last preview no longer holds: a changed id may be that of another item
     clearTimeout(state.timer);
     state.timer = setTimeout(preview, QUIET);
   });
@@ -48,21 +48,21 @@ function fillIn(content) {
   elements.categories.value = (content.categories ?? []).join("\n");
   const { title, brand, description, price, categories, item_id, ...kept } = content;
   state.kept = kept;
-  const names = [...("text" in kept ? ["a text in place of its fields"] : []), ...Object.keys(kept.attributes ?? {})];
+  const names = [...("text" in kept ? ["its own text"] : []), ...Object.keys(kept.attributes ?? {})];
   byId("kept").hidden = !names.length;
-  byId("kept").textContent = `Kept as they are: ${names.join(", ")}`;
+  byId("kept").textContent = `Unchanged by this form: ${names.join(", ")}`;
   preview();
 }
 
 async function edit(itemId) {
-  // Asked for by the list: the paths of some ids are other resources.
+  // By the list, because the paths of some ids are other resources.
   const { items } = await ask("GET", "items", { query: { item_id: itemId, content: true } });
-  if (!items.length) throw new Error("This item has gone meanwhile.");
+  if (!items.length) throw new Error("This item no longer exists.");
   fillIn({ item_id: itemId, ...items[0].content });
   byId("saved").textContent = "";
 }
 
-/** The item of the form; fields that are empty are left out. */
+/** The item in the form, without empty fields. */
 function typed() {
   const { elements } = byId("item");
   const item = { ...state.kept, item_id: elements.item_id.value.trim() };
@@ -114,13 +114,13 @@ function showPreview(found) {
   fill(byId("preview-unusual"), [
     element("meter", { min: 0, max: 100, high: 95, value: percentile, "aria-labelledby": "preview-title" }),
     ` ${percentile.toFixed(0)} % of the training items fit their codes better`,
-    found.unusual ? element("strong", {}, ": unlike the texts of training") : "",
-    found.cold ? "" : ". Training has seen this item: it keeps what was learned of it",
+    found.unusual ? element("strong", {}, ": unlike the training texts") : "",
+    found.cold ? "" : ". Training knows this item, and it keeps what was learned",
   ]);
   const { users, reached, best } = found.audience;
   byId("preview-reached").textContent = users
-    ? `${reached} of ${users} example users would find it among their ten best.`
-    : "The artifact holds no test users.";
+    ? `${reached} of ${users} example users would get it among their ten recommendations.`
+    : "This artifact has no example users.";
   fill(byId("preview-users"), best.map(user));
   fill(byId("preview-neighbours"), found.neighbours.map(neighbour));
 }
@@ -141,7 +141,7 @@ function user(each) {
     "li",
     {},
     element("p", {}, element("strong", {}, `Place ${each.place}`), ` after ${before > 0 ? `${before} more; ` : ""}${latest}`),
-    element("p", { class: "quiet" }, `They chose next: ${nameOf(each.chosen)}`),
+    element("p", { class: "quiet" }, `Chose next: ${nameOf(each.chosen)}`),
     element("button", { type: "button", onclick: act, "aria-label": `Try it as the user at place ${each.place}` }, "Try it as this user"),
   );
 }
@@ -154,7 +154,7 @@ function neighbour(item) {
 
 // Saving and deleting
 
-/** Let be done what can be done with the item: by what putting it would do; undefined while that is not known. */
+/** Offer what the user can do with the item. `outcome`: what saving would do; undefined while that is unknown. */
 function offer(outcome) {
   state.outcome = outcome;
   byId("save").disabled = outcome === undefined || outcome === "unchanged";
@@ -166,7 +166,7 @@ function offer(outcome) {
 async function save() {
   const { item_id, ...content } = typed();
   const written = await ask("PUT", `items/${encodeURIComponent(item_id)}`, { body: content });
-  byId("saved").textContent = `${{ created: "Saved", replaced: "Replaced", unchanged: "Saved already" }[written.outcome]}: it is recommended from now on.`;
+  byId("saved").textContent = `${{ created: "Saved", replaced: "Replaced", unchanged: "Already saved" }[written.outcome]}: Kindred recommends it from now on.`;
   await preview();
 }
 
@@ -180,12 +180,12 @@ function askAgain(asked) {
   const button = byId("delete");
   if (asked) button.dataset.sure = "yes";
   else delete button.dataset.sure;
-  button.textContent = asked ? "Delete it: sure?" : "Delete";
+  button.textContent = asked ? "Really delete?" : "Delete";
 }
 
 async function remove() {
   await ask("DELETE", `items/${encodeURIComponent(typed().item_id)}`);
-  byId("saved").textContent = "Deleted: it is recommended no more.";
+  byId("saved").textContent = "Deleted: Kindred no longer recommends it.";
   await preview();
 }
 

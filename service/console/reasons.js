@@ -1,4 +1,4 @@
-// Why an item is recommended: the two parts of its score as a bar, and which history items share its codes.
+// Shows why an item is recommended: the two parts of its score as a bar, and the history items that share its codes.
 
 import { bars } from "./bars.js";
 import { element, nameOf } from "./dom.js";
@@ -10,7 +10,7 @@ export function scaleOf(items) {
   return { above: sum(1), below: sum(-1) };
 }
 
-/** A bar of both parts, from zero to the right what is positive, to the left what is negative. */
+/** A bar of both parts: positive ones to the right of zero, negative ones to the left. */
 export function bar(reasons, scale) {
   const whole = scale.above + scale.below || 1;
   const parts = [];
@@ -26,12 +26,12 @@ export function bar(reasons, scale) {
   return bars(parts, `semantic ${reasons.semantic.toFixed(2)}, ID ${reasons.id.toFixed(2)}`);
 }
 
-/** "3 codes shared with …", for the history items whose semantic ID begins alike. */
+/** "shares the first 3 codes with …": the history items whose semantic ID begins like the item's. */
 export function shared(reasons, history) {
   const names = new Map(history.map((item) => [item.item_id, nameOf(item)]));
   const known = reasons.shared_codes.filter((each) => names.has(each.item_id));
   if (!known.length) return null;
   const most = known[0].levels;
   const those = known.filter((each) => each.levels === most).map((each) => names.get(each.item_id));
-  return element("p", { class: "quiet" }, `first ${most === 1 ? "code" : `${most} codes`} as ${those.join("; ")}`);
+  return element("p", { class: "quiet" }, `shares the first ${most === 1 ? "code" : `${most} codes`} with ${those.join("; ")}`);
 }

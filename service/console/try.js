@@ -1,4 +1,4 @@
-// Try it: a history by clicking, recommendations at once.
+// Try it: the user clicks items into a history and sees recommendations at once.
 
 import { ask, hasKey, latest } from "./api.js";
 import { byId, coldBadge, detailOf, element, fill, nameOf, oddity } from "./dom.js";
@@ -10,7 +10,7 @@ const EXAMPLES = 20;
 const state = { history: [], excluded: [], chosen: undefined, examples: [], next: 0, seed: 0 };
 const recommending = latest();
 
-/** Set the page up and show what is recommended to somebody without a history. */
+/** Set the page up, and show recommendations for an empty history. */
 export function startTry() {
   startFinder("search", (item) => change({ history: [...state.history, item] }));
   byId("controls").addEventListener("input", showControls);
@@ -22,14 +22,14 @@ export function startTry() {
   change({});
 }
 
-/** Stand in for a user: their history, and what they chose next, where that is known. */
+/** Take over a user's history, and what they chose next, where that is known. */
 export function standInFor(history, chosen) {
   change({ history, excluded: [], chosen });
 }
 
 function change(part) {
   Object.assign(state, part);
-  if (!("chosen" in part)) state.chosen = undefined; // a history that was changed is nobody's any more
+  if (!("chosen" in part)) state.chosen = undefined; // a changed history is no longer that user's
   byId("example-note").textContent = state.chosen ? `This user chose next: ${nameOf(state.chosen)}` : "";
   showHistory();
   showExcluded();
@@ -75,7 +75,7 @@ async function showExample() {
   }
   const example = state.examples[state.next];
   if (!example) {
-    byId("example-note").textContent = "The artifact holds no test users.";
+    byId("example-note").textContent = "This artifact has no example users.";
     return;
   }
   state.next += 1;
@@ -102,11 +102,11 @@ function showControls() {
   for (const name of ["diversity", "cold_share"]) elements[`${name}-value`].value = elements[name].value;
 }
 
-/** Show what is recommended to the history as it is. */
+/** Show recommendations for the current history. */
 export async function recommend() {
   const odd = oddity(byId("controls"));
   if (odd) {
-    recommending(async () => undefined); // what still waits would be shown beside the problem
+    recommending(async () => undefined); // drops an answer that is on its way: it would stand beside the problem
     show(odd);
     return;
   }
@@ -115,20 +115,20 @@ export async function recommend() {
   try {
     const answer = await recommending((signal) => ask("POST", "recommend", { body, signal }));
     if (!answer) return;
-    showCurl(body); // with a key, where one was asked for meanwhile
+    showCurl(body); // again: the user may have given a key meanwhile
     byId("problem").hidden = true;
     const scale = scaleOf(answer.items);
     fill(byId("recommended"), answer.items.map((item) => recommendedItem(item, scale)));
     const place = answer.items.findIndex((item) => item.item_id === state.chosen?.item_id) + 1;
     byId("status").textContent = [
       `${answer.items.length} items by ${answer.strategy === "model" ? "the model" : "popularity"}`,
-      state.chosen ? (place ? `what this user chose is number ${place}` : "what this user chose is not among them") : "",
-      answer.unknown_history.length ? `not known: ${answer.unknown_history.join(", ")}` : "",
+      state.chosen ? (place ? `this user's choice is number ${place}` : "this user's choice is not among them") : "",
+      answer.unknown_history.length ? `unknown items: ${answer.unknown_history.join(", ")}` : "",
       answer.unknown_filter.length ? `no item has: ${answer.unknown_filter.join(", ")}` : "",
     ].filter(Boolean).join("; ");
   } catch (error) {
     show(error);
-    byId("status").textContent = ""; // what was recommended before is no answer to this request
+    byId("status").textContent = ""; // the old recommendations do not answer this request
     fill(byId("recommended"), []);
   }
 }
@@ -165,7 +165,7 @@ function showExcluded() {
   byId("excluded-part").hidden = !state.excluded.length;
   const back = (item) => () => change({ excluded: state.excluded.filter((each) => each !== item), chosen: state.chosen });
   const chip = (item) =>
-    element("button", { type: "button", "aria-label": `Exclude no more: ${nameOf(item)}`, onclick: back(item) }, `${nameOf(item)} ✕`);
+    element("button", { type: "button", "aria-label": `Stop excluding ${nameOf(item)}`, onclick: back(item) }, `${nameOf(item)} ✕`);
   fill(byId("excluded"), state.excluded.map((item) => element("li", {}, chip(item))));
 }
 
@@ -177,10 +177,10 @@ function show(error) {
 // The request, to copy
 
 function showCurl(body) {
-  // A single quote ends the quoted part, stands escaped, and begins it again.
+  // For each single quote: end the quoted part, escape the quote, begin a new part.
   const quoted = JSON.stringify(body).replaceAll("'", String.raw`'\''`);
   const url = new URL("recommend", document.baseURI);
-  const key = hasKey() ? ' -H "Authorization: Bearer $KEY"' : ""; // the key itself is not for the screen
+  const key = hasKey() ? ' -H "Authorization: Bearer $KEY"' : ""; // never the key itself
   byId("curl").textContent = `curl -sS ${url} -H 'Content-Type: application/json'${key} -d '${quoted}'`;
   byId("copied").textContent = "";
 }
@@ -190,8 +190,8 @@ async function copy() {
     await navigator.clipboard.writeText(byId("curl").textContent);
     byId("copied").textContent = "Copied.";
   } catch {
-    // Not allowed here: selected, so that one key copies it.
+    // The browser forbids it: select the text, so that one key copies it.
     getSelection().selectAllChildren(byId("curl"));
-    byId("copied").textContent = "Selected: copy it with the keyboard.";
+    byId("copied").textContent = "Selected: press Ctrl+C or ⌘C.";
   }
 }

@@ -81,7 +81,7 @@ def test_a_code_of_a_preview_leads_to_its_items(page: Page) -> None:
 def test_codes_that_are_none_are_said(page: Page, client: Client) -> None:
     for address in ("9999", "1.1.1.1.1"):
         page.goto(f"{client.url}/#codes/{address}")
-        expect(page.locator("#codes-note")).to_have_text("0 items begin so")
+        expect(page.locator("#codes-note")).to_have_text("0 items with these codes")
     page.goto(f"{client.url}/#codes/x.y")
     expect(page.locator("#codes-problem")).to_be_visible()
     expect(page.locator("#codes-note")).to_have_text("")

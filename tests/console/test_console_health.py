@@ -39,7 +39,7 @@ def test_health_shows_what_version_and_metrics_say(page: Page, client: Client) -
     )
     assert f"popularity {int(float(made.split()[1])):,}" in running["Recommendations by strategy"]
     assert "created" in running["Items written"]
-    assert "have a quantization error above" in running["New items unlike training"]
+    assert "fit their codes worse than" in running["New items unlike training"]
     p50, p99 = (float(part.split()[0]) for part in running["/recommend, p50 / p99"].split(" / "))
     assert 0 < p50 <= p99
     found = Axe().run(page).response["violations"]
@@ -108,7 +108,7 @@ def test_health_shows_the_card_and_who_serves_since_when(browser: Browser, tmp_p
             assert width == pytest.approx(100 * level["usage"])
         set_current(root, "v2")
         expect(page.locator("#card-facts")).to_contain_text("v2", timeout=20_000)
-        assert shown(page, "served")["Last swap"].endswith(", in place of v1")
+        assert shown(page, "served")["Last swap"].endswith(", replaced v1")
         assert "Training" not in shown(page, "card-facts")
         expect(page.locator("#card-metrics tbody td")).to_have_text(["0.5000", "–", "–"])
 
@@ -159,7 +159,7 @@ def test_health_says_that_there_is_no_model(browser: Browser, tmp_path: Path) ->
     with serving(make_settings(tmp_path / "a", tmp_path, watch=0.02), ready=False) as client:
         page = browser.new_page()
         page.goto(f"{client.url}/#health")
-        expect(page.locator("#card-note")).to_have_text("There is no model that serves.")
+        expect(page.locator("#card-note")).to_have_text("No model is serving.")
         set_current(tmp_path / "a", "v1")
         expect(page.locator("#card-facts")).to_contain_text("v1", timeout=20_000)
         expect(page.locator("#card-note")).to_be_hidden()

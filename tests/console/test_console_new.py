@@ -14,7 +14,7 @@ from tests.support.service import Client
 def save(page: Page) -> None:
     expect(page.locator("#save")).to_be_enabled()
     page.click("#save")
-    expect(page.locator("#saved")).to_contain_text("recommended from now on")
+    expect(page.locator("#saved")).to_contain_text("recommends it from now on")
 
 
 def test_a_cold_item_goes_from_typing_to_being_recommended(page: Page, client: Client) -> None:
@@ -50,7 +50,7 @@ def test_an_item_is_edited_and_deleted(page: Page, client: Client) -> None:
     content = {"title": "Zinc gizmo", "brand": "Alba", "description": "A gizmo.", "attributes": {"stock": 3}}
     assert client.put("/items/export", content).status == 201  # whose path is another resource
     page.get_by_role("link", name="New item").click()
-    page.get_by_text("Edit one that is there").click()
+    page.get_by_text("Edit an existing item").click()
     page.fill("#edit", "zinc giz")
     page.locator("#edit-found button").first.click()
     expect(page.locator("#item [name=description]")).to_have_value("A gizmo.")
@@ -63,7 +63,7 @@ def test_an_item_is_edited_and_deleted(page: Page, client: Client) -> None:
     (now,) = client.get("/items?item_id=export&content=true").json()["items"]
     assert now["content"] == {**content, "title": "Zinc gadget", "price": 2.5}
     page.click("#delete")
-    expect(page.locator("#delete")).to_have_text("Delete it: sure?")
+    expect(page.locator("#delete")).to_have_text("Really delete?")
     page.focus("#item [name=title]")  # who looks elsewhere is not sure
     expect(page.locator("#delete")).to_have_text("Delete")
     assert client.get("/items?item_id=export").json()["items"]
@@ -105,7 +105,7 @@ def test_what_cannot_be_registered_is_said_and_what_was_typed_stays(page: Page) 
 def test_an_item_without_a_title_is_edited_and_deleted(page: Page, client: Client, content: dict[str, Any]) -> None:
     assert client.put("/items/untitled", content).status == 201
     page.get_by_role("link", name="New item").click()
-    page.get_by_text("Edit one that is there").click()
+    page.get_by_text("Edit an existing item").click()
     page.fill("#edit", "untitled")
     page.locator("#edit-found button").click()
     expect(page.locator("#save")).to_have_text("Saved")
