@@ -1,6 +1,6 @@
-"""`python -m service` serves an artifact root; `python -m service keys | artifacts | migrate | backup` look after it.
+"""`python -m service` serves an artifact root. `python -m service keys | artifacts | migrate | backup` maintain it.
 
-Every option of the service has a `KINDRED_*` variable; the option wins.
+Every option has a `KINDRED_*` variable; the option wins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from service.server.sockets import CannotListen, listen
 from service.settings import Settings, complain, misspelt
 
-# Each has a `main` and is imported only when it is asked for: they need other packages than a start does.
+# Each has a `main`. Imported only when asked for: they need other packages than a start does.
 COMMANDS = {
     "keys": "service.security.keys",
     "artifacts": "service.lifecycle.versions",
@@ -29,9 +29,9 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, or serve until SIGTERM or SIGINT; requests in flight are finished first.
+    """Run a command, or serve until SIGTERM or SIGINT, and finish the requests in flight.
 
-    Exit codes of the service: 1, the port cannot be had; 2, a setting is refused; 3, it did not start.
+    Exit codes of the service: 1, it cannot listen on the port; 2, a setting is refused; 3, it did not start.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings, sockets: list[socket.socket], announce: int | None) -> int:
-    # OpenMP reads this once, when torch and FAISS are loaded: hence before the imports below.
+    # Before the imports below: OpenMP reads this once, when torch and FAISS are loaded.
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.threads))
 
     from service import logs
@@ -83,7 +83,7 @@ def _serve(settings: Settings, sockets: list[socket.socket], announce: int | Non
 
 
 def _check(settings: Settings) -> int:
-    """Exit code 0 when the settings and the keys would let the service start."""
+    """Exit code 0 if the service could start with these settings and keys."""
     from service.security.keys import BadKeys, read_keys
 
     if settings.keys is not None:
@@ -101,7 +101,7 @@ def _say_open(settings: Settings) -> None:
         log.info("no API keys are set (KINDRED_KEYS): every program on this machine can read, add and delete items")
     else:
         log.warning(
-            "no API keys are set and KINDRED_OPEN allows it: whoever reaches the port can read, add and delete items",
+            "no API keys are set, as KINDRED_OPEN allows: anyone who reaches the port can read, add and delete items",
             extra={"host": settings.host},
         )
 
@@ -122,7 +122,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--announce", type=int, metavar="FD", help="write the address to this file descriptor once the service listens"
     )
-    parser.add_argument("--check", action="store_true", help="only say whether the settings and the keys can be used")
+    parser.add_argument("--check", action="store_true", help="check the settings and the keys, and end")
     return parser.parse_args(arguments)
 
 

@@ -1,7 +1,6 @@
 """Settings of the service: `KINDRED_*` environment variables, each with a default that serves a laptop.
 
-Nothing is read at import; `Settings()` reads the environment when it is called and names the variable it
-refuses.
+Importing this reads nothing. `Settings()` reads the environment, and names a variable that it refuses.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 IndexKind: TypeAlias = Literal["flat", "hnsw", "ivfpq"]
 
-# Variables that mean something to others: the compose file, and tests and campaigns.
+# Variables of the compose file, the tests and the campaigns.
 NO_SETTINGS = frozenset(
     {
         "KINDRED_POSTGRES_PASSWORD",
@@ -52,39 +51,39 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of the registry of items added after training, SQLite or PostgreSQL",
     )
     database_timeout: float = Field(
-        5.0, gt=0, le=60, description="seconds a write waits for a lock, and a connection for the database"
+        5.0, gt=0, le=60, description="seconds that a write waits for a lock, and a connection for the database"
     )
-    migrate: bool = Field(True, description="bring an older schema of the registry to the newest at the start")
+    migrate: bool = Field(True, description="migrate an older schema of the registry at the start")
     idempotency_hours: float = Field(
-        24.0, gt=0, le=8760, description="hours that the answer to a request with an Idempotency-Key is kept"
+        24.0, gt=0, le=8760, description="hours that the service keeps the answer to a request with an Idempotency-Key"
     )
 
     host: str = Field("127.0.0.1", min_length=1)
-    port: int = Field(8000, ge=0, le=65535, description="0 lets the system choose one, printed at start")
-    keys: Path | None = Field(None, description="file of API keys; without, the service is open")
-    open: bool = Field(False, description="serve other machines without keys; has no effect where there are keys")
-    rate_limit: float = Field(0.0, ge=0, le=1e6, description="requests a second of one key or address; 0: any number")
-    rate_burst: int = Field(50, ge=1, le=10**6, description="requests that a rested caller may make at once")
+    port: int = Field(8000, ge=0, le=65535, description="0: the system chooses one, which the service prints")
+    keys: Path | None = Field(None, description="file of API keys; without it the service is open")
+    open: bool = Field(False, description="serve other machines without keys; no effect where there are keys")
+    rate_limit: float = Field(0.0, ge=0, le=1e6, description="requests a second from one key or address; 0: any number")
+    rate_burst: int = Field(50, ge=1, le=10**6, description="requests that one caller may make at once after a pause")
     queue_max: int = Field(64, ge=0, le=10**6, description="requests of a kind in work or waiting; 0: any number")
     write_queue_max: int = Field(64, ge=0, le=10**6, description="writes in work or waiting; 0: any number")
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="origins whose pages may call the service from a browser, separated by commas; `*` for all"
+        (), description="origins whose pages may call the service from a browser, separated by commas; `*`: all"
     )
     threads: int = Field(1, ge=1, le=256, description="threads of one computation (torch and FAISS)")
     keep_alive: int = Field(30, ge=1, le=3600, description="seconds an idle connection is kept open")
     read_timeout: float = Field(
-        20.0, gt=0, le=3600, description="seconds a request's head may take to come in, and its body at least"
+        20.0, gt=0, le=3600, description="seconds that the head of a request may take, and its body at least"
     )
-    connections_max: int = Field(2048, ge=1, le=10**6, description="most connections; a few more are kept for probes")
-    drain: float = Field(2.0, ge=0, le=300, description="seconds after SIGTERM that requests are still taken")
-    shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds requests in flight get to finish at SIGTERM")
+    connections_max: int = Field(2048, ge=1, le=10**6, description="most connections; a few more are for probes")
+    drain: float = Field(2.0, ge=0, le=300, description="seconds after SIGTERM with requests still taken")
+    shutdown_grace: int = Field(20, ge=0, le=3600, description="seconds for requests in flight after that")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     index: IndexKind = Field("flat", description="flat is exact; hnsw and ivfpq are for large catalogues")
     index_ef_search: int = Field(512, ge=1, le=65536, description="hnsw: candidates kept while searching")
     index_probes: int = Field(64, ge=1, le=65536, description="ivfpq: cells visited of each search")
 
-    # Not below the default of `k`: a request that does not say is never one too many.
+    # At least the default of `k`, so that a request without `k` is never too large.
     k_max: int = Field(500, ge=10, le=10_000, description="most items one recommendation may ask for")
     history_max: int = Field(1000, ge=1, le=100_000, description="most entries of a history, and of `exclude`")
     filter_max: int = Field(100, ge=1, le=10_000, description="most values in a filter, over all its attributes")
@@ -97,13 +96,13 @@ class Settings(BaseSettings):
     attributes_size_max: int = Field(16_384, ge=2, le=10**7, description="most characters of them all, as JSON")
 
     cold_share: float = Field(
-        0.0, ge=0, le=1, description="share of the places reserved for cold items where a request does not say"
+        0.0, ge=0, le=1, description="share of places reserved for cold items in requests that do not say"
     )
     unusual_percentile: float = Field(
         99.0,
         ge=0,
         le=100,
-        description="a new item is flagged when its quantization error lies at or above this percentile of training",
+        description="a new item is unusual if its quantization error is at or above this percentile of training",
     )
 
     @field_validator("port", mode="before")
@@ -119,7 +118,7 @@ class Settings(BaseSettings):
     @field_validator("keys", mode="before")
     @classmethod
     def _no_empty_path(cls, value: object) -> object:
-        return value or None  # compose sets what is not set to nothing
+        return value or None  # compose sets an empty string where the variable is not set
 
     @field_validator("open")
     @classmethod
@@ -137,7 +136,7 @@ class Settings(BaseSettings):
     def _room_for_one(cls, value: int, info: ValidationInfo) -> int:
         body_max = info.data.get("body_max")
         if body_max is not None and value < body_max:
-            raise ValueError(f"is less than KINDRED_BODY_MAX, {body_max}: a body of that size would always be refused")
+            raise ValueError(f"is less than KINDRED_BODY_MAX, {body_max}: no body of that size would get in")
         return value
 
     @field_validator("cors_origins", mode="before")
@@ -151,12 +150,12 @@ class Settings(BaseSettings):
         for origin in value:
             if origin == "*":
                 continue
-            # As browsers send it: they are compared as strings.
+            # In the form that browsers send, because they are compared as strings.
             if not re.fullmatch(r"https?://[a-z0-9.\-:\[\]]+", origin):
-                raise ValueError(f"{origin!r} is no origin, such as https://shop.example or http://localhost:3000")
+                raise ValueError(f"{origin!r} is not an origin such as https://shop.example or http://localhost:3000")
             scheme, _, rest = origin.partition("://")
             if rest.endswith(DEFAULT_PORTS[scheme]):
-                raise ValueError(f"{origin!r}: browsers leave out the port where it is the one of {scheme}")
+                raise ValueError(f"{origin!r}: leave out the port, as browsers do where it is the default of {scheme}")
         return value
 
     @property
@@ -170,7 +169,7 @@ def is_loopback(host: str) -> bool:
 
 
 def misspelt(environment: Mapping[str, str]) -> list[str]:
-    """What is to be said of each variable that begins as ours do and is none: it would be ignored silently."""
+    """A warning for each `KINDRED_*` variable that is no setting, since the service ignores it."""
     known = [name.upper() for name in Settings.model_fields]
     said: list[str] = []
     for name in sorted(environment):
@@ -178,12 +177,12 @@ def misspelt(environment: Mapping[str, str]) -> list[str]:
         if prefix != "KINDRED" or rest in known or name.upper() in NO_SETTINGS:
             continue
         near = difflib.get_close_matches(rest, known, n=1)
-        said.append(f"{name} is no setting and is ignored" + (f"; the nearest is KINDRED_{near[0]}" if near else ""))
+        said.append(f"{name} is not a setting and is ignored" + (f"; the nearest is KINDRED_{near[0]}" if near else ""))
     return said
 
 
 def complain(error: ValidationError) -> None:
-    """Say on standard error which settings are refused, by the names of their variables."""
+    """Print which settings are refused to standard error, by the names of their variables."""
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"]).upper()
         print(

@@ -1,4 +1,4 @@
-"""The console: static files at `/`, the same for everybody. What they show, the browser asks of the API."""
+"""The console: static files at `/`, the same for everybody. The page in the browser asks the API for its data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.security.scopes import OPEN
 
 router = APIRouter(include_in_schema=False)
 
-# Nothing but our own scripts and styles, nothing inline, nobody else's frames: what stands in an item cannot run.
+# Only our own scripts and styles, nothing inline, no frame of another site: no text of an item can run as code.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -26,7 +26,7 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-cache",  # asked for again with its tag: another release has other files
+    "Cache-Control": "no-cache",  # the browser asks again with the tag: another release has other files
 }
 
 
@@ -38,7 +38,7 @@ class _File(NamedTuple):
 
 @router.get("/", openapi_extra=OPEN)
 async def console(request: Request) -> Response:
-    """The page. Open, like its files: it holds nothing but what this repository holds."""
+    """The page. Open, like its files: it holds no data, only files of this repository."""
     return _answer(request, "index.html")
 
 

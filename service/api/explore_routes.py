@@ -1,4 +1,4 @@
-"""Looking around: items by words, users of the test split."""
+"""For those who look around: search, example users, the code tree, the map, previews."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ async def search(
         str,
         Query(
             max_length=200,
-            description="Words, each of which an item has or has one that begins with it: in its id, title, brand or "
-            "categories. None: the items that are most used.",
+            description="Words, or beginnings of words. Finds items that have all of them in id, title, brand or "
+            "categories. Empty: the most used items.",
             examples=["vitamin ser"],
         ),
     ] = "",
     limit: Annotated[int, Query(ge=1, le=100, description="How many items to return.", examples=[20])] = 20,
 ) -> Response:
-    """Find items by words, as somebody types."""
+    """Find items by words, while somebody types."""
     return await _explore(runtime, lambda explorer, moment: explorer.search(moment, q, limit))
 
 
@@ -53,11 +53,11 @@ async def examples(
     runtime: ReadyDep,
     count: Annotated[int, Query(ge=1, le=100, description="How many users to return.", examples=[10])] = 10,
     seed: Annotated[
-        int, Query(ge=0, le=2**31 - 1, description="Which ones: the same for the same seed.", examples=[0])
+        int, Query(ge=0, le=2**31 - 1, description="The same seed gives the same users.", examples=[0])
     ] = 0,
 ) -> Response:
-    """Users whom the model was tested with: what they had used, and what they chose next. None where the artifact holds
-    no evaluation data.
+    """Users of the test split: their histories, and what they chose next. An empty list if the artifact holds no
+    evaluation data.
     """
     return await _explore(runtime, lambda explorer, moment: explorer.examples(moment, count, seed))
 
@@ -73,13 +73,13 @@ async def codes(
         Query(
             max_length=32,
             default_factory=list,
-            description="The codes that semantic IDs begin with, coarsest first, each a parameter of its own; none: "
-            "all items.",
+            description="The first codes of semantic IDs, coarsest first, each as a parameter of its own. None: all "
+            "items.",
             examples=[[17, 203]],
         ),
     ],
 ) -> Response:
-    """What lies below a beginning of semantic IDs, and how each level is used. The first call reads the words of the
+    """Codes and items below some first codes, and how each level is used. The first call reads the words of the
     catalogue, which takes a second for ten thousand items.
     """
     return await _explore(runtime, lambda explorer, moment: explorer.codes(moment, prefix))
@@ -90,8 +90,8 @@ async def catalogue_map(
     runtime: ReadyDep,
     limit: Annotated[int, Query(ge=1, le=50_000, description="How many items to return.", examples=[20_000])] = 20_000,
 ) -> Response:
-    """Where items lie on the map that was made at export: the latest of those registered since, found a place among
-    the items nearest to them, and the most used of the catalogue.
+    """Positions on the map that was made at export: the most used items of the catalogue, and the latest registered
+    items, each placed among the items nearest to it.
     """
     return await _explore(runtime, lambda explorer, moment: explorer.map(moment, limit))
 
@@ -100,14 +100,14 @@ async def catalogue_map(
     "/items/preview", response_model=PreviewResponse, responses=problems(*READ_BODY), openapi_extra=needs("read")
 )
 async def preview(body: ItemCreate, runtime: ReadyDep) -> Response:
-    """What an item would be, were it registered now: its semantic ID, what it is like, and which users of the test
-    split it would reach. Writes nothing. The first preview after a change of the catalogue takes longest.
+    """What an item would become if it were registered now: its semantic ID, similar items, and the users of the test
+    split who would get it. Writes nothing. The first preview after a change of the catalogue takes longest.
     """
     item = accept_item(body.item_id, body, runtime.settings)
     return await _explore(runtime, lambda explorer, moment: explorer.preview(moment, item))
 
 
 async def _explore(runtime: Runtime, ask: Callable[[Explorer, Moment], Any]) -> Response:
-    """The answer of the explorer that belongs to the engine that serves, about the items of this moment."""
+    """The explorer's answer about the items of this moment, computed in a thread."""
     active = runtime.active()
     return answer(await runtime.run_heavy(partial(ask, active.explorer, active.engine.catalogue.moment)))

@@ -1,6 +1,6 @@
-"""The header Idempotency-Key, after draft-ietf-httpapi-idempotency-key-header-07: reading it, answering, documenting.
+"""Reads the header Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07), answers by it, and documents it.
 
-What is kept, and when, is in `service.registry.idempotency`.
+`service.registry.idempotency` keeps keys and answers.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 LONGEST = 255  # characters
 
-# A string of RFC 8941 (section 3.3.3), as the draft asks for. One without its quotes is refused rather than guessed at.
+# A string of RFC 8941 (section 3.3.3), as the draft wants it. A key without quotes is refused, not guessed at.
 _STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 _PARAMETER: dict[str, Any] = {
     "name": HEADER,
     "in": "header",
     "required": False,
-    "description": "A string of the caller's own, unique to this request, in quotes. Kept for "
-    "`KINDRED_IDEMPOTENCY_HOURS`, together with the answer, if the request is not refused.",
+    "description": "A string of your own in quotes, unique to this request. The service keeps it with the answer for "
+    "`KINDRED_IDEMPOTENCY_HOURS`, unless it refuses the request.",
     "example": '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
     "schema": {"type": "string", "format": "sf-string", "pattern": rf'^"([ !#-\[\]-~]|\\["\\]){{1,{LONGEST}}}"$'},
 }
 _REPLAYED = {
-    "description": "On an answer that was given before.",
+    "description": "On a replayed answer.",
     "schema": {"type": "string", "enum": ["true"]},
 }
 
@@ -44,7 +44,7 @@ def takes_key(openapi_extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def replayable(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI `responses` of what may be replayed."""
+    """OpenAPI `responses` for answers that may be replayed."""
     return {status: {"headers": {REPLAYED: _REPLAYED}} for status in statuses}
 
 
@@ -65,8 +65,8 @@ async def idempotency_key_of(request: Request) -> IdempotencyKey | None:
 
 
 async def _fingerprint(request: Request) -> str:
-    """Of method, path and body as it was sent: to find that other bytes mean the same would be to read them first."""
-    # FastAPI has read the body where the route takes one; where it does not, none counts.
+    """A hash of method, path and the body's bytes. It need not know whether other bytes mean the same."""
+    # FastAPI has read the body of a route that takes one. A DELETE takes none, so its body does not count.
     path, body = request.scope["path"].encode(), await request.body() if request.method != "DELETE" else b""
     digest = hashlib.sha256(f"{request.method} {len(path)} ".encode("ascii"))
     digest.update(path)

@@ -1,4 +1,4 @@
-"""How much a request may ask for: the settings' limits, held against requests that are well formed."""
+"""Checks well-formed requests against the limits of the settings."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_recommend(request: RecommendRequest, settings: Settings) -> None:
 
 def _check_ids(field: str, ids: Sequence[str]) -> None:
     for position, item_id in enumerate(ids):
-        # Most ids are plain, and this runs for every request.
+        # A short cut for plain ids, which most are: this runs for every request.
         if item_id.isalnum() and len(item_id) <= 64:
             continue
         try:
@@ -56,15 +56,15 @@ def check_batch(field: str, count: int, settings: Settings) -> None:
 
 
 def accept_item(item_id: str, content: ItemContent, settings: Settings) -> Item:
-    """The item of a request, cleaned and within limits; raises LimitExceeded or InvalidItem.
+    """The item of a request, cleaned and within limits. Raises LimitExceeded or InvalidItem.
 
-    An item without any text is refused: its semantic ID would say nothing about it.
+    Refuses an item without any text: its semantic ID would say nothing about it.
     """
     parts = (content.title, content.brand, content.description, content.text, *content.categories)
     _at_most("text", sum(len(part) for part in parts if part), settings.text_max, "characters of text")
     _at_most("categories", len(content.categories), settings.categories_max, "categories are given")
     _at_most("attributes", len(content.attributes), settings.attributes_max, "attributes are given")
-    # Before they are cleaned: what is far too long costs no time.
+    # Before cleaning, so that far too long attributes cost no time.
     raw = sum(len(name) + _length(value) for name, value in content.attributes.items())
     _at_most("attributes", raw, settings.attributes_size_max, "characters")
     item = content.to_item(item_id)

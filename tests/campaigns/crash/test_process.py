@@ -115,7 +115,7 @@ def test_without_keys_it_says_at_the_start_who_can_come_in(root: Path, tmp_path:
     with process(environment_of(root, tmp_path, KINDRED_HOST="0.0.0.0", KINDRED_OPEN="true"), tmp_path / "open"):
         pass
     warnings = [json.loads(line) for line in (tmp_path / "open").read_text().splitlines() if '"warning"' in line]
-    assert [(entry["host"], "whoever reaches the port" in entry["message"]) for entry in warnings] == [
+    assert [(entry["host"], "anyone who reaches the port" in entry["message"]) for entry in warnings] == [
         ("0.0.0.0", True)
     ]
 
