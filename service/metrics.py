@@ -44,7 +44,9 @@ class _FeedCollector(Collector):
         if (feed := self.feed()) is None:
             return
         yield GaugeMetricFamily(
-            "kindred_feed_lag_seconds", "Seconds since all that other replicas had committed was served", feed.lag
+            "kindred_feed_lag_seconds",
+            "Seconds since everything that other replicas committed was served",
+            feed.lag,
         )
         yield CounterMetricFamily("kindred_feed_rows", "Rows taken over from other replicas", feed.applied)
         yield CounterMetricFamily(
@@ -85,22 +87,22 @@ class Metrics:
             self._refusals.labels(reason)
         self._recommendations = Counter(
             "kindred_recommendations",
-            "Recommendations made, by strategy; popularity is the fallback for a history with nothing known",
+            "Recommendations made, by strategy; popularity is the fallback for a history without known items",
             ("strategy",),
             registry=self.registry,
         )
         self._strategies = {name: self._recommendations.labels(name) for name in ("model", "popularity")}
         self._recommended = Counter(
             "kindred_recommended_items",
-            "Items recommended, by kind: cold (without an ID embedding of their own), trained",
+            "Items recommended, by kind: cold (no ID embedding of their own), trained",
             ("kind",),
             registry=self.registry,
         )
         self._kinds = {cold: self._recommended.labels("cold" if cold else "trained") for cold in (False, True)}
         stages = Histogram(
             "kindred_recommendation_stage_seconds",
-            "Time of a stage of recommending: wait (of each request, until its computation began), query (from "
-            "histories to query vectors) and search (the rest), of each computation, write (as JSON, of each answer)",
+            "Time of a stage: wait (per request, until its computation begins), query (per computation, from "
+            "histories to query vectors), search (per computation, the rest), write (per answer, as JSON)",
             ("stage",),
             buckets=_STAGE_SECONDS,
             registry=self.registry,
@@ -108,7 +110,7 @@ class Metrics:
         self._stages = {stage: stages.labels(stage) for stage in _STAGES}
         self._batch_sizes = Histogram(
             "kindred_recommendations_together",
-            "Recommendations that were computed together",
+            "Recommendations computed together, in one micro-batch",
             buckets=_BATCH_SIZES,
             registry=self.registry,
         )
@@ -127,7 +129,7 @@ class Metrics:
         self._writes = Counter(
             "kindred_item_writes",
             "Items written, by outcome: created, unchanged, replaced, deleted; refused: entries of a batch; replayed: "
-            "requests that were answered again under their idempotency key, whatever they wrote the first time",
+            "requests answered again under their idempotency key",
             ("outcome",),
             registry=self.registry,
         )
@@ -139,17 +141,17 @@ class Metrics:
         )
         self._swaps = Counter(
             "kindred_swaps",
-            "Artifacts loaded while another was served, by outcome: swapped (it serves now), refused, overtaken "
-            "(`current` named another meanwhile), failed (not for the artifact's sake; tried again)",
+            "Artifacts loaded while another served, by outcome: swapped (it serves now), refused, overtaken "
+            "(`current` named another meanwhile), failed (not the artifact's fault; tried again)",
             ("outcome",),
             registry=self.registry,
         )
         for outcome in ("swapped", "refused", "overtaken", "failed"):
             self._swaps.labels(outcome)
-        self._refused = self._gauge("kindred_artifact_refused", "1 while `current` names what cannot be served")
-        self._ready = self._gauge("kindred_ready", "1 when the service answers recommendations")
+        self._refused = self._gauge("kindred_artifact_refused", "1 while `current` names an unfit artifact")
+        self._ready = self._gauge("kindred_ready", "1 while the service answers recommendations")
         self._items = self._gauge("kindred_index_items", "Items that can be recommended")
-        self._cold = self._gauge("kindred_cold_items", "Items that can be recommended without an ID embedding")
+        self._cold = self._gauge("kindred_cold_items", "Items that can be recommended and have no ID embedding")
         self._recall = self._gauge("kindred_index_recall_at_10", "Recall@10 of the index against flat search")
         self._feed = _FeedCollector()
         self.registry.register(self._feed)
@@ -158,14 +160,14 @@ class Metrics:
         return Gauge(name, text, registry=self.registry)
 
     def watch(self, items: Callable[[], int], cold: Callable[[], int], recall: float) -> None:
-        """Start reporting a ready engine: its sizes are read at each scrape."""
+        """Report a ready engine, whose sizes are read at each scrape."""
         self._items.set_function(items)
         self._cold.set_function(cold)
         self._recall.set(recall)
         self._ready.set(1)
 
     def stopping(self) -> None:
-        """No more requests are wanted."""
+        """The service is stopping."""
         self._ready.set(0)
 
     def follow(self, feed: Callable[[], Feed | None]) -> None:
@@ -179,7 +181,7 @@ class Metrics:
         self._cold.set_function(lambda: 0)
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count one request; `route` is the template, `status` 0 when the client left before an answer."""
+        """Count one request. route: its template. status: 0 if the client left before the answer."""
         method = method if method in _METHODS else "other"
         count = self._answered.get((method, route, status))
         if count is None:
@@ -194,7 +196,7 @@ class Metrics:
         self._refusals.labels(reason).inc()
 
     def observe_recommendation(self, strategy: str, items: int = 0, cold: int = 0) -> None:
-        """Count one answer, of so many items, and how many of these are cold."""
+        """Count one answer. items: all of its items. cold: the cold ones among them."""
         self._strategies[strategy].inc()
         self._kinds[False].inc(items - cold)
         if cold:
@@ -207,12 +209,12 @@ class Metrics:
         self._batch_sizes.observe(size)
 
     def watch_queue(self, queue: str, length: Callable[[], int]) -> Callable[[], None]:
-        """Report a queue's length at each scrape; the result counts one that it refused."""
+        """Report a queue's length at each scrape. Returns a function that counts a refusal."""
         self._queue.labels(queue).set_function(length)
         return self._queue_refusals.labels(queue).inc
 
     def observe_write(self, outcome: str, percentile: float | None = None) -> None:
-        """Count one write; `percentile` is that of an item whose text was tokenized for it."""
+        """Count one write. percentile: of the quantization error, for a text that was tokenized for this write."""
         self._writes.labels(outcome).inc()
         if percentile is not None:
             self._percentile.observe(percentile)
@@ -222,7 +224,7 @@ class Metrics:
         self._swaps.labels(outcome).inc()
 
     def report_refused(self, refused: bool) -> None:
-        """Whether `current` names something that is not served because it cannot be."""
+        """Report whether `current` names an artifact that cannot be served."""
         self._refused.set(refused)
 
     def render(self) -> bytes:

@@ -1,7 +1,6 @@
-"""Items: registering, replacing, reading, deleting, listing, exporting. Thin handlers.
+"""Routes that register, replace, read, delete, list and export items.
 
-The order of the routes matters, because an item id may hold slashes: what is fixed comes before
-`/items/{item_id}`.
+Their order matters, because an item id may hold slashes: fixed paths come before `/items/{item_id}`.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ SourceQuery = Annotated[
 
 ContentQuery = Annotated[
     bool,
-    Query(description="Add `content`: all that registering the item again takes.", examples=[False]),
+    Query(description="Add `content`: everything needed to register the item again.", examples=[False]),
 ]
 
 
@@ -94,7 +93,7 @@ async def create_items(body: ItemBatchRequest, request: Request, runtime: ReadyD
 def _write_all(
     engine: Engine, entries: list[Entry[ItemCreate]], settings: Settings, key: IdempotencyKey | None
 ) -> tuple[Response, WriteResult, int]:
-    """The answer, what was written, and how many entries were refused before; none of them counts in a replay."""
+    """The answer, what was written, and how many entries were refused. A replay counts no refusals."""
     accepted: list[Item] = []
     refusals: list[Exception | None] = []  # None for an entry that is accepted
     for entry in entries:
@@ -135,7 +134,8 @@ async def list_items(
     ] = None,
     source: SourceQuery = "all",
     item_id: Annotated[
-        str | None, Query(description="Only the item of this id, whatever it looks like.", examples=["serum-1"])
+        str | None,
+        Query(description="Only the item of this id; any id works.", examples=["serum-1"]),
     ] = None,
     content: ContentQuery = False,
 ) -> Response:
@@ -169,7 +169,7 @@ def _after(cursor: str | None) -> int:
     openapi_extra=needs("read"),
 )
 async def export_items(engine: EngineDep, source: SourceQuery = "all") -> Response:
-    """Stream items as JSON lines, all as they were when the answer began."""
+    """Stream items as JSON lines, in the state of the moment when the answer began."""
     return StreamingResponse(_lines(engine.export(source)), media_type="application/jsonl")
 
 
@@ -200,7 +200,7 @@ async def read_item(item_id: ItemId, engine: EngineDep, content: ContentQuery = 
     openapi_extra=takes_key(needs("write")),
 )
 async def put_item(item_id: ItemId, body: ItemContent, request: Request, runtime: ReadyDep) -> Response:
-    """Register an item or replace it. An item of the catalogue keeps what training learned of it."""
+    """Register or replace an item. An item of the catalogue keeps what training learned of it."""
     return await _write(accept_item(item_id, body, runtime.settings), True, request, runtime)
 
 
@@ -212,7 +212,7 @@ async def put_item(item_id: ItemId, body: ItemContent, request: Request, runtime
     openapi_extra=takes_key(needs("write")),
 )
 async def delete_item(item_id: ItemId, request: Request, runtime: ReadyDep) -> Response:
-    """Serve an item no more. One of the catalogue stays away after a restart too."""
+    """Stop serving an item. An item of the catalogue stays deleted after a restart too."""
     try:
         check_item_id(item_id)
     except InvalidItem:
@@ -245,7 +245,7 @@ def _observe(metrics: Metrics, result: WriteResult) -> None:
 
 
 def _one_item(results: Results) -> StoredAnswer:
-    """The answer to a request of one item. Raises its ItemConflict, so that nothing is stored of a refusal."""
+    """The answer to a write of one item. Raises its ItemConflict, so that the service stores no refusal."""
     (result,) = results
     if isinstance(result, ItemConflict):
         raise result
@@ -257,5 +257,5 @@ def _deleted(results: Results) -> StoredAnswer:
 
 
 def _percentile(written: Written) -> float | None:
-    """For the metric of new texts: what was there already is not counted again."""
+    """For the metric of new texts. None for an item that was there already."""
     return None if written.outcome == "unchanged" else written.quantization_error_percentile

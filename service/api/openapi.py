@@ -1,4 +1,4 @@
-"""Pieces that the routes share: writing JSON, and what OpenAPI says of errors and of bodies that are no JSON."""
+"""What the routes share: JSON answers, and OpenAPI's words on errors and on answers that are not JSON."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Next-item recommendation that knows an item from its first minute.
 
 **Item ids in paths** may hold slashes: `GET /items/a/b` is the item `a/b`. Percent-encode `?`, `#` and `%`;
 escapes have to be UTF-8.
-Two forms are taken by other resources: `GET /items/export`, and any `GET /items/…/similar`. An item of such
-an id can be recommended, replaced and deleted like any other; read it with `GET /items?item_id=…`.
+`GET /items/export` and any `GET /items/…/similar` are other resources. You can recommend, replace and delete an item
+of such an id like any other; read it with `GET /items?item_id=…`.
 
-**Texts** are repaired, ids are not: control characters and lone surrogates in a title or text become blanks
-and U+FFFD, in an id they are refused.
+**Texts and ids.** The service repairs texts: control characters and lone surrogates become blanks and U+FFFD. It
+refuses them in an id.
 
-**Keys.** Where the service has keys, every operation but the probes needs one, of the scope that its `security`
-names or a wider one: `read`, `write`, `admin`.
+**Keys.** If the service has keys, every operation but the probes needs one, of the scope that its `security` names or a
+wider one: `read`, `write`, `admin`.
 
-**Retries.** What writes items takes an `Idempotency-Key`: sent again with the same key and the same bytes, at whichever
-replica, a request is not carried out again; it gets the answer of the first time, with `Idempotency-Replayed: true`.
+**Retries.** Writes take an `Idempotency-Key`. Send a request again with the same key and the same bytes, to any
+replica: the service does not write again, and repeats its first answer with `Idempotency-Replayed: true`.
 
-**Errors** are `application/problem+json` with a stable `type`. **X-Request-ID** is echoed, or made up.
+**Errors** are `application/problem+json` with a stable `type`. Answers echo your **X-Request-ID**, or have a new one.
 """
 
 _STATUS = {
@@ -57,8 +57,8 @@ GUARDED = ("unauthorized", "forbidden", "rate-limited", "headers-too-large")
 
 
 class AnyText(Convertor[str]):
-    """A path parameter that is all the rest, line feeds too: `path` drops one at the end, and `/items/a%0A` would be
-    the item `a`.
+    """A path parameter that takes all the rest. Starlette's `path` drops a line feed at the end, so that `/items/a%0A`
+    would be the item `a`.
     """
 
     regex = r"(?s:.*)"
@@ -76,7 +76,7 @@ ItemId = Annotated[str, Path(description="May hold slashes.", examples=["serum-1
 
 
 def problems(*types: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI `responses` for problem types; those of one status are described together, the first by an example."""
+    """OpenAPI `responses` for problem types. Types of one status share a description and an example."""
     responses: dict[int | str, dict[str, Any]] = {}
     for type_ in types:
         status = _STATUS[type_]
@@ -96,7 +96,7 @@ def problems(*types: str) -> dict[int | str, dict[str, Any]]:
 
 
 def next_steps() -> dict[str, Any]:
-    """OpenAPI `links` of an answer that is an item: what can be asked about it."""
+    """OpenAPI `links` of an answer that is an item: the requests that can follow."""
     item_id = "$response.body#/item_id"
     path = {"item_id": item_id}
     return {
@@ -111,7 +111,7 @@ def next_steps() -> dict[str, Any]:
 
 
 def text(description: str, media_type: str, example: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI `responses` for an answer that is no JSON."""
+    """OpenAPI `responses` for an answer that is not JSON."""
     content = {media_type: {"schema": {"type": "string"}, "example": example}}
     return {200: {"description": description, "content": content}}
 

@@ -28,7 +28,7 @@ async def livez() -> Response:
 
 @probe_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"), openapi_extra=OPEN)
 async def readyz(runtime: RuntimeDep) -> Response:
-    """200 when recommendations are answered; else 503 with the reason."""
+    """200 while the service answers recommendations; else 503 with the reason."""
     if runtime.stopping:
         raise NotReady("stopping: send nothing more; what is under way is finished")
     engine = runtime.ready()
@@ -48,7 +48,7 @@ async def metrics(runtime: RuntimeDep) -> Response:
 
 @router.get("/version", response_model=VersionResponse, openapi_extra=needs("read"))
 async def show_version(request: Request, runtime: RuntimeDep) -> Response:
-    """What is running; answers before the service is ready too."""
+    """What is running. Answers before the service is ready too."""
     try:
         active = runtime.active()
     except NotReady:
@@ -78,11 +78,11 @@ async def openapi(request: Request) -> Response:
 
 @router.get("/docs", include_in_schema=False, openapi_extra=needs("read"))
 async def docs(request: Request) -> Response:
-    """The document to read and to try. A browser sends no key, so this is for a service that is open."""
+    """The document, to read and to try. It is for an open service, because a browser sends no key."""
     return get_swagger_ui_html(openapi_url="openapi.json", title=request.app.title)
 
 
 @router.get("/model", response_model=ModelResponse, responses=problems("not-ready"), openapi_extra=needs("read"))
 async def model(runtime: ReadyDep) -> Response:
-    """The model that serves: what it was made from and how, what was measured, what its tokens are."""
+    """The card of the model that serves: its data, recipe, measurements and tokens."""
     return answer(model_card(runtime.ready().artifact.manifest))

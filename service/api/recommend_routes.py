@@ -45,7 +45,7 @@ _QUICK_ITEMS = 200_000
     openapi_extra=needs("read"),
 )
 async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
-    """Recommend what comes after a history."""
+    """Recommend the next items for a history."""
     check_recommend(body, runtime.settings)
     engine = runtime.ready()
     if _is_quick(body, engine):
@@ -65,7 +65,7 @@ def _observe(runtime: Runtime, result: Recommendation) -> None:
 
 
 def _is_quick(body: RecommendRequest, engine: Engine) -> bool:
-    """True for a request that may be computed on the event loop, in a micro-batch."""
+    """Whether the request is quick enough for a micro-batch on the event loop."""
     if body.k > _QUICK_K or body.diversity or body.filter or body.explain:
         return False
     return len(engine.catalogue) <= _QUICK_ITEMS
@@ -135,6 +135,6 @@ async def similar(
         ),
     ] = "semantic",
 ) -> Response:
-    """Items like an item, by the cosine of their embeddings."""
+    """Similar items, by the cosine of their embeddings."""
     check_k(k, runtime.settings)
     return answer(await runtime.run_heavy(partial(runtime.ready().similar, item_id, k, by)))
