@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from unittest import mock
 
 from service.__main__ import main
+from service.contract.answers import RecommendResponse
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation
 from service.engine.engine import Engine
 from service.engine.recommend import Observe, unobserved
 
@@ -19,11 +19,11 @@ from service.engine.recommend import Observe, unobserved
 def serve() -> int:
     """Serve as `python -m service` does; returns its exit code."""
     compute = Engine.recommend_batch
-    made: list[Recommendation] = []
+    made: list[RecommendResponse] = []
 
     def recommend_batch(
         engine: Engine, requests: Sequence[RecommendRequest], observe: Observe = unobserved
-    ) -> list[Recommendation]:
+    ) -> list[RecommendResponse]:
         if not made:
             made.extend(compute(engine, requests[:1], observe))
         return made * len(requests)

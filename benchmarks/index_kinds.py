@@ -39,9 +39,10 @@ import numpy as np
 from benchmarks.embeddings import catalogue_of, more_of, queries_of
 from benchmarks.service_process import memory_mib
 from model.artifact import Artifact
+from service.contract.operation_answers import IndexKind
 from service.index.item_index import ItemIndex
 from service.index.scan import Floats, Rows
-from service.settings import IndexKind, Settings
+from service.settings import Settings
 
 K = 10
 _RECALL_QUERIES = 200

@@ -62,7 +62,8 @@ def _serve(settings: Settings, sockets: list[socket.socket], announce: int | Non
 
     from service import logs
     from service.api.app import create_app
-    from service.security.keys import BadKeys, redact
+    from service.security.keys import BadKeys
+    from service.security.redaction import redact
     from service.server.server import Server, configuration
 
     logs.configure(settings.log_level, redact)

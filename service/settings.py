@@ -10,12 +10,12 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-IndexKind: TypeAlias = Literal["flat", "hnsw", "ivfpq"]
+from service.contract.operation_answers import IndexKind
 
 # Variables of the compose file, the tests and the campaigns.
 NO_SETTINGS = frozenset(

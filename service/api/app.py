@@ -17,11 +17,12 @@ from starlette.responses import Response
 
 from model.items import InvalidItem
 from service.api import console_routes, explore_routes, item_routes, operation_routes, recommend_routes
+from service.api.error_mapping import of_error
 from service.api.openapi import DESCRIPTION
-from service.contract.problems import of_error
 from service.errors import RegistryError, ServiceError
 from service.lifecycle.runtime import Runtime
 from service.metrics import Metrics
+from service.security import problem_answers
 from service.security.guard import Guard
 from service.security.key_ring import KeyRing
 from service.security.rate_limit import RateLimit
@@ -116,4 +117,4 @@ async def _problem(request: Request, error: Exception) -> Response:
         routes: RouteTable = request.app.state.routes
         # The framework would name the methods of one route, and a path may have several.
         headers["Allow"] = ", ".join(sorted(routes.methods(request.scope["path"])))
-    return of_error(error).response(request, headers)
+    return problem_answers.response(of_error(error), request, headers)

@@ -16,20 +16,20 @@ from starlette.responses import Response, StreamingResponse
 
 from model.items import InvalidItem, Item, check_item_id
 from service.api.dependencies import EngineDep, ReadyDep
+from service.api.error_mapping import of_error
 from service.api.idempotency_key import idempotency_key_of, replayable, reply, stored, takes_key
 from service.api.limits import accept_item, check_batch
 from service.api.openapi import GUARDED, KEYED, READ, WRITE_BODY, ItemId, answer, answer_all, next_steps, problems, text
 from service.api.routing import StrictRoute
-from service.contract.answers import ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
-from service.contract.problems import of_error
+from service.contract.answers import ItemBatchEntry, ItemBatchResponse, ItemList, ItemPublic, ItemRegistered
 from service.contract.requests import ITEM_EXAMPLE, Entry, ItemBatchRequest, ItemContent, ItemCreate, Source
-from service.contract.results import ItemEntry, Page, Written
 from service.engine.engine import Engine
 from service.engine.writer import IdempotentRequest, Results, WriteResult
 from service.errors import ItemConflict, ServiceError, UnknownItem
 from service.lifecycle.runtime import Runtime
 from service.metrics import Metrics
 from service.registry.idempotency import IdempotencyKey, StoredAnswer
+from service.security import problem_answers
 from service.security.rate_limit import charge_batch
 from service.security.scopes import needs
 from service.settings import Settings
@@ -114,14 +114,14 @@ def _write_all(
     return reply(result, compose), result, refused
 
 
-def _batch(results: Sequence[Written | Exception]) -> Response:
-    entries: list[ItemEntry] = []
+def _batch(results: Sequence[ItemRegistered | Exception]) -> Response:
+    entries: list[ItemBatchEntry] = []
     for result in results:
-        if isinstance(result, Written):
-            entries.append(ItemEntry(_CREATED[result.outcome], result))
+        if isinstance(result, ItemRegistered):
+            entries.append(ItemBatchEntry(_CREATED[result.outcome], result))
         else:
             problem = of_error(result)
-            entries.append(ItemEntry(problem.status, problem=problem.body()))
+            entries.append(ItemBatchEntry(problem.status, problem=problem_answers.details(problem)))
     return answer_all(entries)
 
 
@@ -143,9 +143,9 @@ async def list_items(
     engine, after = runtime.ready(), _after(cursor)
     if item_id is not None:
         try:
-            return answer(Page([engine.get(item_id, content)], None))
+            return answer(ItemList([engine.get(item_id, content)], None))
         except UnknownItem:
-            return answer(Page([], None))
+            return answer(ItemList([], None))
     return answer(await runtime.run_heavy(partial(engine.page, after, limit, source, content)))
 
 
@@ -238,7 +238,7 @@ def _observe(metrics: Metrics, result: WriteResult) -> None:
     if result.replayed:
         metrics.observe_write("replayed")
     for written in result.results:
-        if isinstance(written, Written):
+        if isinstance(written, ItemRegistered):
             metrics.observe_write(written.outcome, _percentile(written))
         else:
             metrics.observe_write("refused")
@@ -256,6 +256,6 @@ def _deleted(results: Results) -> StoredAnswer:
     return StoredAnswer(204, b"")
 
 
-def _percentile(written: Written) -> float | None:
+def _percentile(written: ItemRegistered) -> float | None:
     """For the metric of new texts. None for an item that was there already."""
     return None if written.outcome == "unchanged" else written.quantization_error_percentile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
 from service.contract.problems import MEDIA_TYPE, TITLES, Problem
+from service.security import problem_answers
 
 DESCRIPTION = """\
 Next-item recommendation that knows an item from its first minute.
@@ -88,7 +90,7 @@ def problems(*types: str) -> dict[int | str, dict[str, Any]]:
             "content": {
                 MEDIA_TYPE: {
                     "schema": {"$ref": "#/components/schemas/ProblemDetails"},
-                    "example": Problem(type_, status, "…").body("5f2c6f1e0c2b4d9f"),
+                    "example": json.loads(problem_answers.body(Problem(type_, status, "…"), "5f2c6f1e0c2b4d9f")),
                 }
             },
         }
@@ -117,9 +119,9 @@ def text(description: str, media_type: str, example: str) -> dict[int | str, dic
 
 
 def answer(value: object, status: int = 200) -> Response:
-    """A JSON answer from one of the dataclasses in `results`; members without a value are left out.
+    """A JSON answer from one of the contract's dataclasses; members without a value are left out.
 
-    Written straight from the engine's results: validating them again would take longer than computing them.
+    Written straight from what the engine filled in: to validate it again would take longer than to compute it.
     """
     return Response(_written(value), status, media_type="application/json")
 

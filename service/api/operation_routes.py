@@ -10,7 +10,6 @@ from service.api.dependencies import ReadyDep, RuntimeDep
 from service.api.openapi import GUARDED, answer, problems, text
 from service.contract.answers import Liveness, Readiness
 from service.contract.operation_answers import ModelResponse, VersionResponse
-from service.contract.results import IndexState, Probe, Version
 from service.errors import NotReady
 from service.explore.model_card import model_card
 from service.metrics import CONTENT_TYPE
@@ -23,7 +22,7 @@ probe_router = APIRouter(tags=["operate"])
 @probe_router.get("/livez", response_model=Liveness, openapi_extra=OPEN)
 async def livez() -> Response:
     """200 while the process runs, ready or not."""
-    return answer(Probe("alive"))
+    return answer(Liveness("alive"))
 
 
 @probe_router.get("/readyz", response_model=Readiness, responses=problems("not-ready"), openapi_extra=OPEN)
@@ -32,7 +31,7 @@ async def readyz(runtime: RuntimeDep) -> Response:
     if runtime.stopping:
         raise NotReady("stopping: send nothing more; what is under way is finished")
     engine = runtime.ready()
-    return answer(Probe("ready", engine.artifact.version))
+    return answer(Readiness("ready", engine.artifact.version))
 
 
 @router.get(
@@ -52,15 +51,15 @@ async def show_version(request: Request, runtime: RuntimeDep) -> Response:
     try:
         active = runtime.active()
     except NotReady:
-        return answer(Version(request.app.version, refused=runtime.refused))
+        return answer(VersionResponse(request.app.version, refused=runtime.refused))
     engine = active.engine
     return answer(
-        Version(
+        VersionResponse(
             service=request.app.version,
             model_version=engine.artifact.version,
             items=len(engine.catalogue),
             cold_items=engine.catalogue.cold,
-            index=IndexState(runtime.settings.index, engine.recall),
+            index=VersionResponse.Index(runtime.settings.index, engine.recall),
             started_seconds=round(engine.started_seconds, 3),
             refused=runtime.refused,
             serving_since=active.since,

@@ -13,16 +13,16 @@ from starlette.responses import Response
 
 from model.items import InvalidItem
 from service.api.dependencies import ReadyDep
+from service.api.error_mapping import of_error
 from service.api.limits import check_batch, check_k, check_recommend
 from service.api.openapi import GUARDED, READ, READ_BODY, ItemId, answer, answer_all, problems
 from service.api.routing import DirectRoute
-from service.contract.answers import RecommendBatchResponse, RecommendResponse, SimilarResponse
-from service.contract.problems import of_error
+from service.contract.answers import RecommendBatchEntry, RecommendBatchResponse, RecommendResponse, SimilarResponse
 from service.contract.requests import Entry, RecommendBatchRequest, RecommendRequest, SimilarBy
-from service.contract.results import Recommendation, RecommendEntry
 from service.engine.engine import Engine
 from service.errors import ServiceError
 from service.lifecycle.runtime import Runtime
+from service.security import problem_answers
 from service.security.rate_limit import charge_batch
 from service.security.scopes import needs
 from service.settings import Settings
@@ -59,7 +59,7 @@ async def recommend(body: RecommendRequest, runtime: ReadyDep) -> Response:
     return response
 
 
-def _observe(runtime: Runtime, result: Recommendation) -> None:
+def _observe(runtime: Runtime, result: RecommendResponse) -> None:
     cold = sum(item.cold for item in result.items)
     runtime.metrics.observe_recommendation(result.strategy, len(result.items), cold)
 
@@ -89,20 +89,20 @@ async def recommend_batch(body: RecommendBatchRequest, request: Request, runtime
 
 def _answer_all(
     engine: Engine, requests: Sequence[Entry[RecommendRequest]], settings: Settings
-) -> tuple[Response, list[Recommendation]]:
+) -> tuple[Response, list[RecommendResponse]]:
     """The answer, and the recommendations in it. All of it takes long where the entries and their histories are many:
     to check them, and to write megabytes of JSON.
     """
     checked = [_checked(entry, settings) for entry in requests]
     results = engine.recommend_batch([entry for entry in checked if isinstance(entry, RecommendRequest)])
     following = iter(results)
-    entries: list[RecommendEntry] = []
+    entries: list[RecommendBatchEntry] = []
     for entry in checked:
         if isinstance(entry, RecommendRequest):
-            entries.append(RecommendEntry(200, next(following)))
+            entries.append(RecommendBatchEntry(200, next(following)))
         else:
             problem = of_error(entry)
-            entries.append(RecommendEntry(problem.status, problem=problem.body()))
+            entries.append(RecommendBatchEntry(problem.status, problem=problem_answers.details(problem)))
     return answer_all(entries), results
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from service.catalogue.moment import Moment
 from service.catalogue.records import Record
-from service.contract.results import FoundItem, Recommended, Served
+from service.contract.answers import ItemPublic, RecommendedItem
+from service.contract.explore_answers import FoundItem
 
 
-def served(moment: Moment, record: Record, content: bool = False) -> Served:
+def served(moment: Moment, record: Record, content: bool = False) -> ItemPublic:
     """An item as it is served; content: with what registering it again takes."""
     out = shown(record, max(0, moment.shares(record.codes) - 1))
     if not content:
@@ -18,9 +19,9 @@ def served(moment: Moment, record: Record, content: bool = False) -> Served:
     return replace(out, content=kept)
 
 
-def shown(record: Record, shares: int) -> Served:
+def shown(record: Record, shares: int) -> ItemPublic:
     """An item as it is served where `shares` others have its semantic ID."""
-    return Served(
+    return ItemPublic(
         item_id=record.item_id,
         cold=record.cold,
         source="registered" if record.revision else "catalogue",
@@ -31,9 +32,9 @@ def shown(record: Record, shares: int) -> Served:
     )
 
 
-def recommended(record: Record, score: float) -> Recommended:
+def recommended(record: Record, score: float) -> RecommendedItem:
     """An item of an answer, without reasons."""
-    return Recommended(record.item_id, score, record.cold, record.attributes)
+    return RecommendedItem(record.item_id, score, record.cold, record.attributes)
 
 
 def found(moment: Moment, row: int) -> FoundItem:

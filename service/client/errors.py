@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import httpx
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from service.contract.answers import ProblemDetails
-from service.errors import shorten
+from service.contract.problems import ProblemDetails
 
 
 class KindredError(Exception):
@@ -83,6 +82,7 @@ class TimedOut(NoAnswer):
     """No answer came in time."""
 
 
+_PROBLEM = TypeAdapter(ProblemDetails)
 _CLASSES: dict[int, type[KindredError]] = {
     400: Invalid,
     401: Unauthorized,
@@ -119,13 +119,13 @@ def of_answer(status: int, headers: Mapping[str, str], body: bytes, request_id: 
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/problem+json":
         try:
-            problem = ProblemDetails.model_validate_json(body, extra="ignore")
+            problem = _PROBLEM.validate_json(body, extra="ignore")
         except ValidationError:
             media_type = "a broken problem document"
         else:
             return of_problem(problem, request_id)
     phrase = httpx.codes.get_reason_phrase(status) or "unknown status"
-    shown = shorten(media_type) or "no content type"
+    shown = media_type[:80] or "no content type"
     detail = (
         f"{status} {phrase}, and no problem document ({shown}, {len(body)} bytes): is this the service, or a proxy?"
     )

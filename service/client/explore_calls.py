@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
-from service.client.calls import Call, ItemContent, NewItem, _json, _model
+from service.client.calls import Call, ItemContent, NewItem, _json, _read
 from service.contract.explore_answers import (
     CodesResponse,
     ExamplesResponse,
@@ -18,27 +18,27 @@ from service.contract.explore_answers import (
 def search(query: str, *, limit: int = 20, request_id: str | None = None) -> Call[SearchResponse]:
     """Items that have the words of a query, the last of which may be a beginning."""
     asked: dict[str, str | int] = {"q": query, "limit": limit}
-    return Call("GET", "/search", _model(SearchResponse), True, query=asked, request_id=request_id)
+    return Call("GET", "/search", _read(SearchResponse), True, query=asked, request_id=request_id)
 
 
 def examples(*, count: int = 10, seed: int = 0, request_id: str | None = None) -> Call[ExamplesResponse]:
     """Users of the test split: what they had used, and what they chose next."""
     asked: dict[str, str | int] = {"count": count, "seed": seed}
-    return Call("GET", "/examples", _model(ExamplesResponse), True, query=asked, request_id=request_id)
+    return Call("GET", "/examples", _read(ExamplesResponse), True, query=asked, request_id=request_id)
 
 
 def preview(item_id: str, *, request_id: str | None = None, **content: Unpack[ItemContent]) -> Call[PreviewResponse]:
     """What an item would be, and whom it would reach, were it registered now; nothing is written."""
     item: NewItem = {"item_id": item_id, **content}
-    return Call("POST", "/items/preview", _model(PreviewResponse), True, body=_json(item), request_id=request_id)
+    return Call("POST", "/items/preview", _read(PreviewResponse), True, body=_json(item), request_id=request_id)
 
 
 def codes(prefix: Sequence[int] = (), *, request_id: str | None = None) -> Call[CodesResponse]:
     """What lies below a beginning of semantic IDs; all items below the empty one."""
     query: dict[str, str | int | list[str]] = {"prefix": [str(code) for code in prefix]}
-    return Call("GET", "/codes", _model(CodesResponse), True, query=query, request_id=request_id)
+    return Call("GET", "/codes", _read(CodesResponse), True, query=query, request_id=request_id)
 
 
 def catalogue_map(*, limit: int = 20_000, request_id: str | None = None) -> Call[MapResponse]:
     """Where items lie on the artifact's map."""
-    return Call("GET", "/map", _model(MapResponse), True, query={"limit": limit}, request_id=request_id)
+    return Call("GET", "/map", _read(MapResponse), True, query={"limit": limit}, request_id=request_id)

@@ -16,8 +16,9 @@ from service.catalogue.moment import Moment
 from service.catalogue.presentation import recommended, served
 from service.catalogue.publishing import Publisher
 from service.catalogue.records import Record
+from service.contract.answers import ItemList, ItemPublic, RecommendResponse, SimilarResponse
+from service.contract.operation_answers import VersionResponse
 from service.contract.requests import RecommendRequest, SimilarBy, Source
-from service.contract.results import Page, Recommendation, RegistryState, Served, Similar
 from service.engine.loading import load_artifact, load_catalogue
 from service.engine.recommend import Observe, Recommender, unobserved
 from service.engine.writer import Writer
@@ -81,13 +82,13 @@ class Engine:
 
     # Reading
 
-    def recommend(self, request: RecommendRequest) -> Recommendation:
+    def recommend(self, request: RecommendRequest) -> RecommendResponse:
         """Recommend items after one history."""
         return self._recommender.answer(self.catalogue.moment, [request])[0]
 
     def recommend_batch(
         self, requests: Sequence[RecommendRequest], observe: Observe = unobserved
-    ) -> list[Recommendation]:
+    ) -> list[RecommendResponse]:
         """Answer each request, all at the same moment and in one computation.
 
         observe: called with the name of each stage and the seconds that it took.
@@ -98,7 +99,7 @@ class Engine:
         """Whether the answer to this request has places reserved for cold items."""
         return self._recommender.reserves(request)
 
-    def similar(self, item_id: str, k: int, by: SimilarBy = "semantic") -> Similar:
+    def similar(self, item_id: str, k: int, by: SimilarBy = "semantic") -> SimilarResponse:
         """The k items most like one item, by the cosine of embeddings or of their semantic halves. Raises UnknownItem.
 
         The semantic half treats warm and cold items alike. An artifact of ID tokens alone has no semantic half, and
@@ -109,25 +110,25 @@ class Engine:
         semantic = by == "semantic" and moment.index.split > 0
         rows, cosines = moment.alike(row, k, semantic)
         items = [recommended(moment.record(int(row)), float(cosine)) for row, cosine in zip(rows, cosines, strict=True)]
-        return Similar(item_id, items, self.artifact.version)
+        return SimilarResponse(item_id, items, self.artifact.version)
 
-    def get(self, item_id: str, content: bool = False) -> Served:
+    def get(self, item_id: str, content: bool = False) -> ItemPublic:
         """One item; with its content if `content` says so. Raises UnknownItem."""
         moment = self.catalogue.moment
         return served(moment, moment.record(_known(moment, item_id)), content)
 
-    def page(self, after: int, limit: int, source: Source = "all", content: bool = False) -> Page:
+    def page(self, after: int, limit: int, source: Source = "all", content: bool = False) -> ItemList:
         """Up to `limit` items with an order above `after`, in that order."""
         moment = self.catalogue.moment
         records = (record for record in moment.listing(after) if _from(record, source))
         found = list(islice(records, limit))
         more = next(records, None) is not None
         items = [served(moment, record, content) for record in found]
-        return Page(items, str(found[-1].order) if found and more else None)
+        return ItemList(items, str(found[-1].order) if found and more else None)
 
-    def registered(self) -> RegistryState:
+    def registered(self) -> VersionResponse.Registry:
         """Which database keeps registered items, and how many of them are served."""
-        return RegistryState(self._registry.kind, self.catalogue.registered)
+        return VersionResponse.Registry(self._registry.kind, self.catalogue.registered)
 
     def export(self, source: Source = "all") -> Iterator[Item]:
         """All items of one moment, in order."""

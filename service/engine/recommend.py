@@ -14,8 +14,8 @@ from model.exposure import reserved_places, text_boosts
 from model.items import MAX_ID_LENGTH
 from model.numpy_recommender import NumpyRecommender
 from service.catalogue.moment import Moment
+from service.contract.answers import Reasons, RecommendedItem, RecommendResponse, SharedCodes
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation, Recommended, Shared, Why
 from service.engine.ranking import diversify, pool_size, shared_codes
 from service.errors import shorten
 from service.index.boosts import Boosts
@@ -84,7 +84,7 @@ class Recommender:
 
     def answer(
         self, moment: Moment, requests: Sequence[RecommendRequest], observe: Observe = unobserved
-    ) -> list[Recommendation]:
+    ) -> list[RecommendResponse]:
         """A recommendation for each request.
 
         observe: called with the seconds that the stages `query` and `search` took, for each chunk of requests.
@@ -92,9 +92,9 @@ class Recommender:
         plans = [_plan(moment, request, self._cold_share) for request in requests]
         made = iter(self._by_model(moment, [plan for plan in plans if plan.history], observe))
         return [
-            Recommendation(next(made), self._version, "model", plan.unknown, plan.unknown_filter)
+            RecommendResponse(next(made), self._version, "model", plan.unknown, plan.unknown_filter)
             if plan.history
-            else Recommendation(
+            else RecommendResponse(
                 _by_popularity(moment, plan), self._version, "popularity", plan.unknown, plan.unknown_filter
             )
             for plan in plans
@@ -112,9 +112,9 @@ class Recommender:
         drawn = rng.choice(n, (count, _SAMPLE_LENGTH), p=weight / weight.sum())
         return self._recommender.queries(moment.index.vectors, drawn.tolist())
 
-    def _by_model(self, moment: Moment, plans: Sequence[_Plan], observe: Observe) -> list[list[Recommended]]:
+    def _by_model(self, moment: Moment, plans: Sequence[_Plan], observe: Observe) -> list[list[RecommendedItem]]:
         """The items for each plan. Every plan has a history."""
-        out: list[list[Recommended]] = []
+        out: list[list[RecommendedItem]] = []
         for start in range(0, len(plans), _CHUNK):
             began = time.perf_counter()
             chunk = plans[start : start + _CHUNK]
@@ -129,25 +129,25 @@ class Recommender:
             observe("search", time.perf_counter() - searched)
         return out
 
-    def _answer(self, moment: Moment, plan: _Plan, read: _Read) -> list[Recommended]:
+    def _answer(self, moment: Moment, plan: _Plan, read: _Read) -> list[RecommendedItem]:
         request = plan.request
         if plan.reserved:
             chosen = self._with_reserved(moment, plan, read)
         else:
             chosen = _best(moment, plan, read, request.k, plan.allow)
         rows, scores, reserved = chosen
-        reasons: Sequence[Why | None] = [None] * len(rows)
+        reasons: Sequence[Reasons | None] = [None] * len(rows)
         if request.explain:
             semantic, own = moment.index.score_parts(read.query, rows, read.boosts)
             latest = plan.history[-self._max_length :]
             reasons = [
-                Why(float(a), float(b), [Shared(*pair) for pair in shared_codes(moment, int(row), latest)])
+                Reasons(float(a), float(b), [SharedCodes(*pair) for pair in shared_codes(moment, int(row), latest)])
                 for row, a, b in zip(rows, semantic, own, strict=True)
             ]
         places: list[bool | None] = [None] * (len(rows) - reserved) + [True] * reserved
         answers = zip(map(moment.record, rows.tolist()), scores.tolist(), places, reasons, strict=True)
         return [
-            Recommended(record.item_id, score, record.cold, record.attributes, place, why)
+            RecommendedItem(record.item_id, score, record.cold, record.attributes, place, why)
             for record, score, place, why in answers
         ]
 
@@ -236,6 +236,6 @@ def _reserved(request: RecommendRequest, cold_share: float) -> int:
     return reserved_places(cold_share if request.cold_share is None else request.cold_share, request.k)
 
 
-def _by_popularity(moment: Moment, plan: _Plan) -> list[Recommended]:
+def _by_popularity(moment: Moment, plan: _Plan) -> list[RecommendedItem]:
     records = map(moment.record, moment.popular(plan.request.k, plan.allow, plan.exclude))
-    return [Recommended(record.item_id, float(record.popularity), record.cold, record.attributes) for record in records]
+    return [RecommendedItem(each.item_id, float(each.popularity), each.cold, each.attributes) for each in records]

@@ -16,7 +16,7 @@ from service.catalogue.moment import Moment
 from service.catalogue.presentation import shown
 from service.catalogue.publishing import Publisher
 from service.catalogue.records import Encoded, Record, encode, registered_record
-from service.contract.results import Outcome, Written
+from service.contract.answers import ItemRegistered, Outcome
 from service.errors import ItemConflict, UnknownItem
 from service.registry.idempotency import IdempotencyKey, StoredAnswer
 from service.registry.registry import Registry, RegistryRow, Transaction
@@ -24,7 +24,7 @@ from service.settings import Settings
 
 # The row is None for an item of the catalogue that nobody has written to.
 Decision: TypeAlias = tuple[Outcome, RegistryRow | None] | ItemConflict
-Results: TypeAlias = Sequence[Written | ItemConflict]
+Results: TypeAlias = Sequence[ItemRegistered | ItemConflict]
 # A row to publish, with the code of its item unless the item is deleted.
 Change: TypeAlias = tuple[RegistryRow, Encoded | None]
 
@@ -152,7 +152,7 @@ class Writer:
             raise UnknownItem(item_id)
         return before
 
-    def _results(self, decided: Sequence[tuple[Item, Encoded, Decision]]) -> list[Written | ItemConflict]:
+    def _results(self, decided: Sequence[tuple[Item, Encoded, Decision]]) -> list[ItemRegistered | ItemConflict]:
         """Each item as it will be served once its transaction is committed and published.
 
         An answer that is stored with the write has to be known before the commit. It can be: nobody else publishes
@@ -165,7 +165,7 @@ class Writer:
             added[record.codes] += 1
             if (row := moment.row(item_id)) is not None:
                 added[moment.record(row).codes] -= 1
-        results: list[Written | ItemConflict] = []
+        results: list[ItemRegistered | ItemConflict] = []
         for item, code, decision in decided:
             if isinstance(decision, ItemConflict):
                 results.append(decision)
@@ -173,7 +173,7 @@ class Writer:
             record = after[item.item_id]
             others = moment.shares(record.codes) + added[record.codes] - 1 if record.codes else 0
             results.append(
-                Written(
+                ItemRegistered(
                     **vars(shown(record, others)),
                     outcome=decision[0],
                     quantization_error=code.error,

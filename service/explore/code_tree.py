@@ -12,7 +12,8 @@ from model.artifact import Artifact
 from model.telling_words import TellingWords
 from service.catalogue.moment import Moment
 from service.catalogue.presentation import found
-from service.contract.results import CodeBranch, CodeTree, Level
+from service.contract.explore_answers import CodeBranch, CodesResponse, LevelUse
+from service.contract.schema import Metric
 from service.index.scan import Rows
 
 _TEXTS = 20_000  # items whose words are read for the whole catalogue
@@ -59,13 +60,13 @@ class CodeTreeBuilder:
     def __init__(self, artifact: Artifact) -> None:
         config = artifact.tokenizer.config
         self._version = artifact.version
-        self._metrics: tuple[str, ...] = tuple(config.metrics) if config.has_semantic else ()
+        self._metrics: tuple[Metric, ...] = tuple(config.metrics) if config.has_semantic else ()
         self._size = config.codebook_size
         self._lock = threading.Lock()
         self._cache: _CodesAndWords | None = None
-        self._used: tuple[Moment, list[Level]] | None = None
+        self._used: tuple[Moment, list[LevelUse]] | None = None
 
-    def below(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
+    def below(self, moment: Moment, prefix: Sequence[int]) -> CodesResponse:
         """The part of the tree below a prefix of semantic IDs. The empty prefix is the whole tree."""
         with self._lock:
             cache = self._follow(moment)
@@ -86,7 +87,7 @@ class CodeTreeBuilder:
         here = _words(moment, cache, rows, np.zeros(len(rows), np.int64), 1)[0] if at and len(rows) else []
         shown = rows[np.argsort(moment.index.orders[rows], kind="stable")][:_SHOWN].tolist() if at else []
         items = [found(moment, row) for row in shown]
-        return CodeTree(list(prefix), len(rows), here, levels, branches, items, self._version)
+        return CodesResponse(list(prefix), len(rows), here, levels, branches, items, self._version)
 
     def forget(self, generation: object) -> None:
         """Let go of what is kept of a generation that is no longer served."""
@@ -103,17 +104,17 @@ class CodeTreeBuilder:
         cache.follow(moment)
         return cache
 
-    def _levels(self, moment: Moment, codes: NDArray[np.int32]) -> list[Level]:
+    def _levels(self, moment: Moment, codes: NDArray[np.int32]) -> list[LevelUse]:
         if self._used is not None and self._used[0] is moment:
             return self._used[1]
         live = codes[moment.rows].astype(np.int64)
-        levels: list[Level] = []
+        levels: list[LevelUse] = []
         prefix = np.zeros(len(live), np.int64)
         for level, metric in enumerate(self._metrics):
             # Prefixes are numbered below the number of items, so the product cannot overflow.
             _, prefix, counts = np.unique(prefix * self._size + live[:, level], return_inverse=True, return_counts=True)
             levels.append(
-                Level(
+                LevelUse(
                     level=level + 1,
                     metric=metric,
                     codewords=self._size,

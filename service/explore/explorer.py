@@ -10,7 +10,14 @@ from model.artifact import Artifact
 from model.items import Item
 from service.catalogue.moment import Moment
 from service.catalogue.presentation import found
-from service.contract.results import CatalogueMap, CodeTree, Example, Examples, Found, Preview
+from service.contract.explore_answers import (
+    CodesResponse,
+    ExamplesResponse,
+    ExampleUser,
+    MapResponse,
+    PreviewResponse,
+    SearchResponse,
+)
 from service.engine.engine import Engine
 from service.explore.audience import ExampleUsers
 from service.explore.code_tree import CodeTreeBuilder
@@ -41,34 +48,34 @@ class Explorer:
         engine.catalogue.left.append(explorer.forget)
         return explorer
 
-    def search(self, moment: Moment, query: str, limit: int) -> Found:
+    def search(self, moment: Moment, query: str, limit: int) -> SearchResponse:
         """Up to `limit` items that have every word of the query, or a word that begins with it; best first."""
         with self._asking(moment):
             rows = self._search.find(moment, query, limit)
-        return Found([found(moment, row) for row in rows], self._artifact.version)
+        return SearchResponse([found(moment, row) for row in rows], self._artifact.version)
 
-    def examples(self, moment: Moment, count: int, seed: int) -> Examples:
+    def examples(self, moment: Moment, count: int, seed: int) -> ExamplesResponse:
         """Up to `count` users of the test split, drawn with the seed: what they had used, and what they chose next.
 
         Training has seen none of these choices. Empty if the artifact holds no evaluation data.
         """
         shown = [
-            Example([found(moment, row) for row in user.history], found(moment, user.chosen))
+            ExampleUser([found(moment, row) for row in user.history], found(moment, user.chosen))
             for user in self._users.drawn(moment, count, seed)
         ]
-        return Examples(shown, self._artifact.version)
+        return ExamplesResponse(shown, self._artifact.version)
 
-    def preview(self, moment: Moment, item: Item) -> Preview:
+    def preview(self, moment: Moment, item: Item) -> PreviewResponse:
         """What an item would become if it were put now, and which users of the test split it would reach."""
         with self._asking(moment):
             return self._previewer.preview(moment, item)
 
-    def codes(self, moment: Moment, prefix: Sequence[int]) -> CodeTree:
+    def codes(self, moment: Moment, prefix: Sequence[int]) -> CodesResponse:
         """The part of the tree of codes below a prefix of semantic IDs."""
         with self._asking(moment):
             return self._code_trees.below(moment, prefix)
 
-    def map(self, moment: Moment, limit: int) -> CatalogueMap:
+    def map(self, moment: Moment, limit: int) -> MapResponse:
         """The positions of up to `limit` items on the artifact's map."""
         with self._asking(moment):
             return self._maps.points(moment, limit)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.artifact import Artifact
 from model.catalogue_map import interpolate
 from service.catalogue.moment import Moment
-from service.contract.results import CatalogueMap, Points
+from service.contract.explore_answers import MapPoints, MapResponse
 from service.index.scan import Floats, Rows
 
 _KNOWN = 20_000  # mapped items that a registered item is interpolated from, at most
@@ -40,7 +40,7 @@ class MapBuilder:
         self._placed: dict[int, tuple[float, float]] = {}
         self._sorted: _Sorted | None = None
 
-    def points(self, moment: Moment, limit: int) -> CatalogueMap:
+    def points(self, moment: Moment, limit: int) -> MapResponse:
         """Up to `limit` items: the latest registered ones and the most popular ones of the artifact."""
         rows = moment.rows
         shown = np.empty(0, np.int64)
@@ -48,14 +48,14 @@ class MapBuilder:
         if self._positions is not None:
             shown, places = self._shown(moment, limit, self._positions)
         records = [moment.record(row) for row in shown.tolist()]
-        points = Points(
+        points = MapPoints(
             item_id=[record.item_id for record in records],
             x=np.round(places[:, 0].astype(np.float64), 4).tolist(),
             y=np.round(places[:, 1].astype(np.float64), 4).tolist(),
             semantic_id=[list(record.codes) for record in records],
             registered=[record.revision > 0 for record in records],
         )
-        return CatalogueMap(len(rows), points, self._version)
+        return MapResponse(len(rows), points, self._version)
 
     def forget(self, generation: object) -> None:
         """Let go of what is kept of a generation that is no longer served."""

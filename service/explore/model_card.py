@@ -8,110 +8,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any, TypeVar
 
-from model.config import ColdPolicy, Metric, TokenType
 from model.manifest import DatasetEntry, Manifest
+from service.contract.operation_answers import (
+    CodebookLevel,
+    DatasetFacts,
+    IdTokens,
+    ModelResponse,
+    NeighbourKind,
+    SemanticTokens,
+    TextEncoderFacts,
+    TokenParameters,
+    Tokens,
+    TrainingFacts,
+)
 
 T = TypeVar("T")
 
 _WHOLE = 2**53  # below it, a whole number is the same in every reader of JSON
 
 
-@dataclass(frozen=True)
-class Dataset:
-    name: str
-    users: int
-    items: int
-    interactions: int
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of the semantic ID. usage: share of its codewords that an item has."""
-
-    distance: Metric
-    usage: float | None
-    perplexity: float | None
-
-
-@dataclass(frozen=True)
-class SemanticTokens:
-    dim: int
-    codebook_size: int
-    levels: list[Level]
-    distinct: float | None
-    unique: float | None
-    largest_collision: int | None
-
-
-@dataclass(frozen=True)
-class IdTokens:
-    dim: int
-    cold_policy: ColdPolicy
-
-
-@dataclass(frozen=True)
-class Parameters:
-    total: int | None
-    codebooks: int | None
-    id_embeddings: int | None
-    id_only_64: int | None
-    saving: float | None
-
-
-@dataclass(frozen=True)
-class Tokens:
-    type: TokenType
-    dim: int
-    semantic: SemanticTokens | None
-    id: IdTokens | None
-    parameters: Parameters | None
-
-
-@dataclass(frozen=True)
-class NeighbourCard:
-    count: int
-    weight: float
-
-
-@dataclass(frozen=True)
-class TextEncoderCard:
-    kind: str | None
-    dim: int
-
-
-@dataclass(frozen=True)
-class Training:
-    epochs: int | None
-    best_epoch: int | None
-    seconds_per_epoch: float | None
-    machine: str | None
-    device: str | None
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """A member is None if the manifest does not state it, or if this kind of model does not have it."""
-
-    version: str
-    created: str
-    recipe: str | None
-    seed: int
-    items: int
-    dataset: Dataset
-    metrics: dict[str, dict[str, float]]
-    tokens: Tokens
-    neighbours: dict[str, NeighbourCard]
-    text_encoder: TextEncoderCard
-    training: Training | None
-    libraries: dict[str, str]
-
-
-def model_card(manifest: Manifest) -> ModelCard:
+def model_card(manifest: Manifest) -> ModelResponse:
     """The card of a manifest. Malformed parts of the manifest do no harm."""
-    return ModelCard(
+    return ModelResponse(
         version=manifest.version,
         created=manifest.created,
         recipe=_text(manifest.recipe, "name"),
@@ -120,15 +41,15 @@ def model_card(manifest: Manifest) -> ModelCard:
         dataset=_dataset(manifest.dataset),
         metrics={name: _finite(values) for name, values in manifest.metrics.items()},
         tokens=_tokens(manifest),
-        neighbours={kind: NeighbourCard(each.count, each.weight) for kind, each in manifest.neighbours.items()},
-        text_encoder=TextEncoderCard(_text(manifest.text_encoder.spec, "kind"), manifest.text_encoder.dim),
+        neighbours={kind: NeighbourKind(each.count, each.weight) for kind, each in manifest.neighbours.items()},
+        text_encoder=TextEncoderFacts(kind=_text(manifest.text_encoder.spec, "kind"), dim=manifest.text_encoder.dim),
         training=_training(manifest.training),
         libraries=manifest.libraries,
     )
 
 
-def _dataset(data: DatasetEntry) -> Dataset:
-    return Dataset(name=data.name, users=data.n_users, items=data.n_items, interactions=data.n_interactions)
+def _dataset(data: DatasetEntry) -> DatasetFacts:
+    return DatasetFacts(name=data.name, users=data.n_users, items=data.n_items, interactions=data.n_interactions)
 
 
 def _tokens(manifest: Manifest) -> Tokens:
@@ -149,16 +70,16 @@ def _semantic(manifest: Manifest) -> SemanticTokens:
     return SemanticTokens(
         dim=config.semantic_dim,
         codebook_size=config.codebook_size,
-        levels=[Level(*level) for level in zip(config.metrics, usage, perplexity, strict=True)],
+        levels=[CodebookLevel(*level) for level in zip(config.metrics, usage, perplexity, strict=True)],
         distinct=_number(health.get("distinct")),
         unique=_number(health.get("unique")),
         largest_collision=_whole(health.get("largest_collision")),
     )
 
 
-def _parameters(told: Mapping[str, Any]) -> Parameters | None:
+def _parameters(told: Mapping[str, Any]) -> TokenParameters | None:
     return _unless_empty(
-        Parameters(
+        TokenParameters(
             total=_whole(told.get("total")),
             codebooks=_whole(told.get("codebooks")),
             id_embeddings=_whole(told.get("id_embeddings")),
@@ -168,9 +89,9 @@ def _parameters(told: Mapping[str, Any]) -> Parameters | None:
     )
 
 
-def _training(told: Mapping[str, Any]) -> Training | None:
+def _training(told: Mapping[str, Any]) -> TrainingFacts | None:
     return _unless_empty(
-        Training(
+        TrainingFacts(
             epochs=_whole(told.get("epochs")),
             best_epoch=_whole(told.get("best_epoch")),
             seconds_per_epoch=_number(told.get("seconds_per_epoch")),

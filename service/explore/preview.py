@@ -10,8 +10,9 @@ from model.tokenizer import COLD
 from service.catalogue.moment import Moment
 from service.catalogue.presentation import found, recommended
 from service.catalogue.records import encode
-from service.contract.results import Audience as Reached
-from service.contract.results import Listener, Outcome, Preview
+from service.contract.answers import Outcome
+from service.contract.explore_answers import Audience as AudienceAnswer
+from service.contract.explore_answers import Listener, PreviewResponse
 from service.explore.audience import ExampleUsers, RankedUsers, Reach
 from service.index.neighbour_index import ItemLinks
 
@@ -32,7 +33,7 @@ class Previewer:
         self._lock = threading.Lock()
         self._asked: tuple[Moment, RankedUsers] | None = None
 
-    def preview(self, moment: Moment, item: Item) -> Preview:
+    def preview(self, moment: Moment, item: Item) -> PreviewResponse:
         """What `item` would become if it were put now."""
         (code,) = encode(self._artifact, [item])
         row = moment.row(item.item_id)
@@ -44,7 +45,7 @@ class Previewer:
         near, cosines = moment.nearest(code.embedding, _NEIGHBOURS, moment.index.split > 0, without=row)
         ranked = self._ranked_users(moment)
         reached = ranked.reached_by(code.embedding, ItemLinks(code.item_index, code.neighbours), row)
-        return Preview(
+        return PreviewResponse(
             item_id=item.item_id,
             outcome=outcome,
             cold=code.item_index == COLD or bool(self._artifact.items.cold[code.item_index]),
@@ -57,7 +58,7 @@ class Previewer:
                 recommended(moment.record(row), cosine)
                 for row, cosine in zip(near.tolist(), cosines.tolist(), strict=True)
             ],
-            audience=Reached(
+            audience=AudienceAnswer(
                 users=len(ranked.users),
                 reached=sum(each.rank <= _AMONG for each in reached),
                 best=[_listener(moment, each) for each in reached[:_SHOWN]],

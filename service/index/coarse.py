@@ -14,8 +14,8 @@ from typing import Any
 import faiss
 import numpy as np
 
+from service.contract.operation_answers import IndexKind
 from service.index.scan import Doubles, Floats, Mask, Rows, lengths, rounding_of_unit
-from service.settings import IndexKind
 
 _faiss: Any = faiss  # its type stubs leave out or misname the search parameters
 

@@ -13,10 +13,10 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract.operation_answers import IndexKind
 from service.index.coarse import build_coarse
 from service.index.scan import Floats, Mask, Rows, inside
 from service.index.snapshot import IndexSnapshot
-from service.settings import IndexKind
 
 
 def pack(flags: NDArray[np.bool_]) -> Mask:

@@ -16,8 +16,9 @@ import anyio
 import anyio.to_thread
 
 from model.artifact import ArtifactError
+from service.contract.answers import RecommendResponse
+from service.contract.operation_answers import VersionResponse
 from service.contract.requests import RecommendRequest
-from service.contract.results import LastSwap, Recommendation, Refused
 from service.engine.engine import Engine
 from service.engine.loading import load_artifact
 from service.errors import NotReady, RegistryFull, RegistryRefused, RegistryUnavailable, ServiceError, Superseded
@@ -56,7 +57,7 @@ class Active:
     engine: Engine
     explorer: Explorer
     since: str
-    last_swap: LastSwap | None
+    last_swap: VersionResponse.LastSwap | None
 
 
 def activate(engine: Engine, before: Active | None, now: float) -> Active:
@@ -64,7 +65,7 @@ def activate(engine: Engine, before: Active | None, now: float) -> Active:
     at = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     swap = None
     if before is not None:
-        swap = LastSwap(before.engine.artifact.version, engine.artifact.version, at)
+        swap = VersionResponse.LastSwap(before.engine.artifact.version, engine.artifact.version, at)
     return Active(engine, Explorer.beside(engine), at, swap)
 
 
@@ -209,11 +210,11 @@ class Runtime:
         return self.active().engine
 
     @property
-    def refused(self) -> Refused | None:
+    def refused(self) -> VersionResponse.Refused | None:
         """The version that the artifact root names, if it was found unfit to serve."""
         return None if self._swapper is None else self._swapper.refused
 
-    def _recommend(self, requests: Sequence[RecommendRequest]) -> list[Recommendation]:
+    def _recommend(self, requests: Sequence[RecommendRequest]) -> list[RecommendResponse]:
         """Computed by the engine of this moment; the next batch may get another."""
         self.metrics.observe_micro_batch(len(requests))
         return self.ready().recommend_batch(requests, self.metrics.observe_stage)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model.artifact import ArtifactError
-from service.contract.results import Refused
+from service.contract.operation_answers import VersionResponse
 from service.engine.engine import Engine
 from service.engine.loading import load_artifact
 from service.errors import RegistryError, RegistryFull, RegistryUnavailable
@@ -44,7 +44,7 @@ class Swapper:
         engine: Callable[[], Engine | None],
         serve: Callable[[Engine], None],
     ) -> None:
-        self.refused: Refused | None = None
+        self.refused: VersionResponse.Refused | None = None
         self._settings = settings
         self._metrics = metrics
         self._engine = engine
@@ -86,7 +86,7 @@ class Swapper:
             self._settle(now, None)
             return
         if now.folder is None:
-            self._settle(now, Refused(None, now.reason))
+            self._settle(now, VersionResponse.Refused(version=None, reason=now.reason))
             return
         del serving  # or this frame would keep it alive after its swap
         self._try(now, now.folder)
@@ -97,7 +97,7 @@ class Swapper:
         try:
             swapped = self._swap(now, folder)
         except (ArtifactError, BadIndex) as error:
-            self._settle(now, Refused(folder.name, str(error)))
+            self._settle(now, VersionResponse.Refused(version=folder.name, reason=str(error)))
         except (RegistryUnavailable, RegistryFull, RegistryError) as error:
             self._metrics.observe_swap("failed")
             self._not_before = time.monotonic() + self._pause
@@ -105,7 +105,12 @@ class Swapper:
             self._pause = min(2 * self._pause, _PAUSE_MAX)
         except Exception as error:
             log.exception("loading another artifact failed", extra={"model_version": folder.name})
-            self._settle(now, Refused(folder.name, f"loading failed: {type(error).__name__}, see the log"))
+            self._settle(
+                now,
+                VersionResponse.Refused(
+                    version=folder.name, reason=f"loading failed: {type(error).__name__}, see the log"
+                ),
+            )
         else:
             if swapped:
                 self._metrics.observe_swap("swapped")
@@ -117,7 +122,7 @@ class Swapper:
                 self._metrics.observe_swap("overtaken")
                 log.info("`current` names another artifact now", extra={"model_version": folder.name})
 
-    def _settle(self, now: CurrentVersion, refused: Refused | None) -> None:
+    def _settle(self, now: CurrentVersion, refused: VersionResponse.Refused | None) -> None:
         """`now` needs nothing more until it changes."""
         self._done, self._pause, self._not_before = now, _PAUSE, 0.0
         self._metrics.report_refused(refused is not None)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from model.items import InvalidItem, Item
-from service.contract.results import RegistryKind
+from service.contract.operation_answers import RegistryKind
 from service.errors import RegistryContended, RegistryError, shorten
 from service.registry import schema
 from service.registry.changes import Changes

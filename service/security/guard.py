@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.contract.problems import Problem
 from service.metrics import Metrics
+from service.security import problem_answers
 from service.security.key_ring import KeyRing
 from service.security.keys import Key, parse_key
 from service.security.rate_limit import RateLimit
@@ -67,7 +68,7 @@ class Guard:
             self._admit(scope)
         except AccessDenied as denied:
             self.metrics.observe_refusal(denied.reason)
-            await denied.problem.response(Request(scope), denied.headers)(scope, receive, send)
+            await problem_answers.response(denied.problem, Request(scope), denied.headers)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

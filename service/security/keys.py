@@ -24,15 +24,12 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from service.security.redaction import PREFIX, redact
 from service.security.scopes import SCOPES, KeyScope, level
 
-PREFIX = "kindred"
 _FILE_MAX = 2**20  # bytes; some four thousand keys
 
 _FORM = re.compile(rf"{PREFIX}_([0-9a-z]{{1,32}})_([0-9a-f]{{64}})")
-# Wider than the form: a key with a typing error in it still holds a secret.
-_ANYWHERE = re.compile(rf"(?i)({PREFIX}[_-]\w{{0,64}}?[_-]?)[0-9a-f]{{16,}}\w*")
-_MARKS = (f"{PREFIX}_", f"{PREFIX}-")
 
 
 class BadKeys(ValueError):
@@ -81,13 +78,6 @@ def parse_key(token: str) -> tuple[str, str] | None:
     """(id, secret) of a token that has the form of a key; else None."""
     found = _FORM.fullmatch(token)
     return (found[1], found[2]) if found else None
-
-
-def redact(text: str) -> str:
-    """`text` with the secret of every key in it made unreadable; the ids stay."""
-    # Every log line comes by here, and hardly one holds a key: to look for the prefix is ten times faster.
-    lowered = text.lower()
-    return _ANYWHERE.sub(r"\1***", text) if any(mark in lowered for mark in _MARKS) else text
 
 
 def read_keys(path: Path) -> list[Key]:

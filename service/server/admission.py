@@ -14,11 +14,13 @@ import logging
 import time
 from collections.abc import Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.contract.problems import Busy, Problem, of_error
+from service.contract.problems import Problem
 from service.metrics import Metrics
+from service.security import problem_answers
 from service.settings import Settings
 
 log = logging.getLogger("kindred.service")
@@ -27,6 +29,14 @@ _LONG = frozenset(("/recommend/batch", "/items/preview", "/search", "/examples",
 _EXPORTS = 8  # at a time: a slow reader holds a slot for as long as it reads
 _BODIES = ("POST", "PUT")
 _LOG_EVERY = 1.0  # seconds; refusals are too many to be logged one by one
+
+
+class Busy(HTTPException):
+    """Too many requests wait. It is an HTTPException because FastAPI passes on only those from reading a body."""
+
+    def __init__(self) -> None:
+        detail = "more requests wait than this service answers in time; it was not begun and can be sent again"
+        super().__init__(503, detail)
 
 
 class Queue:
@@ -110,7 +120,7 @@ class Admission:
             return
         slot = _Slot(queue, admitted is not None)
         if not slot.taken and (queue.is_full or scope["method"] not in _BODIES) and not slot.take():
-            await busy().response(Request(scope))(scope, receive, send)
+            await problem_answers.response(busy(), Request(scope))(scope, receive, send)
             return
         try:
             await self.app(scope, slot.taking(receive), slot.leaving(send))
@@ -166,4 +176,4 @@ def _is_whole(start: Message) -> bool:
 
 def busy() -> Problem:
     """What a request gets that is refused here."""
-    return of_error(Busy())
+    return Problem("overloaded", 503, Busy().detail)

@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
-from pydantic_core import to_json
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.contract.problems import MEDIA_TYPE, Problem
+from service.security import problem_answers
 from service.server.admission import Queue
 from service.server.drain import StoppingHttp
 from service.server.fast_refusal import is_plain, refusal
@@ -261,7 +261,7 @@ class BoundedHttp(StoppingHttp):
         """Answer for the app, which has not seen the request or has not begun to answer, and close."""
         log.info("refused", extra={"problem": problem.type, "client": self.client[0] if self.client else "unknown"})
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            body = to_json(problem.body())
+            body = problem_answers.body(problem)
             length = str(len(body)).encode("ascii")
             self.transport.write(
                 STATUS_LINE[problem.status]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 
-from pydantic_core import to_json
-
 from service.contract.problems import MEDIA_TYPE, RETRY_AFTER
+from service.security import problem_answers
 from service.server.admission import busy
 from service.server.request_id import accepted_request_id
 
@@ -27,7 +26,7 @@ _ID = b"<request id>"
 _HEAD, _BODY = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: %b\r\nretry-after: %d\r\n"
     b"content-length: %%d\r\nx-request-id: %%b\r\n\r\n" % (MEDIA_TYPE.encode(), RETRY_AFTER),
-    to_json(busy().body(_ID.decode())),
+    problem_answers.body(busy(), _ID.decode()),
 )
 
 

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.contract.problems import Problem
 from service.errors import shorten
 from service.metrics import Metrics
-from service.security.keys import redact
+from service.security import problem_answers
+from service.security.redaction import redact
 from service.security.route_table import RouteTable
 from service.server.request_id import accepted_request_id
 
@@ -63,7 +64,7 @@ class Observe:
             if status:
                 raise
             problem = Problem("internal-error", 500, f"an unexpected error, logged as request {request_id}")
-            await problem.response(Request(scope))(scope, receive, stamped)
+            await problem_answers.response(problem, Request(scope))(scope, receive, stamped)
         finally:
             seconds = time.perf_counter() - started
             try:
@@ -111,7 +112,7 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdecimal() and int(declared[:20]) > self.limit:
             problem = Problem("body-too-large", 413, self._detail(f"{shorten(declared, 20)} bytes are declared"))
-            await problem.response(Request(scope))(scope, receive, send)
+            await problem_answers.response(problem, Request(scope))(scope, receive, send)
             return
         received = held = 0
         answering = False
@@ -160,6 +161,6 @@ class LastPlaces:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("crowded") and scope["path"] not in PROBES:
             problem = Problem("too-many-connections", 503, "the service has as many connections as it can take")
-            await problem.response(Request(scope))(scope, receive, send)
+            await problem_answers.response(problem, Request(scope))(scope, receive, send)
             return
         await self.app(scope, receive, send)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from service.security.keys import redact
+from service.security.redaction import redact
 
 _HARMLESS = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 

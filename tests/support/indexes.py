@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract.operation_answers import IndexKind
 from service.index.item_index import ItemIndex
 from service.index.scan import Floats
-from service.settings import IndexKind
 
 
 def vectors_of(n: int, dim: int = 12, seed: int = 0) -> Floats:

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from model.artifact import Artifact
 from model.config import RecommenderConfig, TokenizerConfig, TokenType
@@ -33,9 +34,9 @@ from model.recommender import SequenceRecommender
 from model.text import TfidfEncoder
 from model.tokenizer import HybridTokenizer
 from service.api.app import create_app
-from service.contract import answers
+from service.contract.answers import ItemRegistered, RecommendResponse
+from service.contract.problems import ProblemDetails
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation, Written
 from service.engine.engine import Engine
 from service.errors import ItemConflict
 from service.explore.explorer import Explorer
@@ -187,21 +188,21 @@ class Starter:
             self._engine.close()
 
 
-def ask(engine: Engine, *history: str, **options: Any) -> Recommendation:
+def ask(engine: Engine, *history: str, **options: Any) -> RecommendResponse:
     return engine.recommend(RecommendRequest(history=list(history), **options))
 
 
-def add(engine: Engine, item: Item) -> Written:
+def add(engine: Engine, item: Item) -> ItemRegistered:
     """Register one item; raises its ItemConflict."""
     return _one(engine, item, replacing=False)
 
 
-def put(engine: Engine, item: Item) -> Written:
+def put(engine: Engine, item: Item) -> ItemRegistered:
     """Register or replace one item."""
     return _one(engine, item, replacing=True)
 
 
-def _one(engine: Engine, item: Item, replacing: bool) -> Written:
+def _one(engine: Engine, item: Item, replacing: bool) -> ItemRegistered:
     (result,) = engine.writer.write([item], replacing).results
     if isinstance(result, ItemConflict):
         raise result
@@ -218,7 +219,7 @@ def explorer_of(engine: Engine) -> Explorer:
     return _explorers[engine]
 
 
-def ids(answer: Recommendation) -> list[str]:
+def ids(answer: RecommendResponse) -> list[str]:
     return [item.item_id for item in answer.items]
 
 
@@ -231,12 +232,17 @@ class Reply(NamedTuple):
         return json.loads(self.body)
 
 
+def fits(answer: type[Any], body: bytes) -> Any:
+    """`body` read as JSON, once it is what the contract says; a member that the contract does not name fails."""
+    TypeAdapter(answer).validate_json(body)
+    return json.loads(body)
+
+
 def refused(reply: Reply, status: int, kind: str, field: str | None = None) -> Any:
     """The problem of a reply, once it is the one expected and safe to show."""
     assert reply.status == status, reply.body
     assert reply.headers["content-type"] == "application/problem+json"
-    problem = json.loads(reply.body)
-    answers.ProblemDetails.model_validate(problem)
+    problem = fits(ProblemDetails, reply.body)
     assert problem["type"] == f"/problems/{kind}", problem
     assert problem.get("field") == field, problem
     assert len(reply.body) < 2000

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from service.contract import answers
 from service.contract.operation_answers import VersionResponse
-from tests.support.service import Client, item_path, make_artifact, make_settings, serving
+from service.contract.problems import ProblemDetails
+from tests.support.service import Client, fits, item_path, make_artifact, make_settings, serving
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +23,6 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     make_artifact(folder / "artifacts")
     with serving(make_settings(folder / "artifacts", folder)) as client:
         yield client
-
-
-def fits(model: type[BaseModel], body: bytes) -> Any:
-    """`body` read as JSON, once it is what the contract says; a member that the contract does not name fails."""
-    model.model_validate_json(body)
-    return json.loads(body)
 
 
 def test_recommend(client: Client) -> None:
@@ -83,7 +77,7 @@ def test_the_life_of_an_item(client: Client) -> None:
     same = client.post("/items", item)
     assert (same.status, fits(answers.ItemRegistered, same.body)["outcome"]) == (200, "unchanged")
     other = client.post("/items", item | {"title": "Blue soap"})
-    problem = fits(answers.ProblemDetails, other.body)
+    problem = fits(ProblemDetails, other.body)
     assert (other.status, problem["type"], problem["field"]) == (409, "/problems/item-conflict", "item_id")
     assert other.headers["content-type"] == "application/problem+json"
     assert problem["request_id"] == other.headers["x-request-id"]

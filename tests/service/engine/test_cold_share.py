@@ -15,7 +15,7 @@ from model.items import Item
 from model.neighbours import Neighbours
 from service.catalogue.cold_items import ColdItems
 from service.client import Client, Invalid
-from service.contract.results import Recommendation
+from service.contract.answers import RecommendResponse
 from service.engine.engine import Engine
 from service.index.neighbour_index import ItemLinks
 from tests.support.service import KINDS, Starter, ask, ids, make_artifact, make_settings, put, serving
@@ -34,7 +34,7 @@ def newcomers(count: int = 12) -> list[Item]:
     return [Item(f"new-{n}", title=f"a large red {KINDS[n % 6]} {n}", brand="Alba") for n in range(count)]
 
 
-def reserved(answer: Recommendation) -> list[str]:
+def reserved(answer: RecommendResponse) -> list[str]:
     return [item.item_id for item in answer.items if item.reserved]
 
 

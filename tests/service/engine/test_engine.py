@@ -11,8 +11,8 @@ import pytest
 
 from model.artifact import Artifact, ArtifactError
 from model.items import Item
+from service.contract.answers import RecommendResponse
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation
 from service.errors import UnknownItem
 from tests.support.service import Starter, add, ask, ids, make_artifact
 
@@ -163,7 +163,7 @@ def test_diversity_spreads_the_answer(start: Starter) -> None:
     assert spread.items[0] == plain.items[0]
     assert len(set(ids(spread))) == 10
 
-    def closeness(answer: Recommendation) -> float:
+    def closeness(answer: RecommendResponse) -> float:
         embeddings = engine.artifact.catalogue_embeddings()
         chosen = embeddings[[int(item_id.removeprefix("item-")) for item_id in ids(answer)]]
         chosen = chosen / np.linalg.norm(chosen, axis=1, keepdims=True)

@@ -13,13 +13,13 @@ from model.items import Item
 from model.telling_words import TellingWords
 from service.catalogue import catalogue
 from service.contract.explore_answers import CodesResponse
-from service.contract.results import CodeTree
 from service.engine.engine import Engine
 from service.explore import code_tree
 from tests.support.service import (
     Client,
     Starter,
     explorer_of,
+    fits,
     make_artifact,
     make_items,
     make_settings,
@@ -44,7 +44,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
-def below(engine: Engine, *prefix: int) -> CodeTree:
+def below(engine: Engine, *prefix: int) -> CodesResponse:
     return explorer_of(engine).codes(engine.catalogue.moment, list(prefix))
 
 
@@ -158,8 +158,7 @@ def test_without_semantic_codes_there_is_no_tree(tmp_path: Path) -> None:
 
 
 def test_over_http(client: Client) -> None:
-    tree = client.get("/codes").json()
-    CodesResponse.model_validate(tree, strict=True)
+    tree = fits(CodesResponse, client.get("/codes").body)
     first = tree["branches"][0]["code"]
     deeper = client.get(f"/codes?prefix={first}").json()
     second = deeper["branches"][0]["code"]

@@ -13,7 +13,17 @@ from model.items import Item
 from service.contract.explore_answers import MapResponse
 from service.engine.engine import Engine
 from service.explore import map
-from tests.support.service import Client, Starter, explorer_of, make_artifact, make_settings, put, refused, serving
+from tests.support.service import (
+    Client,
+    Starter,
+    explorer_of,
+    fits,
+    make_artifact,
+    make_settings,
+    put,
+    refused,
+    serving,
+)
 
 
 @pytest.fixture
@@ -105,8 +115,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
 
 
 def test_over_http(client: Client) -> None:
-    found = client.get("/map?limit=7").json()
-    MapResponse.model_validate(found, strict=True)
+    found = fits(MapResponse, client.get("/map?limit=7").body)
     assert {len(column) for column in found["points"].values()} == {7}
     for limit in ("0", "50001", "x"):
         refused(client.get(f"/map?limit={limit}"), 422, "invalid-request", "limit")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from model.manifest import DatasetEntry
 from service.api.openapi import answer
 from service.client import Client as TypedClient
 from service.contract.operation_answers import ModelResponse, VersionResponse
-from service.contract.results import RegistryState
 from service.explore.model_card import model_card
 from service.registry.registry import RegistryRow
 from tests.support.cards import METRICS, TRAINING, make_carded
@@ -27,6 +25,7 @@ from tests.support.service import (
     Client,
     Starter,
     add,
+    fits,
     make_artifact,
     make_items,
     make_settings,
@@ -49,15 +48,13 @@ def model(client: Client) -> Any:
     """The answer to /model, once it is what the contract says."""
     reply = client.get("/model")
     assert reply.status == 200, reply.body
-    ModelResponse.model_validate_json(reply.body)
-    return reply.json()
+    return fits(ModelResponse, reply.body)
 
 
 def version(client: Client) -> Any:
     """The answer to /version, once it is what the contract says."""
     reply = client.get("/version")
-    VersionResponse.model_validate_json(reply.body)
-    return reply.json()
+    return fits(VersionResponse, reply.body)
 
 
 def test_the_card_is_what_the_manifest_tells(carded: Client) -> None:
@@ -142,8 +139,7 @@ def test_what_is_not_as_it_should_be_is_left_out(
 ) -> None:
     made = make_carded(tmp_path)
     body = bytes(answer(model_card(made.manifest.model_copy(update=changes))).body)
-    ModelResponse.model_validate_json(body)
-    found: Any = json.loads(body)
+    found = fits(ModelResponse, body)
     for name in part[:-1]:
         found = found[name]
     assert (found[part[-1]] if isinstance(found, list) else found.get(part[-1])) == left
@@ -238,24 +234,24 @@ def test_registered_items_are_counted_as_they_come_and_go(tmp_path: Path) -> Non
     engine = start()
     items = make_items(300)
 
-    def counted() -> tuple[RegistryState, int]:
+    def counted() -> tuple[VersionResponse.Registry, int]:
         return engine.registered(), sum(1 for _ in engine.export("registered"))
 
-    assert counted() == (RegistryState("sqlite", 0), 0)
+    assert counted() == (VersionResponse.Registry("sqlite", 0), 0)
     engine.writer.write(items[240:])
-    assert counted() == (RegistryState("sqlite", 60), 60)
+    assert counted() == (VersionResponse.Registry("sqlite", 60), 60)
     engine.writer.write(items[240:])  # the same again
     add(engine, items[5])  # the catalogue's own, as it is
     for item in items[10:20]:
         put(engine, Item(item.item_id, title="another"))
     expected = counted()[1]
-    assert counted() == (RegistryState("sqlite", expected), expected)
+    assert counted() == (VersionResponse.Registry("sqlite", expected), expected)
     assert expected >= 70
     for item in [*items[15:20], *items[295:]]:
         engine.writer.delete(item.item_id)
-    assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
+    assert counted() == (VersionResponse.Registry("sqlite", expected - 10), expected - 10)
     engine = start()  # from the database
-    assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
+    assert counted() == (VersionResponse.Registry("sqlite", expected - 10), expected - 10)
     before = engine.catalogue.moment.generation
     engine.writer.write([Item(f"more-{index}", title="more") for index in range(1100)])
     assert counted()[0].items == counted()[1] == expected + 1090
@@ -263,7 +259,7 @@ def test_registered_items_are_counted_as_they_come_and_go(tmp_path: Path) -> Non
     engine.writer.apply(deleted_elsewhere)
     engine.publisher.compactor.wait()
     assert engine.catalogue.moment.generation is not before  # so many that it was made anew, of what is left
-    assert counted() == (RegistryState("sqlite", expected - 10), expected - 10)
+    assert counted() == (VersionResponse.Registry("sqlite", expected - 10), expected - 10)
     start.close()
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from model.config import TokenType
 from model.items import Item
-from service.contract import explore_answers
-from service.contract.results import Preview
+from service.contract.explore_answers import PreviewResponse
 from service.engine.engine import Engine
 from service.explore.audience import users_to_ask
 from service.settings import Settings
@@ -20,6 +19,7 @@ from tests.support.service import (
     add,
     ask,
     explorer_of,
+    fits,
     ids,
     make_artifact,
     make_items,
@@ -47,11 +47,11 @@ def client(tmp_path: Path) -> Iterator[Client]:
         yield client
 
 
-def preview(engine: Engine, item: Item) -> Preview:
+def preview(engine: Engine, item: Item) -> PreviewResponse:
     return explorer_of(engine).preview(engine.catalogue.moment, item)
 
 
-def holds(engine: Engine, item: Item) -> Preview:
+def holds(engine: Engine, item: Item) -> PreviewResponse:
     """The preview of an item, once it is put and everything the preview said is found to be so."""
     said = preview(engine, item)
     written = put(engine, item)
@@ -171,7 +171,7 @@ def test_over_http(client: Client) -> None:
     body = {"item_id": "new", "title": "small red lamp", "brand": "Alba", "categories": ["Home", "lamp"]}
     said = client.post("/items/preview", body)
     assert said.status == 200
-    explore_answers.PreviewResponse.model_validate_json(said.body)
+    fits(PreviewResponse, said.body)
     assert client.get("/items/new").status == 404
     written = client.post("/items", body)
     assert written.status == 201

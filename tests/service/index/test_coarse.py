@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from service.contract.operation_answers import IndexKind
 from service.index import coarse
 from service.index.boosts import Boosts
 from service.index.coarse import BadIndex
 from service.index.item_index import ItemIndex, pack
-from service.settings import IndexKind
 from tests.support.indexes import best, build, vectors_of
 
 

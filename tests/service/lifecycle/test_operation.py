@@ -18,7 +18,7 @@ from service.engine.engine import Engine
 from service.metrics import Metrics
 from service.registry.registry import Registry
 from service.security import keys
-from service.security.keys import redact
+from service.security.redaction import redact
 from tests.support.service import Client, make_artifact, make_settings, serving
 
 

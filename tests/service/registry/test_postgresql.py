@@ -17,12 +17,12 @@ import pytest
 from model.artifact import Artifact
 from model.items import Item
 from service import logs
-from service.contract.results import Written
+from service.contract.answers import ItemRegistered
 from service.engine.engine import Engine
 from service.engine.writer import Results
 from service.errors import ItemConflict
 from service.registry.registry import Registry
-from service.security.keys import redact
+from service.security.redaction import redact
 from tests.support.postgres import PASSWORD, Server, running_server
 from tests.support.service import Client, Reply, make_settings, refused, serving, until
 
@@ -93,7 +93,7 @@ def at_once(engines: Sequence[Engine], items: Callable[[int], list[Item]]) -> li
         return list(threads.map(register, range(len(engines))))
 
 
-def outcome(result: Written | ItemConflict) -> str:
+def outcome(result: ItemRegistered | ItemConflict) -> str:
     return "conflict" if isinstance(result, ItemConflict) else result.outcome
 
 
@@ -114,7 +114,7 @@ def test_an_id_registered_with_other_content_by_all_at_once_has_one_winner(
         name = f"soap-{attempt}"
         results = [result for (result,) in at_once(engines, lambda n, name=name: [Item(name, title=f"soap {n}")])]  # type: ignore[misc]
         assert Counter(map(outcome, results)) == {"created": 1, "conflict": WRITERS - 1}
-        (winner,) = [number for number, result in enumerate(results) if isinstance(result, Written)]
+        (winner,) = [number for number, result in enumerate(results) if isinstance(result, ItemRegistered)]
         assert all_rows(database_url)[name] == Item(name, title=f"soap {winner}")
 
 

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request, Response
 from service import logs
 from service.api.app import create_app
 from service.security import keys
-from service.security.keys import redact
+from service.security.redaction import redact
 from service.security.scopes import SCOPES
 from tests.support.service import Client, Reply, make_settings, refused, serving
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from service.contract.answers import RecommendResponse
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation
 from service.engine.engine import Engine
 from service.engine.writer import Writer
 from service.explore.explorer import Explorer
@@ -59,7 +59,7 @@ def test_recommendations_beyond_the_queue_are_refused(
 ) -> None:
     original = Engine.recommend
 
-    def slow(self: Engine, request: RecommendRequest) -> Recommendation:
+    def slow(self: Engine, request: RecommendRequest) -> RecommendResponse:
         held.wait()
         return original(self, request)
 
@@ -145,7 +145,7 @@ def test_many_at_once_are_answered_together_as_each_alone(
     sizes: list[int] = []
     original = Engine.recommend_batch
 
-    def counted(self: Engine, requests: Sequence[RecommendRequest], *rest: Any) -> list[Recommendation]:
+    def counted(self: Engine, requests: Sequence[RecommendRequest], *rest: Any) -> list[RecommendResponse]:
         sizes.append(len(requests))
         return original(self, requests, *rest)
 

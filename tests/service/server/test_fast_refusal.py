@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from service.contract.answers import RecommendResponse
 from service.contract.requests import RecommendRequest
-from service.contract.results import Recommendation
 from service.engine.engine import Engine
 from service.server.fast_refusal import is_plain
 from tests.support.service import Client, make_artifact, make_settings, serving
@@ -71,7 +71,7 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     begun, go = threading.Event(), threading.Event()
     original = Engine.recommend
 
-    def slow(self: Engine, asked: RecommendRequest) -> Recommendation:
+    def slow(self: Engine, asked: RecommendRequest) -> RecommendResponse:
         begun.set()
         assert go.wait(60)
         return original(self, asked)
