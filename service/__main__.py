@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 
 from pydantic import ValidationError
@@ -79,7 +79,8 @@ def _serve(settings: Settings, sockets: list[socket.socket], announce: int | Non
     server.announce = announce
     if settings.keys is None:
         _say_open(settings)
-    server.run(sockets)
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again once Ctrl+C has stopped the server
+        server.run(sockets)
     return 0 if server.started else 3
 
 

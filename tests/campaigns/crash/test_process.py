@@ -109,6 +109,13 @@ def test_sigterm_ends_it_cleanly(root: Path, tmp_path: Path) -> None:
     assert "WARNING" not in log
 
 
+def test_ctrl_c_ends_it_without_a_traceback(root: Path, tmp_path: Path) -> None:
+    with process(environment_of(root, tmp_path), tmp_path / "errors") as (server, _):
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+    assert "Traceback" not in (tmp_path / "errors").read_text(encoding="utf-8")
+
+
 def test_without_keys_it_says_at_the_start_who_can_come_in(root: Path, tmp_path: Path) -> None:
     with process(environment_of(root, tmp_path), tmp_path / "log"):
         pass
