@@ -115,8 +115,8 @@ lock: $(if $(wildcard $(BIN)/python),,$(STAMP)) ## write requirements/*.lock (bu
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--custom-compile-command "make lock" --excludes "$$in/excluded" -o requirements/$$name.lock \
 		pyproject.toml "$$in/torch.in" "$$@" >/dev/null; }; \
-	compile dev --extra postgres --extra training --extra report --extra dev; \
-	compile run --extra postgres --extra training -c requirements/dev.lock; \
+	compile dev --extra dev; \
+	compile run --extra serve --extra postgres --extra train -c requirements/dev.lock; \
 	compile sentence --all-extras -c requirements/dev.lock
 
 # These two tools have their own environment, so they do not list their own packages. torch goes by its release.

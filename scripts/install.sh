@@ -15,7 +15,12 @@ index=${index%/}
 build=${index##*/}
 version=$(sed -n 's/^ *"torch==\([^"]*\)".*/\1/p' pyproject.toml)
 [ -n "$version" ] || { echo "install.sh: pyproject.toml pins no torch" >&2; exit 1; }
-[ -f "$lock" ] || { echo "install.sh: $lock does not exist" >&2; exit 1; }
+case $2 in
+  run) extras=serve,postgres,train ;;
+  dev) extras=dev ;;
+  sentence) extras=dev,sentence ;;
+  *) echo "install.sh: LOCK is run, dev or sentence, not $2" >&2; exit 1 ;;
+esac
 
 "${PYTHON:-python3}" -m venv "$venv"
 # The end of this script compiles bytecode on all cores at once. On two cores pip would take twice as long for it.
@@ -44,7 +49,9 @@ case "$(uname -s) $build" in
   *) install_torch ;;
 esac
 install --quiet --require-hashes -r "$lock"
-install --quiet --no-deps --no-build-isolation -e .
+# With no index to ask, this fails if the lock lacks a package that pyproject.toml names for these extras, or has another
+# version of it.
+install --quiet --no-index --no-build-isolation -e ".[$extras]"
 "$venv/bin/python" -m pip check
 
 # A file that does not compile costs only speed, as with pip: some packages ship templates that are not Python.

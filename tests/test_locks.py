@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.tags import sys_tags
+from packaging.utils import canonicalize_name
 
 from tests.support.paths import REPOSITORY
 
@@ -45,6 +47,33 @@ def test_every_package_is_locked_by_version_and_hash(path: Path) -> None:
         assert [each.operator for each in requirement.specifier] == ["=="], requirement
         assert hashes, requirement
         assert all(len(each) == 64 and int(each, 16) for each in hashes), requirement
+
+
+def required(extras: set[str]) -> list[Requirement]:
+    """What pyproject.toml asks for with these extras. `kindred[…]` stands for more of them."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known, new = set[str](), set(extras)
+    found = list(map(Requirement, project["dependencies"]))
+    while new:
+        known |= new
+        here = [Requirement(line) for extra in new for line in project["optional-dependencies"][extra]]
+        found += [one for one in here if one.name != "kindred"]
+        new = {extra for one in here if one.name == "kindred" for extra in one.extras} - known
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [("run", {"serve", "postgres", "train"}), ("dev", {"dev"}), ("sentence", {"dev", "sentence"})],
+)
+def test_a_lock_holds_what_its_extras_ask_for(lock: str, extras: set[str]) -> None:
+    text = (REPOSITORY / "scripts" / "install.sh").read_text(encoding="utf-8")
+    (listed,) = re.findall(rf"(?m)^ *{lock}\) extras=(\S+)", text)
+    assert set(listed.split(",")) == extras
+    versions = {one.name: one.specifier for path in (TORCH, TORCH.with_stem(lock)) for one, _ in locked(path)}
+    for requirement in required(extras):
+        (version,) = (each.version for each in versions[canonicalize_name(requirement.name)])
+        assert requirement.specifier.contains(version), requirement
 
 
 @pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)

@@ -63,7 +63,7 @@ def require_extra() -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise MissingExtra(
-            f"report: {error.name} is missing; install the extra: pip install -e '.[training,report]'"
+            f"report: {error.name} is missing; install the extra: pip install -e '.[train,report]'"
         ) from error
 
 

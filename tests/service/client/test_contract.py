@@ -194,13 +194,12 @@ def test_the_service_loads_nothing_of_the_client() -> None:
     assert not loaded & {"httpx", "service.client"}
 
 
-def test_types_are_shipped_and_httpx_is_an_extra() -> None:
+def test_types_are_shipped_and_the_client_needs_pydantic_and_httpx() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
     assert "py.typed" in project["tool"]["setuptools"]["package-data"]["service"]
     assert (REPOSITORY / "service" / "py.typed").is_file()
-    extras = project["project"]["optional-dependencies"]
-    assert [extra for extra in extras["client"] if extra.startswith("httpx==")] == extras["client"]
-    assert set(extras["client"]) <= set(extras["dev"])
+    needed = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["client"]
+    assert [requirement.partition("==")[0] for requirement in needed] == ["pydantic", "httpx"]
 
 
 def test_what_is_exported_is_there() -> None:

@@ -128,6 +128,4 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setattr(builtins, "__import__", without)
     done = command("report", "--data", data, "--output", tmp_path / "out")
     assert done.code == 2
-    assert (
-        done.error == f"error: report: {package} is missing; install the extra: pip install -e '.[training,report]'\n"
-    )
+    assert done.error == f"error: report: {package} is missing; install the extra: pip install -e '.[train,report]'\n"
