@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,10 @@ class Made(NamedTuple):
     folder: Path
     plan: Plan
     report: Report
-    said: list[str]
+    said: tuple[str, ...]
+    """What making it said."""
+    files: tuple[str, ...]
+    """The runs that making it left. Tests ask the plan for more runs."""
 
     def section(self, name: str) -> Section:
         return next(section for section in self.report.sections if section.name == name)
@@ -41,7 +45,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder: Path = tmp_path_factory.mktemp("report")
     said: list[str] = []
     plan = make_plan(folder, small_data(timed=True), said)
-    return Made(folder, plan, make_report(plan, folder, list(PARTS)), said)
+    report = make_report(plan, folder, list(PARTS))
+    return Made(folder, plan, report, tuple(said), tuple(path.name for path in (folder / "runs").glob("*.json")))
 
 
 def test_every_part_is_there_with_its_files(made: Made) -> None:
@@ -53,19 +58,20 @@ def test_every_part_is_there_with_its_files(made: Made) -> None:
     assert Report.model_validate_json((made.folder / "report.json").read_bytes()) == made.report
     assert set(made.report.runs) == {key for section in made.report.sections for key in section.runs}
     # Everything named was made once: a training each, and the shuffled and the held-out ones beside.
-    assert len(list((made.folder / "runs").glob("*.json"))) == len(made.report.runs)
+    assert len(made.files) == len(made.report.runs)
     assert len([text for text in made.said if "training" in text]) == len(made.report.runs)
 
 
 def test_a_second_report_trains_nothing_and_says_the_same(made: Made, tmp_path: Path) -> None:
     said: list[str] = []
-    plan = make_plan(made.folder, small_data(timed=True), said)
-    before = json.loads((made.folder / "report.json").read_bytes())
-    again = make_report(plan, made.folder, ["tokens", "distances"])
+    folder = shutil.copytree(made.folder, tmp_path / "again")
+    plan = make_plan(folder, small_data(timed=True), said)
+    before = json.loads((folder / "report.json").read_bytes())
+    again = make_report(plan, folder, ["tokens", "distances"])
     assert said == ["part 1 of 2: tokens", "part 2 of 2: distances"]
     assert again.sections == made.report.sections
     assert again.runs == made.report.runs
-    assert json.loads((made.folder / "report.json").read_bytes())["sections"] == before["sections"]
+    assert json.loads((folder / "report.json").read_bytes())["sections"] == before["sections"]
 
 
 def test_the_overall_table_holds_the_medians_of_the_runs(made: Made) -> None:
