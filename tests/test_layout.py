@@ -20,7 +20,6 @@ TOGETHER = {
     "service/api/test_bad_http.py": "service/api/app.py",
     "service/api/test_bad_input.py": "service/api/app.py",
     "service/api/test_cors.py": "service/api/app.py",
-    "service/client/test_answers.py": "service/client/clients.py",
     "service/client/test_contract.py": "service/client/clients.py",
     "service/engine/test_applying.py": "service/engine/engine.py",
     "service/engine/test_cold_share.py": "service/engine/recommend.py",

@@ -1,11 +1,11 @@
-"""The Python client: `Client`, and `AsyncClient` for asyncio or trio. Needs httpx and pydantic, nothing of the server.
+"""The Python client: `Client`, and `AsyncClient` for asyncio or trio. It needs httpx and pydantic alone.
 
     with Client("http://127.0.0.1:8000") as kindred:
         for item in kindred.recommend(["AUD-0149"], k=3).items:
             print(item.item_id, item.score)
 
-Answers are the models of `service.contract.answers`, which the OpenAPI document is made from; a member that only a
-newer service knows is ignored. Whatever goes wrong is a `KindredError`.
+Answers are the dataclasses of `service.contract`, which the OpenAPI document describes. The client ignores members that
+only a newer service sends. Every failure is a `KindredError`.
 """
 
 from __future__ import annotations

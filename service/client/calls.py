@@ -1,7 +1,7 @@
-"""The API's routes as calls: a function a route, from arguments to a request and how its answer is read.
+"""The API's routes as calls. For each route a function turns arguments into a request and says how to read its answer.
 
-Both clients make their methods from these functions (`service.client.clients`). Arguments are not checked here: the
-service checks them, and says which one is wrong.
+Both clients make their methods from these functions (`service.client.clients`). The functions do not check arguments:
+the service does, and its error names the wrong one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class RecommendOptions(TypedDict, total=False):
-    """The options of a recommendation, as in the API; what is left out has the service's default."""
+    """The options of a recommendation, as in the API. The service has a default for each."""
 
     k: int
     exclude: Sequence[str]
@@ -64,20 +64,20 @@ class ItemContent(TypedDict, total=False):
 
 
 class NewItem(ItemContent, total=False):
-    """One entry of `add_items`, and what `export` gives: `add_item(**item)`."""
+    """One entry of `add_items`. `export` yields them too: `add_item(**item)` registers one again."""
 
     item_id: Required[str]
 
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """A request and `read`, from its answer's body and request id to what the call returns.
+    """A request, and `read`, which turns the answer's body and request id into what the call returns.
 
-    idempotent: may be sent again though it may have been acted on. All of today's may. To recommend is to read; PUT
-    and DELETE say what is to be; and what is registered goes out under an idempotency key, so that a retry is answered
-    as the first attempt was.
-    idempotency_key: "" for one that is made up; None for none.
-    probe: asks how the service is at this moment, so it is sent once.
+    idempotent: the client may send the request again, even if the service has acted on it. All calls of today are
+    idempotent. A recommendation only reads. PUT and DELETE state the outcome. A registration carries an idempotency
+    key, so a retry gets the answer of the first attempt.
+    idempotency_key: "" makes the client choose one; None sends none.
+    probe: asks for the state of the service at this moment, so the client sends it once.
     """
 
     method: str
@@ -94,7 +94,7 @@ class Call(Generic[T]):
 def recommend(
     history: Sequence[str], *, request_id: str | None = None, **options: Unpack[RecommendOptions]
 ) -> Call[RecommendResponse]:
-    """Items to come after a history of item ids, oldest first."""
+    """Recommend items after a history of item ids, oldest first."""
     query: RecommendQuery = {"history": history, **options}
     return Call("POST", "/recommend", _read(RecommendResponse), True, body=_json(query), request_id=request_id)
 
@@ -102,7 +102,7 @@ def recommend(
 def recommend_batch(
     requests: Iterable[RecommendQuery], *, request_id: str | None = None
 ) -> Call[list[RecommendResponse | KindredError]]:
-    """The same for several histories at once; the error of an entry that is refused stands in its place."""
+    """Recommend for several histories. If the service refuses an entry, its error stands in its place."""
     body = _json({"requests": list(requests)})
     return Call("POST", "/recommend/batch", _read_recommendations, True, body=body, request_id=request_id)
 
@@ -110,15 +110,15 @@ def recommend_batch(
 def similar(
     item_id: str, *, k: int = 10, by: SimilarBy = "semantic", request_id: str | None = None
 ) -> Call[SimilarResponse]:
-    """Items like an item: by what the texts share, or ("hybrid") also by what training learned of each."""
+    """Find items similar to an item: by their texts, or ("hybrid") also by what training learned of each."""
     path = item_path(item_id) + "/similar"
     return Call("GET", path, _read(SimilarResponse), True, query={"k": k, "by": by}, request_id=request_id)
 
 
 def get_item(item_id: str, *, content: bool = False, request_id: str | None = None) -> Call[ItemPublic]:
-    """One item; with `content`, what registering it again takes."""
+    """Read one item; with `content`, also all that you need to register it again."""
     query: dict[str, str | int] = {"content": "true"} if content else {}
-    if item_id == "export" or item_id.endswith("/similar"):  # such paths are other resources
+    if item_id == "export" or item_id.endswith("/similar"):  # other resources have these paths
         query["item_id"] = item_id
         return Call("GET", "/items", _read_only_item, True, query=query, request_id=request_id)
     return Call("GET", item_path(item_id), _read(ItemPublic), True, query=query, request_id=request_id)
@@ -148,9 +148,10 @@ def add_item(
     request_id: str | None = None,
     **content: Unpack[ItemContent],
 ) -> Call[ItemRegistered]:
-    """Register an item; Conflict when its id has other content.
+    """Register an item. Raises Conflict if its id has other content.
 
-    Without an `idempotency_key` each call makes up one; with one, a later call repeats this one rather than its own.
+    Without an `idempotency_key` each call chooses its own. A later call with the same key and the same item gets the
+    answer of this one.
     """
     item: NewItem = {"item_id": item_id, **content}
     return _write("POST", "/items", _read(ItemRegistered), _json(item), idempotency_key or "", request_id)
@@ -159,8 +160,9 @@ def add_item(
 def add_items(
     items: Iterable[NewItem], *, idempotency_key: str | None = None, request_id: str | None = None
 ) -> Call[list[ItemRegistered | KindredError]]:
-    """Register items in one transaction; the error of an entry that is refused stands in its place. The key is as in
-    `add_item`.
+    """Register items in one transaction. If the service refuses an entry, its error stands in its place.
+
+    `idempotency_key` works as in `add_item`.
     """
     body = _json({"items": list(items)})
     return _write("POST", "/items/batch", _read_registered, body, idempotency_key or "", request_id)
@@ -173,37 +175,37 @@ def replace_item(
     request_id: str | None = None,
     **content: Unpack[ItemContent],
 ) -> Call[ItemRegistered]:
-    """Register an item, or replace the one of its id as a whole."""
+    """Register an item, or replace all of the item that has its id."""
     return _write("PUT", item_path(item_id), _read(ItemRegistered), _json(content), idempotency_key, request_id)
 
 
 def delete_item(item_id: str, *, idempotency_key: str | None = None, request_id: str | None = None) -> Call[None]:
-    """Serve an item no more. NotFound is raised only when no attempt of this call can have deleted it."""
+    """Delete an item. Raises NotFound only if no attempt of this call can have deleted it."""
     return _write("DELETE", item_path(item_id), lambda body, request_id: None, None, idempotency_key, request_id)
 
 
 def livez(*, request_id: str | None = None) -> Call[Liveness]:
-    """Returns while the process runs. Asked once, without retries."""
+    """Return while the process runs. The client asks once."""
     return Call("GET", "/livez", _read(Liveness), True, request_id=request_id, probe=True)
 
 
 def readyz(*, request_id: str | None = None) -> Call[Readiness]:
-    """Returns when recommendations are answered, else raises Unavailable. Asked once, without retries."""
+    """Return if the service answers recommendations, else raise Unavailable. The client asks once."""
     return Call("GET", "/readyz", _read(Readiness), True, request_id=request_id, probe=True)
 
 
 def version(*, request_id: str | None = None) -> Call[VersionResponse]:
-    """What is running; answers before the service is ready too."""
+    """Read what runs. The service answers this even before it is ready."""
     return Call("GET", "/version", _read(VersionResponse), True, request_id=request_id)
 
 
 def model(*, request_id: str | None = None) -> Call[ModelResponse]:
-    """The model that serves: what it was made from and how, what was measured, what its tokens are."""
+    """Read the card of the model in use: its data, its training, its metrics and its tokens."""
     return Call("GET", "/model", _read(ModelResponse), True, request_id=request_id)
 
 
 def item_path(item_id: str) -> str:
-    """Slashes stay; segments of dots alone are encoded, or they would be taken for steps in the path."""
+    """The path of an item. Slashes stay. Segments of dots are encoded, because servers read them as steps in a path."""
     parts = item_id.split("/")
     return "/items/" + "/".join("%2E" * len(part) if part in (".", "..") else quote(part) for part in parts)
 
@@ -220,11 +222,11 @@ def _write(
 
 
 def _json(value: object) -> bytes:
-    """Raises ValueError for NaN and infinity, TypeError for what JSON has no form of."""
+    """Raises ValueError for NaN and infinity, TypeError for a value that JSON cannot express."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {}  # to make one takes milliseconds, to read by it microseconds
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}  # making one takes milliseconds, reading by it microseconds
 
 
 def _read(kind: type[T]) -> Callable[[bytes, str], T]:
@@ -234,10 +236,10 @@ def _read(kind: type[T]) -> Callable[[bytes, str], T]:
 
     def read(body: bytes, request_id: str) -> T:
         try:
-            # The contract is closed, so that tests see a member that it does not name; a newer service may send some.
+            # The contract is closed, so tests fail on members that it does not name. A newer service may send some.
             answer: T = adapter.validate_json(body, extra="ignore")
         except ValidationError as error:
-            # Without the input: a page that is not the service's is nobody's business in a log.
+            # Without the input: the page of another service does not belong in a log.
             first = error.errors(include_input=False, include_url=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"])) or "body"
             raise _unexpected(f"no {kind.__name__}: {where}: {first['msg']}", request_id) from None

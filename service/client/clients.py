@@ -1,9 +1,9 @@
-"""`Client` and `AsyncClient`: the same methods, which differ in how they send and sleep.
+"""`Client` and `AsyncClient`: the same methods. They differ in how they send and sleep.
 
-A method is made from the function of its route in `service.client.calls`, which states its arguments, its answer and
-its docstring once, by `_blocking` or `_awaiting`. A parameter specification carries the types over, so both clients
-are typed in full without a line of the routes written twice; a common base class could not do that, since Python's
-types have no word for "this result, perhaps awaited". What decides on retries, deadlines and errors is `Exchange`.
+`_blocking` and `_awaiting` make a method from the function of its route in `service.client.calls`. That function states
+the arguments, the answer and the docstring once. A parameter specification carries the types over, so both clients have
+full types and no route is written twice. A common base class could not do that: Python's types cannot say "this result,
+perhaps awaited". `Exchange` decides on retries, deadlines and errors.
 """
 
 from __future__ import annotations
@@ -35,23 +35,25 @@ _TIMEOUTS, _RETRY, _CLOCK = Timeouts(), Retry(), Clock()
 
 
 class _Configured:
-    """What the clients are configured with."""
+    """The configuration that both clients share."""
 
     def __init__(self, url: str, key: str | None, timeouts: Timeouts, retry: Retry, clock: Clock) -> None:
         try:
             self._url = httpx.URL(url)
-        except httpx.InvalidURL:  # no ValueError; what it quotes may be a part of a password
-            raise ValueError("the service's address must look like http://127.0.0.1:8000, and cannot be read") from None
+        except httpx.InvalidURL:  # not a ValueError; its message may quote part of a password
+            raise ValueError(
+                "the service's address must look like http://127.0.0.1:8000, and this one cannot be read"
+            ) from None
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise ValueError(f"the service's address must look like http://127.0.0.1:8000, got {self._url!r}")
-        if self._url.userinfo:  # httpx would log it, and send it in place of the key
+        if self._url.userinfo:  # httpx would log it, and send it instead of the key
             raise ValueError("the service's address must hold no user or password")
         self._timeouts = timeouts
         self._retry = retry
         self._clock = clock
         self._headers = {"User-Agent": f"kindred-client/{package_version()}", "Accept": "application/json"}
         if key is not None:
-            # Checked here, because what sends headers would show the one that it refuses.
+            # Checked here, because httpx would show the key in the error of a bad header.
             if not key or not all("!" <= char <= "~" for char in key):
                 raise ValueError("the key must be visible ASCII characters without blanks")
             self._headers["Authorization"] = f"Bearer {key}"
@@ -88,10 +90,10 @@ def _documented(method: M, build: Callable[..., Any]) -> M:
 
 
 class Client(_Configured):
-    """A connection pool to one service; threads may share it.
+    """A pool of connections to one service. Threads may share it.
 
-    Use it in a `with` block, or call `close`. A deadline can be overrun by what one wait for the socket takes, where an
-    answer arrives in drops; `AsyncClient` keeps it exactly.
+    Use it in a `with` block, or call `close`. If an answer arrives in drops, a call may overrun its deadline by one
+    wait for the socket. `AsyncClient` keeps the deadline exactly.
     """
 
     def __init__(
@@ -105,9 +107,9 @@ class Client(_Configured):
         clock: Clock = _CLOCK,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        """key: sent as a bearer token. transport: httpx's, for TLS settings, proxies of your own or tests.
+        """key: sent as a bearer token. transport: one of httpx, for TLS settings, your own proxies or tests.
 
-        Raises ValueError for an address or a key that cannot be one.
+        Raises ValueError for a bad address or key.
         """
         super().__init__(url, key, timeouts, retry, clock)
         self._sleep = sleep
@@ -134,7 +136,7 @@ class Client(_Configured):
     def list_items(
         self, *, source: Source = "all", page_size: int = 100, content: bool = False, request_id: str | None = None
     ) -> Iterator[ItemPublic]:
-        """All items in the service's order, a page at a time; with `content`, what registering each again takes."""
+        """Yield all items in the service's order, page by page; with `content`, ready to be registered again."""
         cursor: str | None = None
         while True:
             page = self._send(calls.list_page(cursor, source, page_size, content, request_id))
@@ -143,9 +145,9 @@ class Client(_Configured):
                 return
 
     def export(self, *, source: Source = "all", request_id: str | None = None) -> Generator[NewItem]:
-        """All items as they were when the answer began, each fit for `add_item` and `add_items`.
+        """Yield all items as they were when the answer began, each ready for `add_item` and `add_items`.
 
-        Retried until the answer begins; a connection lost after that raises NoAnswer.
+        The client retries until the answer begins. If the connection breaks after that, it raises NoAnswer.
         """
         call = calls.export(source, request_id)
         exchange = self._exchange(call)
@@ -170,7 +172,7 @@ class Client(_Configured):
         return self._until_done(exchange, attempt)
 
     def _open(self, exchange: Exchange[Any]) -> httpx.Response:
-        """The answer once it is one of success, its body still to be read."""
+        """A successful answer, its body still unread."""
         response = self._http.send(exchange.request(self._http), stream=True)
         if not response.is_success:
             with closing(response):
@@ -182,7 +184,7 @@ class Client(_Configured):
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
-            exchange.left()  # or it is too late
+            exchange.left()  # raises TimedOut after the deadline
         return bytes(body)
 
     def _until_done(self, exchange: Exchange[T], attempt: Callable[[Exchange[T]], R]) -> R:
@@ -254,7 +256,7 @@ class AsyncClient(_Configured):
                 return
 
     async def export(self, *, source: Source = "all", request_id: str | None = None) -> AsyncGenerator[NewItem]:
-        """As `Client.export`. Left before its end, it holds its connection until it is closed (`aclosing`)."""
+        """As `Client.export`. If you leave it early, it holds its connection until you close it (`aclosing`)."""
         call = calls.export(source, request_id)
         exchange = self._exchange(call)
         lines = Lines()
@@ -278,7 +280,7 @@ class AsyncClient(_Configured):
         return await self._until_done(exchange, attempt)
 
     async def _open(self, exchange: Exchange[Any]) -> httpx.Response:
-        """The answer once it is one of success, its body still to be read."""
+        """A successful answer, its body still unread."""
         response = await self._http.send(exchange.request(self._http), stream=True)
         if not response.is_success:
             async with aclosing(response):

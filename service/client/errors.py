@@ -1,4 +1,4 @@
-"""What a call can fail with: the service's problem details as exceptions, one class for each thing to do about it."""
+"""The exceptions of a call: problem details of the service, one class for each reaction that a caller may have."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from service.contract.problems import ProblemDetails
 
 
 class KindredError(Exception):
-    """Base of all, and what is raised where no subclass fits (500, 507).
+    """Base of all errors. The client raises it itself if no subclass fits (500, 507).
 
     detail: what happened, for people.
-    type: the problem's stable type, "/problems/item-conflict"; None where no problem document came.
-    status: the HTTP status of the refusal, of a batch's entry its own; None where nothing was refused.
-    field: the offending part of the request, where there is one.
-    request_id: the X-Request-ID to ask the service's operator about.
+    type: the problem's stable type, such as "/problems/item-conflict". None without a problem document.
+    status: the HTTP status of the refusal. An entry of a batch has its own. None if nothing was refused.
+    field: the part of the request that is wrong, if it is one part.
+    request_id: the X-Request-ID, which the service's operator can find in the log.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class KindredError(Exception):
 
 
 class Invalid(KindredError):
-    """400, 413, 415, 422: the request is wrong and will be so again."""
+    """400, 413, 415, 422: the request is wrong. Sending it again does not help."""
 
 
 class Unauthorized(KindredError):
-    """401: the key is missing or not known."""
+    """401: the key is missing or unknown."""
 
 
 class Forbidden(KindredError):
@@ -59,23 +59,23 @@ class NotFound(KindredError):
 
 
 class Conflict(KindredError):
-    """409: the id has other content; `replace_item` replaces it."""
+    """409: the id has other content. `replace_item` replaces it."""
 
 
 class RateLimited(KindredError):
-    """429, also after the retries."""
+    """429, even after the retries."""
 
 
 class Unavailable(KindredError):
-    """502, 503, 504: not ready, or not able to write now, also after the retries."""
+    """502, 503, 504: the service is not ready or cannot write now, even after the retries."""
 
 
 class UnexpectedAnswer(KindredError):
-    """An answer that says success and is not what the API promises: another service, or a proxy's page."""
+    """A successful answer that does not fit the API: from another service, or a proxy's page."""
 
 
 class NoAnswer(KindredError):
-    """No whole answer came; `__cause__` is httpx's error. Whether the service acted is not known."""
+    """No complete answer came. `__cause__` is the error of httpx. The service may have acted."""
 
 
 class TimedOut(NoAnswer):
@@ -100,7 +100,7 @@ _CLASSES: dict[int, type[KindredError]] = {
 
 
 def of_problem(problem: ProblemDetails, request_id: str) -> KindredError:
-    """`request_id` is taken where the problem names none, as in a batch's entries."""
+    """The error of a problem. Entries of a batch name no request id, so they get `request_id`."""
     return _CLASSES.get(problem.status, KindredError)(
         problem.detail,
         type=problem.type,
@@ -111,9 +111,9 @@ def of_problem(problem: ProblemDetails, request_id: str) -> KindredError:
 
 
 def of_answer(status: int, headers: Mapping[str, str], body: bytes, request_id: str) -> KindredError:
-    """The error of an answer that is no success.
+    """The error of an unsuccessful answer.
 
-    A body that is no problem document is not quoted: it is somebody else's, and may hold what was sent, the key too.
+    It does not quote a body that is no problem document: another server wrote that, and may repeat the request's key.
     """
     request_id = headers.get("x-request-id", request_id)
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()

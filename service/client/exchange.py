@@ -1,4 +1,4 @@
-"""One call from its first attempt to its result: what both clients share. Knows no IO; the clients send and sleep."""
+"""One call from its first attempt to its result, for both clients. It does no IO: the clients send and sleep."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 
 
 class Exchange(Generic[T]):
-    """The client asks for `request` and `left` before each attempt, and for `pause` after one that failed."""
+    """The client calls `request` and `left` before each attempt, and `pause` after a failed one."""
 
     def __init__(self, call: Call[T], timeouts: Timeouts, retry: Retry, clock: Clock) -> None:
-        """Raises ValueError for a request id or an idempotency key that no header can hold."""
+        """Raises ValueError if no header can hold the request id or the idempotency key."""
         self.request_id = uuid.uuid4().hex if call.request_id is None else call.request_id
         if not (self.request_id.isascii() and self.request_id.isprintable()):
             raise ValueError(f"request_id must be printable ASCII, got {self.request_id!r}")
@@ -33,11 +33,11 @@ class Exchange(Generic[T]):
         self._clock = clock
         self._ends = clock.monotonic() + timeouts.deadline
         self._attempts = 0
-        self._asked = 0.0  # seconds that the last answer asked to wait
-        self._lost = False  # an attempt may have been acted on though its answer is gone
+        self._asked = 0.0  # seconds that the last answer told the client to wait
+        self._lost = False  # the service may have acted on an attempt whose answer is lost
 
     def left(self) -> float:
-        """Seconds to the deadline; raises TimedOut when there are none."""
+        """Seconds to the deadline. Raises TimedOut if none are left."""
         left = self._ends - self._clock.monotonic()
         if left <= 0:
             self.too_late()
@@ -48,7 +48,7 @@ class Exchange(Generic[T]):
         raise TimedOut(self._say(f"no whole answer within {self._timeouts.deadline:g} s"), request_id=self.request_id)
 
     def request(self, http: httpx.Client | httpx.AsyncClient) -> httpx.Request:
-        """The request of the next attempt, which may wait no longer than the deadline; raises TimedOut."""
+        """The request of the next attempt. It waits no longer than the deadline. Raises TimedOut."""
         left = self.left()
         self._attempts += 1
         self._asked = 0.0
@@ -69,7 +69,7 @@ class Exchange(Generic[T]):
         )
 
     def result(self, response: httpx.Response, body: bytes) -> T:
-        """What the call returns; raises the KindredError that the answer is."""
+        """What the call returns. Raises the KindredError of an unsuccessful answer."""
         status, headers = response.status_code, response.headers
         if not response.is_success:
             error = of_answer(status, headers, body, self.request_id)
@@ -79,18 +79,18 @@ class Exchange(Generic[T]):
         return self._call.read(body, headers.get("x-request-id", self.request_id))
 
     def _is_done(self, error: KindredError) -> bool:
-        """True when the item to delete is not there any more: an attempt whose answer was lost has deleted it."""
+        """True if an attempt whose answer is lost has deleted the item already."""
         return self._lost and self._call.method == "DELETE" and error.type == "/problems/item-not-found"
 
     def pause(self, error: httpx.RequestError | KindredError) -> float:
-        """Seconds to sleep before the next attempt; raises the error when there is to be none.
+        """Seconds to sleep before the next attempt. Raises the error if there is to be none.
 
-        That is so for what would only fail again, after the last attempt, and where the pause would outlast the
-        deadline: then waiting would bring nothing but a worse error.
+        There is none if the request would fail again, after the last attempt, or if the pause would outlast the
+        deadline: waiting would then only give a worse error.
         """
         again = self._may_repeat(error) and self._attempts < self._retry.attempts
         if again:
-            # Beyond what the service asked for, so that those whom it refused together do not come back together.
+            # On top of what the service asked for: clients that it refused together must not come back together.
             pause = self._asked + self._clock.jitter(0.0, self._retry.longest(self._attempts - 1))
             if pause < self._ends - self._clock.monotonic():
                 log.info("%s", self._say(f"{error!r}, again in {pause:.3f} s"), extra={"request_id": self.request_id})
@@ -106,11 +106,11 @@ class Exchange(Generic[T]):
             self._lost = True
             return self._call.idempotent
         if isinstance(error, KindredError) and error.type == "/problems/registry-unavailable":
-            self._lost = True  # its connection can have broken in the middle of the commit
+            self._lost = True  # its connection may have broken during the commit
         return isinstance(error, UNSENT) or (isinstance(error, KindredError) and error.status in REFUSED_STATUS)
 
     def failed(self, error: httpx.RequestError) -> NoReturn:
-        """Raises NoAnswer for what httpx raised, which stays its cause."""
+        """Raises NoAnswer, whose cause is the error of httpx."""
         kind = TimedOut if isinstance(error, httpx.TimeoutException) else NoAnswer
         raise kind(self._say(f"{type(error).__name__}: {error}"), request_id=self.request_id) from error
 
@@ -120,14 +120,14 @@ class Exchange(Generic[T]):
 
 
 def _quoted(key: str) -> str:
-    """As a string of RFC 8941."""
+    """The key as a string of RFC 8941."""
     if not (key.isascii() and key.isprintable() and len(key) <= 255):
         raise ValueError(f"idempotency_key must be at most 255 printable ASCII characters, got {key!r}")
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 class Lines:
-    """Bytes as they come in → whole lines. Split at line feeds alone, for JSON may hold other line separators."""
+    """Chunks of bytes → whole lines. It splits at line feeds alone, because JSON may hold other line separators."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -138,6 +138,6 @@ class Lines:
         yield from lines
 
     def end(self) -> Iterator[bytes]:
-        """What came after the last line feed, if anything."""
+        """The rest after the last line feed, if any."""
         if self._rest:
             yield self._rest

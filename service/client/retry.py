@@ -1,4 +1,4 @@
-"""How long a call may take, what of it is tried again, and when."""
+"""How long a call may take, which failures the client retries, and when."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-# Nothing was sent yet, so nothing can happen twice.
+# The client sent nothing yet, so nothing can happen twice.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# The service may have acted, the answer is gone.
+# The service may have acted, but its answer is lost.
 LOST = (httpx.ReadError, httpx.WriteError, httpx.CloseError, httpx.RemoteProtocolError)
 
-# The service answers 503 before it does anything (not-ready), or when a write failed and may be sent again
-# (registry-unavailable); 429 comes before both. A 502 is a proxy that lost the service in the middle of it. Neither a
-# 504 nor a read that timed out is tried again: a service that is too slow would get the same work several times over.
+# The service answers 503 before it does anything (not-ready), or if a write failed and the client may send it again
+# (registry-unavailable). It answers 429 before both. A proxy answers 502 if it lost the service during the request. The
+# client retries neither a 504 nor a read that timed out: a slow service would get the same work several times.
 REFUSED_STATUS = frozenset({429, 503})
 LOST_STATUS = frozenset({502})
 
@@ -31,10 +31,10 @@ def _check(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Timeouts:
-    """In seconds. connect: to a connection, `read`: from one piece of an answer to the next.
+    """In seconds. connect: until a connection is there. read: from one piece of an answer to the next.
 
-    deadline: a call in all, with its retries and the pauses between them. An iterator is a call for each page, or
-    (`export`) one until the first line.
+    deadline: for a whole call, with its retries and pauses. `list_items` makes a call for each page. `export` makes
+    one, which lasts until the first line.
     """
 
     connect: float = 2.0
@@ -48,8 +48,8 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Retry:
-    """attempts: in all, so 1 is no retry. base, cap: seconds; the pause before retry n (from 0) is drawn evenly from 0
-    to min(cap, base · 2ⁿ), so that many clients do not come back at once ("full jitter").
+    """attempts: the total number, so 1 means no retry. base, cap: seconds. The client draws the pause before retry n
+    (from 0) evenly from 0 to min(cap, base · 2ⁿ), so that many clients do not come back at once ("full jitter").
     """
 
     attempts: int = 4
@@ -63,13 +63,13 @@ class Retry:
         _check("cap", self.cap)
 
     def longest(self, retry: int) -> float:
-        """The longest pause before a retry, counted from 0."""
+        """The longest pause in seconds before a retry, counted from 0."""
         return min(self.cap, self.base * 2.0 ** min(retry, 60))
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Time and chance, to be replaced in tests. wall: seconds since 1970."""
+    """Time and chance, which tests replace. wall: seconds since 1970."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -77,9 +77,9 @@ class Clock:
 
 
 def asked_pause(headers: Mapping[str, str], wall: float) -> float:
-    """Seconds that Retry-After asks for; 0 where the header is missing or cannot be read.
+    """Seconds that Retry-After asks for. 0 without a readable header.
 
-    A date is counted from the answer's own Date where it has one, so that clocks need not agree.
+    If the answer has a Date, a date counts from there, so that the two clocks need not agree.
     """
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdecimal():
@@ -92,7 +92,7 @@ def asked_pause(headers: Mapping[str, str], wall: float) -> float:
 
 
 def _http_date(value: str) -> float | None:
-    """Seconds since 1970, None where `value` is no date: a header that cannot be read is as good as none."""
+    """Seconds since 1970. None if `value` is no date: an unreadable header counts as none."""
     try:
         date = parsedate_to_datetime(value)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Answers about items: recommendations, similar items, items as they are served, and the probes.
+"""Answers about items: recommendations, similar items, served items; and the answers of the probes.
 
-The engine fills these dataclasses, the routes write them as JSON without checking them again, the OpenAPI document
-describes them, and the client reads into them. JSON leaves out members that are None.
+The engine fills these dataclasses. The routes write them as JSON without another check. The OpenAPI document describes
+them, and the client reads JSON into them. JSON leaves out members that are None.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _REGISTERED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class SharedCodes:
-    """An item of the history whose semantic ID begins as the recommended item's does."""
+    """An item of the history whose semantic ID begins like the recommended item's."""
 
     __pydantic_config__ = CLOSED
 
@@ -70,16 +70,18 @@ class SharedCodes:
 
 @dataclass(frozen=True)
 class Reasons:
-    """Why an item: the two parts of its score, which add up to it exactly, and the history items like it."""
+    """Why an item is recommended: the two parts of its score, which add up to it exactly, and similar history items."""
 
     __pydantic_config__ = CLOSED
 
     semantic: float
     id: float
-    shared_codes: Annotated[list[SharedCodes], Field(description="Most codes first, then latest in the history first.")]
+    shared_codes: Annotated[
+        list[SharedCodes], Field(description="Ordered by shared codes, most first, then by time, latest first.")
+    ]
 
 
-@dataclass(slots=True)  # not frozen: that takes four times as long to make, and an answer has many
+@dataclass(slots=True)  # not frozen: an answer has many, and a frozen one takes four times as long to make
 class RecommendedItem:
     """One item of an answer."""
 
@@ -89,14 +91,14 @@ class RecommendedItem:
     score: Annotated[
         float,
         Field(
-            description="Inner product of the history's query vector and the item's embedding; with the strategy "
-            '"popularity", the number of interactions in training.'
+            description="The inner product of the history's query vector and the item's embedding. With the strategy "
+            '"popularity": the number of interactions in training.'
         ),
     ]
-    cold: Annotated[bool, Field(description="True for an item that training did not see.")]
+    cold: Annotated[bool, Field(description="True for an item that training has not seen.")]
     attributes: Attributes
-    reserved: Annotated[bool | None, Field(description="True in a place kept by `cold_share`.")] = None
-    reasons: Annotated[Reasons | None, Field(description="With `explain`, and the strategy `model`.")] = None
+    reserved: Annotated[bool | None, Field(description="True if `cold_share` kept this place for a cold item.")] = None
+    reasons: Annotated[Reasons | None, Field(description="Only with `explain` and the strategy `model`.")] = None
 
 
 @dataclass(frozen=True)
@@ -107,17 +109,19 @@ class RecommendResponse:
 
     items: list[RecommendedItem]
     model_version: str
-    strategy: Annotated[Strategy, Field(description='"popularity" when nothing in the history is known.')]
-    unknown_history: Annotated[list[str], Field(description="Ids of the history that are not known, each once.")]
-    # With a default for the client: a service of a release before does not say.
+    strategy: Annotated[Strategy, Field(description='"popularity" if the model knows no item of the history.')]
+    unknown_history: Annotated[
+        list[str], Field(description="Ids of the history that the service does not know, each once.")
+    ]
+    # The default is for the client: an older service does not send this member.
     unknown_filter: Annotated[
-        list[str], Field(description="Attributes named in the filter that no item has; none matches then.")
+        list[str], Field(description="Attributes of the filter that no item has. No item matches then.")
     ] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class RecommendBatchEntry:
-    """The answer to one entry: a result when the status is 200, else a problem."""
+    """The answer to one entry: a result if the status is 200, else a problem."""
 
     __pydantic_config__ = CLOSED
 
@@ -144,50 +148,52 @@ class RecommendBatchResponse:
 
 @dataclass(frozen=True)
 class ItemPublic:
-    """An item as it is served."""
+    """A served item."""
 
     __pydantic_config__ = closed(_ITEM)
 
     item_id: str
-    cold: Annotated[bool, Field(description="True for an item that training did not see.")]
+    cold: Annotated[bool, Field(description="True for an item that training has not seen.")]
     source: Annotated[
         Literal["catalogue", "registered"],
         Field(
-            description='"catalogue": text and attributes are the artifact\'s; "registered": they came through the API.'
+            description='"catalogue": text and attributes come from the artifact. '
+            '"registered": they came through the API.'
         ),
     ]
     revision: Annotated[
-        int, Field(description="Counts the changes made through the API; 0 for an untouched catalogue item.")
+        int, Field(description="How often the API has changed the item. 0 for an untouched catalogue item.")
     ]
     semantic_id: list[int]
     shares_semantic_id: Annotated[int, Field(description="How many other items have the same semantic ID.")]
     attributes: Attributes
     content: Annotated[
-        Mapping[str, Any] | None, Field(description="With `content`: what registering it again takes.")
+        Mapping[str, Any] | None,
+        Field(description="Only with `content`: all that you need to register the item again."),
     ] = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ItemRegistered(ItemPublic):
-    """An item just written, with what its text looked like to the tokenizer."""
+    """A written item, and how well the tokenizer could read its text."""
 
     __pydantic_config__ = closed(_REGISTERED)
 
     outcome: Outcome
     quantization_error: Annotated[
-        float, Field(description="Squared distance of the text's latent to its codewords' sum.")
+        float, Field(description="Squared distance of the text's latent from the sum of its codewords.")
     ]
     quantization_error_percentile: Annotated[
-        float, Field(ge=0, le=100, description="Its place among the training items'.")
+        float, Field(ge=0, le=100, description="The percentile of this error among the training items.")
     ]
     unusual: Annotated[
-        bool, Field(description="True when the percentile is high: the text is unlike the training texts.")
+        bool, Field(description="True if the percentile is high, so the text is unlike the training texts.")
     ]
 
 
 @dataclass(frozen=True)
 class ItemBatchEntry:
-    """The answer to one entry: an item when the status is 200 or 201, else a problem."""
+    """The answer to one entry: an item if the status is 200 or 201, else a problem."""
 
     __pydantic_config__ = CLOSED
 
@@ -207,7 +213,7 @@ class ItemBatchResponse:
 
 @dataclass(frozen=True)
 class ItemList:
-    """One page of items. `next_cursor` is left out on the last page."""
+    """One page of items. The last page has no `next_cursor`."""
 
     __pydantic_config__ = closed({"items": [_ITEM], "next_cursor": "12100"})
 
@@ -217,7 +223,7 @@ class ItemList:
 
 @dataclass(frozen=True)
 class SimilarResponse:
-    """Items like one item, most alike first."""
+    """Items similar to one item, most similar first."""
 
     __pydantic_config__ = closed(
         {

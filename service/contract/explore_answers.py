@@ -1,4 +1,4 @@
-"""Answers for those who look around: found items, example users, an item before it is registered, codes, the map."""
+"""Answers for people who look around: search, example users, previews of an item, the code tree, the map."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _FOUND: dict[str, Any] = {"item_id": "serum-1", "cold": True, "attributes": ATTR
 
 @dataclass(frozen=True)
 class FoundItem:
-    """An item and what is shown of it."""
+    """An item, as search and examples show it."""
 
     __pydantic_config__ = CLOSED
 
     item_id: str
-    cold: Annotated[bool, Field(description="True for an item that training did not see.")]
+    cold: Annotated[bool, Field(description="True for an item that training has not seen.")]
     attributes: Attributes
 
 
 @dataclass(frozen=True)
 class SearchResponse:
-    """Items with the words of a query, best first."""
+    """Items that match the words of a query, best first."""
 
     __pydantic_config__ = closed({"items": [_FOUND], "model_version": "20260101-120000-a1b2c3"})
 
@@ -37,12 +37,12 @@ class SearchResponse:
 
 @dataclass(frozen=True)
 class ExampleUser:
-    """A user of the test split: training has not seen what they chose."""
+    """A user of the test split. Training has not seen the item that they chose."""
 
     __pydantic_config__ = CLOSED
 
-    history: Annotated[list[FoundItem], Field(description="Oldest first; of a long one, the latest items.")]
-    chosen: Annotated[FoundItem, Field(description="What they chose next.")]
+    history: Annotated[list[FoundItem], Field(description="Oldest first. Of a long history, the latest items.")]
+    chosen: Annotated[FoundItem, Field(description="The item that they chose next.")]
 
 
 @dataclass(frozen=True)
@@ -59,32 +59,32 @@ class ExamplesResponse:
 
 @dataclass(frozen=True)
 class Listener:
-    """A user of the test split whom the item reaches."""
+    """A user of the test split whom the item would reach."""
 
     __pydantic_config__ = CLOSED
 
-    place: Annotated[int, Field(ge=1, description="The item's place among all that this user could be recommended.")]
+    place: Annotated[int, Field(ge=1, description="The item's place in the ranking of all items for this user.")]
     score: float
-    history: Annotated[list[FoundItem], Field(description="Oldest first; of a long one, the latest items.")]
-    chosen: Annotated[FoundItem, Field(description="What they chose next.")]
+    history: Annotated[list[FoundItem], Field(description="Oldest first. Of a long history, the latest items.")]
+    chosen: Annotated[FoundItem, Field(description="The item that they chose next.")]
 
 
 @dataclass(frozen=True)
 class Audience:
-    """Whom of the users asked the item would reach, by its score alone: places kept by `cold_share` do not count."""
+    """The users whom the item would reach by its score alone. Previews ignore `cold_share`."""
 
     __pydantic_config__ = CLOSED
 
-    users: Annotated[int, Field(description="How many users of the test split were asked.")]
-    reached: Annotated[int, Field(description="How many of them would find the item among their ten best.")]
+    users: Annotated[int, Field(description="How many users of the test split the preview ranks the item for.")]
+    reached: Annotated[int, Field(description="How many of them would see the item among their ten best.")]
     best: Annotated[
-        list[Listener], Field(description="Those with the item in the highest places, among their first hundred.")
+        list[Listener], Field(description="The users who would see it highest, within their first hundred.")
     ]
 
 
 @dataclass(frozen=True)
 class PreviewResponse:
-    """What an item would be, were it registered now. Nothing was written."""
+    """What an item would become if you registered it now. The service has written nothing."""
 
     __pydantic_config__ = closed(
         {
@@ -109,24 +109,22 @@ class PreviewResponse:
     item_id: str
     outcome: Annotated[
         Outcome,
-        Field(
-            description='What `PUT /items/{item_id}` would answer; where it is "replaced", `POST /items` would refuse.'
-        ),
+        Field(description='What `PUT /items/{item_id}` would answer. If it is "replaced", `POST /items` would refuse.'),
     ]
-    cold: Annotated[bool, Field(description="True for an item that training did not see.")]
+    cold: Annotated[bool, Field(description="True for an item that training has not seen.")]
     semantic_id: list[int]
     shares_semantic_id: Annotated[int, Field(description="How many other items have the same semantic ID.")]
     quantization_error: Annotated[
-        float, Field(description="Squared distance of the text's latent to its codewords' sum.")
+        float, Field(description="Squared distance of the text's latent from the sum of its codewords.")
     ]
     quantization_error_percentile: Annotated[
-        float, Field(ge=0, le=100, description="Its place among the training items'.")
+        float, Field(ge=0, le=100, description="The percentile of this error among the training items.")
     ]
     unusual: Annotated[
-        bool, Field(description="True when the percentile is high: the text is unlike the training texts.")
+        bool, Field(description="True if the percentile is high, so the text is unlike the training texts.")
     ]
     neighbours: Annotated[
-        list[RecommendedItem], Field(description="The items most alike, by the cosine of what texts share.")
+        list[RecommendedItem], Field(description="The most similar items, by the cosine of their semantic embeddings.")
     ]
     audience: Audience
     model_version: str
@@ -134,33 +132,35 @@ class PreviewResponse:
 
 @dataclass(frozen=True)
 class LevelUse:
-    """How one level of the semantic IDs is used, by all items that are served."""
+    """How all served items use one level of the semantic IDs."""
 
     __pydantic_config__ = CLOSED
 
     level: Annotated[int, Field(description="1 is the coarsest.")]
     metric: Metric
-    codewords: Annotated[int, Field(description="In the level's codebook.")]
-    used: Annotated[int, Field(description="Of those, the ones that some item has.")]
-    prefixes: Annotated[int, Field(description="Distinct beginnings of semantic IDs down to this level.")]
-    alone: Annotated[int, Field(description="Items whose beginning no other has.")]
-    most: Annotated[int, Field(description="Items that share the most crowded beginning.")]
+    codewords: Annotated[int, Field(description="Codewords in the codebook of this level.")]
+    used: Annotated[int, Field(description="How many of them at least one item has.")]
+    prefixes: Annotated[int, Field(description="Distinct prefixes of semantic IDs that end at this level.")]
+    alone: Annotated[int, Field(description="Items whose prefix no other item has.")]
+    most: Annotated[int, Field(description="Items that share the most crowded prefix.")]
 
 
 @dataclass(frozen=True)
 class CodeBranch:
-    """The items whose semantic ID goes on with a code."""
+    """The items whose semantic ID continues with this code."""
 
     __pydantic_config__ = CLOSED
 
     code: int
     items: int
-    words: Annotated[list[str], Field(description="What they say more often than the rest of the catalogue.")]
+    words: Annotated[
+        list[str], Field(description="Words that these items use more often than the rest of the catalogue.")
+    ]
 
 
 @dataclass(frozen=True)
 class CodesResponse:
-    """What lies below a beginning of semantic IDs."""
+    """The items below a prefix of semantic IDs."""
 
     __pydantic_config__ = closed(
         {
@@ -185,34 +185,36 @@ class CodesResponse:
     )
 
     prefix: list[int]
-    items: Annotated[int, Field(description="How many items begin so; 0 where none does.")]
+    items: Annotated[int, Field(description="How many items have this prefix. 0 if none does.")]
     words: Annotated[
-        list[str], Field(description="What they say more often than the rest of the catalogue; none for all items.")
+        list[str], Field(description="Words that these items use more often than the rest. Empty for the empty prefix.")
     ]
     levels: list[LevelUse]
     branches: Annotated[
-        list[CodeBranch], Field(description="By the next code, most items first; none at the last level.")
+        list[CodeBranch], Field(description="By the next code, most items first. Empty at the last level.")
     ]
-    found: Annotated[list[FoundItem], Field(description="Items that begin so, a hundred at most, in their order.")]
+    found: Annotated[
+        list[FoundItem], Field(description="Up to a hundred of these items, in the order of the catalogue.")
+    ]
     model_version: str
 
 
 @dataclass(frozen=True)
 class MapPoints:
-    """A column a property, an entry an item."""
+    """One column for each property. Entry i of each column belongs to the same item."""
 
     __pydantic_config__ = CLOSED
 
     item_id: list[str]
     x: list[float]
-    y: Annotated[list[float], Field(description="Between -1 and 1, as x.")]
+    y: Annotated[list[float], Field(description="Between -1 and 1, like x.")]
     semantic_id: list[list[int]]
-    registered: Annotated[list[bool], Field(description="True where text and attributes came through the API.")]
+    registered: Annotated[list[bool], Field(description="True if text and attributes came through the API.")]
 
 
 @dataclass(frozen=True)
 class MapResponse:
-    """Where items lie on the artifact's map: who is near whom has a meaning, the axes have none."""
+    """Where items lie on the artifact's map. Near items are similar; the axes have no meaning."""
 
     __pydantic_config__ = closed(
         {
@@ -228,6 +230,6 @@ class MapResponse:
         }
     )
 
-    items: Annotated[int, Field(description="How many are served; not all of them may be on the map.")]
-    points: Annotated[MapPoints, Field(description="None where the artifact was exported without a map.")]
+    items: Annotated[int, Field(description="How many items the service serves. The map may show fewer.")]
+    points: Annotated[MapPoints, Field(description="Empty columns if the artifact has no map.")]
     model_version: str

@@ -1,4 +1,4 @@
-"""Answers about the service itself: what is running, and the card of the model that serves."""
+"""Answers about the service itself: what runs, and the card of the model in use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UTC: dict[str, JsonValue] = {"format": "date-time"}
 
 @dataclass(frozen=True)
 class VersionResponse:
-    """What is running."""
+    """What runs."""
 
     __pydantic_config__ = closed(
         {
@@ -45,13 +45,15 @@ class VersionResponse:
         __pydantic_config__ = CLOSED
 
         kind: IndexKind
-        recall_at_10: Annotated[float, Field(description="Share of the exact ten best found, over sampled histories.")]
+        recall_at_10: Annotated[
+            float, Field(description="The share of the exact ten best that the index finds, over sampled histories.")
+        ]
 
     @dataclass(frozen=True, kw_only=True)
     class Refused:
         __pydantic_config__ = CLOSED
 
-        version: Annotated[str | None, Field(description="Left out where `current` names no version.")] = None
+        version: Annotated[str | None, Field(description="Left out if `current` names no version.")] = None
         reason: str
 
     @dataclass(frozen=True)
@@ -61,10 +63,7 @@ class VersionResponse:
         kind: RegistryKind
         items: Annotated[
             int,
-            Field(
-                description="Of the items served now, those that came through the API, "
-                "replaced catalogue items among them."
-            ),
+            Field(description="How many of the served items came through the API. Replaced catalogue items count too."),
         ]
 
     @dataclass(frozen=True)
@@ -76,31 +75,33 @@ class VersionResponse:
         at: Annotated[str, Field(description="UTC.", json_schema_extra=_UTC)]
 
     service: str
-    model_version: Annotated[str | None, Field(description="Left out until the service is ready, as is all below.")] = (
-        None
-    )
+    model_version: Annotated[
+        str | None, Field(description="Left out until the service is ready, like all members below.")
+    ] = None
     items: int | None = None
     cold_items: int | None = None
     index: Index | None = None
-    started_seconds: Annotated[float | None, Field(description="From the start of loading to ready.")] = None
+    started_seconds: Annotated[float | None, Field(description="Seconds from the start of loading to ready.")] = None
     refused: Annotated[
         Refused | None,
-        Field(description="What the artifact root names now, if it cannot be served: the version above serves on."),
+        Field(
+            description="The version that `current` names, if the service refuses it. The version above stays in use."
+        ),
     ] = None
     serving_since: Annotated[
         str | None,
-        Field(description="Since when this process answers by this model version; UTC.", json_schema_extra=_UTC),
+        Field(description="When this process began to answer by this model version, UTC.", json_schema_extra=_UTC),
     ] = None
     registry: Registry | None = None
     last_swap: Annotated[
         LastSwap | None,
-        Field(description="The last artifact that took over from another in this process; left out before the first."),
+        Field(description="The last change of the artifact in this process. Left out before the first change."),
     ] = None
 
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What the model was trained on."""
+    """The data set that trained the model."""
 
     __pydantic_config__ = CLOSED
 
@@ -116,58 +117,64 @@ class CodebookLevel:
 
     __pydantic_config__ = CLOSED
 
-    distance: Annotated[Metric, Field(description="By which the nearest codeword is found.")]
-    usage: Annotated[float | None, Field(description="Share of the codewords that at least one item has.")] = None
-    perplexity: Annotated[float | None, Field(description="2 to the entropy of the codes.")] = None
+    distance: Annotated[Metric, Field(description="The distance that selects the nearest codeword.")]
+    usage: Annotated[float | None, Field(description="The share of codewords that at least one item has.")] = None
+    perplexity: Annotated[float | None, Field(description="2 to the power of the entropy of the codes, in bits.")] = (
+        None
+    )
 
 
 @dataclass(frozen=True)
 class SemanticTokens:
-    """The half of an item that is read off its text."""
+    """The half of an item that comes from its text."""
 
     __pydantic_config__ = CLOSED
 
     dim: int
-    codebook_size: Annotated[int, Field(description="Codewords of each level.")]
+    codebook_size: Annotated[int, Field(description="Codewords in each level.")]
     levels: list[CodebookLevel]
-    distinct: Annotated[float | None, Field(description="Distinct semantic IDs over items.")] = None
-    unique: Annotated[float | None, Field(description="Share of the items whose semantic ID no other item has.")] = None
+    distinct: Annotated[
+        float | None, Field(description="The number of distinct semantic IDs, divided by the number of items.")
+    ] = None
+    unique: Annotated[float | None, Field(description="The share of items whose semantic ID no other item has.")] = None
     largest_collision: Annotated[int | None, Field(description="Items that share the most crowded semantic ID.")] = None
 
 
 @dataclass(frozen=True)
 class IdTokens:
-    """The half of an item that is learned from interactions."""
+    """The half of an item that training learns from interactions."""
 
     __pydantic_config__ = CLOSED
 
     dim: int
-    cold_policy: Annotated[ColdPolicy, Field(description="What stands in for it where training has not seen the item.")]
+    cold_policy: Annotated[ColdPolicy, Field(description="What replaces it if training has not seen the item.")]
 
 
 @dataclass(frozen=True)
 class TokenParameters:
-    """What the tokens cost."""
+    """How many parameters the tokens take."""
 
     __pydantic_config__ = CLOSED
 
     total: int | None = None
     codebooks: int | None = None
     id_embeddings: int | None = None
-    id_only_64: Annotated[int | None, Field(description="Of a full ID table of 64 dimensions, to compare with.")] = None
+    id_only_64: Annotated[
+        int | None, Field(description="For comparison: the parameters of a full ID table of 64 dimensions.")
+    ] = None
     saving: Annotated[
-        float | None, Field(description="Share of `id_only_64` that is saved; below 0 where none is.")
+        float | None, Field(description="The saved share of `id_only_64`. Below 0 if the tokens take more.")
     ] = None
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """How an item is represented."""
+    """How the model represents an item."""
 
     __pydantic_config__ = CLOSED
 
     type: TokenType
-    dim: Annotated[int, Field(description="Of the whole embedding.")]
+    dim: Annotated[int, Field(description="Dimensions of the whole embedding.")]
     semantic: SemanticTokens | None = None
     id: IdTokens | None = None
     parameters: TokenParameters | None = None
@@ -175,17 +182,17 @@ class Tokens:
 
 @dataclass(frozen=True)
 class NeighbourKind:
-    """What the neighbours of one kind add to scores."""
+    """How much the neighbours of one kind add to scores."""
 
     __pydantic_config__ = CLOSED
 
-    count: Annotated[int, Field(description="Most neighbours of an item.")]
+    count: Annotated[int, Field(description="The most neighbours that an item has.")]
     weight: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextEncoderFacts:
-    """What reads texts, and how wide its embeddings are."""
+    """The text encoder and the width of its embeddings."""
 
     __pydantic_config__ = CLOSED
 
@@ -195,20 +202,22 @@ class TextEncoderFacts:
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How training went."""
+    """How the training ran."""
 
     __pydantic_config__ = CLOSED
 
     epochs: int | None = None
-    best_epoch: Annotated[int | None, Field(description="The one whose weights are served, counted from 0.")] = None
-    seconds_per_epoch: Annotated[float | None, Field(description="Median.")] = None
+    best_epoch: Annotated[
+        int | None, Field(description="The epoch whose weights the artifact holds, counted from 0.")
+    ] = None
+    seconds_per_epoch: Annotated[float | None, Field(description="The median.")] = None
     machine: str | None = None
     device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelResponse:
-    """The model that serves: its card. What its artifact does not tell is left out."""
+    """The card of the model in use. It leaves out what the artifact does not state."""
 
     __pydantic_config__ = closed(
         {
@@ -259,11 +268,13 @@ class ModelResponse:
     created: Annotated[str, Field(description="UTC, ISO 8601.")]
     recipe: str | None = None
     seed: int
-    items: Annotated[int, Field(description="Of the artifact's own catalogue.")]
+    items: Annotated[int, Field(description="Items in the artifact's catalogue.")]
     dataset: DatasetFacts
-    metrics: Annotated[dict[str, dict[str, float]], Field(description='By split and protocol, as "test/full".')]
+    metrics: Annotated[dict[str, dict[str, float]], Field(description='By split and protocol, such as "test/full".')]
     tokens: Tokens
-    neighbours: Annotated[dict[str, NeighbourKind], Field(description="By kind; empty where scores have none.")]
+    neighbours: Annotated[
+        dict[str, NeighbourKind], Field(description="By kind. Empty if the model uses no neighbours.")
+    ]
     text_encoder: TextEncoderFacts
     training: TrainingFacts | None = None
     libraries: dict[str, str]

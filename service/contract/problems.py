@@ -1,4 +1,4 @@
-"""RFC 9457 problem details: the types of error that clients can rely on, and an error answer's JSON."""
+"""RFC 9457 problem details: the error types that clients can rely on, and the JSON of an error answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.contract.schema import closed
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = 1  # seconds
 
-# type → title. A type is a promise: it is never renamed.
+# type → title. Clients rely on the types, so nobody may rename one.
 TITLES = {
     "invalid-request": "The request does not fit the contract",
     "invalid-json": "The body is not valid JSON",
@@ -62,14 +62,14 @@ class ProblemDetails:
     title: str
     status: int
     detail: str
-    field: Annotated[str | None, Field(description="The offending part of the request, where there is one.")] = None
+    field: Annotated[str | None, Field(description="The part of the request that is wrong, if it is one part.")] = None
     request_id: Annotated[
-        str | None, Field(description="The X-Request-ID of this answer; in batch entries left out.")
+        str | None, Field(description="The X-Request-ID of this answer. Batch entries have none.")
     ] = None
 
 
 class Problem(NamedTuple):
-    """One error. `type` is a key of `TITLES`; `field` names the offending part where there is one."""
+    """One error. `type` is a key of `TITLES`; `field` names the part of the request that is wrong, if any."""
 
     type: str
     status: int
@@ -77,6 +77,6 @@ class Problem(NamedTuple):
     field: str | None = None
 
     def details(self, request_id: str | None = None) -> ProblemDetails:
-        """The JSON members. The caller makes keys in `detail` and `field` unreadable."""
+        """The JSON members. `service.security.problem_answers` makes keys in them unreadable."""
         title = TITLES.get(self.type) or HTTPStatus(self.status).phrase
         return ProblemDetails(f"/problems/{self.type}", title, self.status, self.detail, self.field, request_id)

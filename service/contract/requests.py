@@ -1,7 +1,7 @@
-"""What comes in: request models, strict, with an example each. What they may ask for at most is in `limits`.
+"""The requests: strict models, each with an example. `service.api.limits` checks them against the settings.
 
-The lengths here are those that no setting can exceed. With `fail_fast` they hold the work of refusing down: a body of
-8 MiB has room for millions of mistakes, and each becomes an object.
+No setting can exceed the lengths here. The lengths and `fail_fast` keep a refusal cheap: a body of 8 MiB has room for
+millions of mistakes, and pydantic makes an object of each.
 """
 
 from __future__ import annotations
@@ -48,63 +48,66 @@ ITEM_EXAMPLE: dict[str, JsonValue] = {
 
 
 class RecommendRequest(Strict):
-    """What to recommend after a history."""
+    """A history, and what to recommend after it."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [RECOMMEND_EXAMPLE]})
 
     history: Texts = Field(
         max_length=100_000,
-        description="Item ids in the order they were used, oldest first. Ids that are not known are listed in the "
-        "answer and left out; of a history longer than the model reads, the latest items count. May be empty.",
+        description="Item ids in the order of use, oldest first. May be empty. The answer lists unknown ids, and the "
+        "model ignores them. If the history is longer than the model reads, the latest items count.",
     )
-    k: int = Field(10, ge=1, description="How many items to return; fewer come when fewer are left to choose from.")
+    k: int = Field(10, ge=1, description="How many items to return. Fewer come if fewer are left to choose from.")
     exclude: Texts = Field(default_factory=list, max_length=100_000, description="Item ids never to return.")
     exclude_seen: bool = Field(True, description="Leave out the items of the history.")
     filter: dict[str, Annotated[list[FilterValue], Field(min_length=1, fail_fast=True)]] = Field(
         default_factory=dict,
         max_length=10_000,
-        description="Attribute → values: an item must match one of the values of every attribute named. A list "
-        "attribute matches with any of its entries. Comparison is exact, of texts as items have them: in NFC, runs of "
-        "blanks as one; an attribute that no item has matches none and is listed in the answer.",
+        description="Attribute → values. An item must match one of the values of every attribute named here. A list "
+        "attribute matches with any of its entries. Texts must be equal once both are in NFC and runs of blanks are "
+        "one blank. An attribute that no item has matches no item, and the answer lists it.",
     )
     diversity: float = Field(
         0.0,
         ge=0.0,
         le=1.0,
-        description="0 ranks by score alone; towards 1, items unlike those already chosen are preferred.",
+        description="0 ranks by score alone. Towards 1, the ranking prefers items unlike those already chosen.",
     )
     cold_share: float | None = Field(
         None,
         ge=0.0,
         le=1.0,
-        description="Of the k places, at most this share is kept for cold items, the best of them by their texts, "
-        "behind the trained items that have the others; where there are too few of one kind the other fills up. "
-        "0: no place is kept, and all compete by score. KINDRED_COLD_SHARE where absent.",
+        description="The share of the k places that is kept for cold items, at most. The best cold items by their "
+        "texts take them, behind the trained items. If there are too few items of one kind, the other kind fills up. "
+        "0 keeps no place: all items compete by score. The default is KINDRED_COLD_SHARE.",
     )
     explain: bool = Field(False, description="Add `reasons` to each item.")
 
 
 class ItemContent(Strict):
-    """An item's text and attributes. The text is `text`, or else composed of the fields; one must be there."""
+    """An item's text and attributes. The text is `text`, or is composed of the fields. One of them must be there."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{k: v for k, v in ITEM_EXAMPLE.items() if k != "item_id"}]}
     )
 
-    title: str | None = Field(None, description="Also returned and filtered on as the attribute `title`.")
-    brand: str | None = Field(None, description="Also returned and filtered on as the attribute `brand`.")
-    categories: Texts = Field(default_factory=list, description="Coarse to fine; also an attribute.")
+    title: str | None = Field(None, description="Also the attribute `title`, in answers and filters.")
+    brand: str | None = Field(None, description="Also the attribute `brand`, in answers and filters.")
+    categories: Texts = Field(
+        default_factory=list,
+        description="From coarse to fine. Also the attribute `categories`, in answers and filters.",
+    )
     description: str | None = Field(None, description="Part of the text, not an attribute.")
-    price: float | None = Field(None, ge=0, description="Also returned and filtered on as the attribute `price`.")
-    text: str | None = Field(None, description="The whole text, in place of one composed of the fields.")
+    price: float | None = Field(None, ge=0, description="Also the attribute `price`, in answers and filters.")
+    text: str | None = Field(None, description="The whole text. It replaces the text composed of the fields.")
     attributes: dict[str, AttributeValue] = Field(
         default_factory=dict,
         max_length=10_000,
-        description="Returned with the item and filtered on; no part of the text.",
+        description="For answers and filters. Not part of the text.",
     )
 
     def to_item(self, item_id: str) -> Item:
-        """The item, its texts cleaned; raises InvalidItem that names the field which does not fit."""
+        """The item, its texts cleaned. Raises an InvalidItem that names the bad field."""
         return Item.from_dict({**self.model_dump(exclude={"item_id"}), "item_id": item_id})
 
 
@@ -114,7 +117,7 @@ class ItemCreate(ItemContent):
     model_config = ConfigDict(json_schema_extra={"examples": [ITEM_EXAMPLE]})
 
     item_id: str = Field(
-        description="1 to 256 characters, no control characters, no blank at either end; kept as it is."
+        description="1 to 256 characters, without control characters and without blanks at the ends. Kept as it is."
     )
 
 
@@ -122,7 +125,7 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Entry(Generic[T]):
-    """One entry of a batch: a valid `value`, or the `error` of this entry, which leaves the others alone."""
+    """One entry of a batch: its valid `value`, or its `error`. A bad entry does no harm to the others."""
 
     __slots__ = ("error", "value")
 
@@ -132,8 +135,7 @@ class Entry(Generic[T]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        # The JSON schema of a wrapping validator is that of the schema it wraps: OpenAPI shows the entry's
-        # model.
+        # A wrapping validator has the JSON schema of what it wraps, so OpenAPI shows the entry's model.
         return core_schema.no_info_wrap_validator_function(cls._read, handler.generate_schema(get_args(source)[0]))
 
     @classmethod
@@ -145,7 +147,7 @@ class Entry(Generic[T]):
 
 
 class RecommendBatchRequest(Strict):
-    """Recommendations for several histories at once; each entry is answered by itself."""
+    """Several histories. The service answers each entry on its own."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"requests": [{"history": ["B0009V1YR8"], "k": 5}, {"history": []}]}]}
@@ -155,7 +157,7 @@ class RecommendBatchRequest(Strict):
 
 
 class ItemBatchRequest(Strict):
-    """Items to register in one transaction; each entry is answered by itself."""
+    """Items to register in one transaction. The service answers each entry on its own."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"items": [ITEM_EXAMPLE]}]})
 

@@ -1,56 +1,29 @@
-"""The Python client against a real server, both kinds of it, and over a network in trouble."""
+"""Both Python clients against a real server, and the addresses and keys that they refuse."""
 
 from __future__ import annotations
 
-import http.client
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.client import (
+    AsyncClient,
     Client,
     Conflict,
     Forbidden,
     Invalid,
     ItemRegistered,
     NewItem,
-    NoAnswer,
     NotFound,
     RateLimited,
     RecommendResponse,
     Retry,
-    TimedOut,
-    Timeouts,
     Unauthorized,
     Unavailable,
 )
-from service.client.calls import item_path
 from service.security import keys
-from tests.support.clients import KINDS, connected
 from tests.support.service import make_artifact, make_settings, serving
-
-KEY = "kdr-very-secret"
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("service")
-    make_artifact(folder / "artifacts")
-    with serving(make_settings(folder / "artifacts", folder)) as raw:
-        yield raw.url
-
-
-@pytest.fixture(params=KINDS)
-def client(request: pytest.FixtureRequest, url: str) -> Iterator[Client]:
-    with connected(request.param, url) as client:
-        yield client
 
 
 def test_recommend(client: Client) -> None:
@@ -206,113 +179,27 @@ def test_a_rate_limit_asks_for_a_pause(tmp_path: Path) -> None:
     assert 1 <= slept[0] <= 2.1
 
 
-# --- a network in trouble --------------------------------------------------------------------------
+@pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "ü", "secret\x00"])
+def test_a_key_that_no_header_can_hold_is_refused_unseen(key: str) -> None:
+    with pytest.raises(ValueError, match="the key must be visible ASCII") as raised:
+        Client(key=key)
+    assert key == "" or key not in str(raised.value)
 
 
-class Losing(BaseHTTPRequestHandler):
-    """Passes requests on to the service, and loses the first answer after the service has acted."""
-
-    service: tuple[str, int]
-    lost: list[int]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        upstream = http.client.HTTPConnection(*self.service, timeout=30)
-        passed = ("content-type", "idempotency-key")
-        headers = {name: value for name in passed if (value := self.headers.get(name)) is not None}
-        upstream.request(self.command, self.path, body, headers)
-        answer = upstream.getresponse()
-        content = answer.read()
-        upstream.close()
-        if not self.lost:
-            self.lost.append(answer.status)
-            self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
-            return
-        self.send_response(answer.status)
-        for name in ("content-type", "content-length"):
-            if value := answer.headers.get(name):
-                self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_DELETE = do_PUT = do_GET = do_POST
-
-    def log_message(self, *_: object) -> None:
-        """Nothing on standard error."""
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "kindred", "ftp://kindred.test", "http://", "", "http://kindred.test:port", "http://[::1"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(ValueError, match="must look like http"):
+            kind(url)
 
 
-@contextmanager
-def losing(url: str) -> Iterator[tuple[str, list[int]]]:
-    """The address of a proxy that loses one answer, and its status."""
-    target = httpx.URL(url)
-    seen: list[int] = []
-    handler = type("Handler", (Losing,), {"service": (target.host, target.port), "lost": seen})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}", seen
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_lost_answer_does_no_harm(kind: Any, url: str) -> None:
-    with losing(url) as (proxy, lost), connected(kind, proxy) as client:
-        assert client.add_item("lost", title="lamp").outcome == "created"
-        assert lost == [201]
-    with losing(url) as (proxy, lost), connected(kind, proxy) as client:
-        (entry,) = client.add_items([{"item_id": f"lost too, {kind}", "title": "lamp"}])
-        assert isinstance(entry, ItemRegistered)
-        assert entry.outcome == "created"
-        assert lost == [200]
-    with losing(url) as (proxy, lost), connected(kind, proxy) as client:
-        client.delete_item("lost")
-        assert lost == [204]
-        with pytest.raises(NotFound):
-            client.delete_item("lost")
-        client.delete_item(f"lost too, {kind}")
-
-
-def test_a_call_of_the_same_key_repeats_the_first(client: Client) -> None:
-    key = 'order "7" \\ ' + "x" * 200
-    first = client.add_item("keyed", title="lamp", idempotency_key=key)
-    assert client.replace_item("keyed", title="red lamp", idempotency_key="other").outcome == "replaced"
-    assert client.add_item("keyed", title="lamp", idempotency_key=key) == first
-    assert client.replace_item("keyed", title="red lamp", idempotency_key="other").outcome == "replaced"
-    with pytest.raises(Invalid, match="another request"):
-        client.add_item("keyed", title="soap", idempotency_key=key)
-    for _ in range(2):
-        client.delete_item("keyed", idempotency_key="gone")
-    for bad in ("é", "a\nb", "x" * 256):
-        with pytest.raises(ValueError, match="idempotency_key"):
-            client.add_item("keyed", title="lamp", idempotency_key=bad)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_nobody_listens(kind: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    retry = Retry(attempts=2, base=0.001)
-    with connected(kind, f"http://127.0.0.1:{port}", retry=retry) as client, pytest.raises(NoAnswer) as raised:
-        client.version()
-    assert isinstance(raised.value.__cause__, httpx.ConnectError)
-    assert "(2 attempts)" in str(raised.value)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("timeouts", [Timeouts(read=0.2), Timeouts(deadline=0.2)])
-def test_nobody_answers(kind: Any, timeouts: Timeouts) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        connected(kind, f"http://127.0.0.1:{listener.getsockname()[1]}", timeouts=timeouts) as client,
-        pytest.raises(TimedOut, match=r"\(1 attempt\)"),
-    ):
-        client.version()
-
-
-def test_paths() -> None:
-    assert item_path("a/b c") == "/items/a/b%20c"
-    assert item_path("../.") == "/items/%2E%2E/%2E"
+def test_an_address_that_holds_a_password_is_refused_unseen() -> None:
+    with pytest.raises(ValueError, match="must hold no user or password") as raised:
+        Client("http://user:hidden@kindred.test")
+    assert "hidden" not in str(raised.value)
+    with pytest.raises(ValueError, match="cannot be read") as raised:
+        Client("http://user:hidden/word@kindred.test")
+    assert "hidden" not in str(raised.value)
+    assert raised.value.__suppress_context__  # httpx quotes it
