@@ -81,7 +81,7 @@ def test_a_flipped_bit_in_the_artifact_keeps_it_from_serving(tmp_path: Path) -> 
 def test_a_registry_that_cannot_be_read_keeps_it_from_serving(root: Path, tmp_path: Path) -> None:
     (tmp_path / "registry.db").write_bytes(b"this is no database at all" * 100)
     with serving(make_settings(root, tmp_path), ready=False) as client:
-        assert "no SQLite database" in reason_of(client)
+        assert "not a SQLite database" in reason_of(client)
 
 
 def test_an_index_that_cannot_be_built_keeps_it_from_serving(root: Path, tmp_path: Path) -> None:
