@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from model.items import InvalidItem, Item
+from model.parquet import read_parquet
 from model.store import ArtifactError
 
 _SCHEMA = pa.schema(
@@ -71,7 +72,7 @@ class ItemTable:
     def from_parquet(cls, data: bytes, *, where: str, n_items: int, levels: int, codebook_size: int) -> ItemTable:
         """Read and check a table. Raises ArtifactError that names `where` and the flaw."""
         try:
-            table = pq.read_table(io.BytesIO(data))
+            table = read_parquet(data)
         except (pa.ArrowException, OSError) as error:
             raise ArtifactError(f"{where}: is not a readable parquet file: {error}") from error
         if table.schema.remove_metadata() != _SCHEMA:

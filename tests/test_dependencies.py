@@ -153,7 +153,7 @@ FLOORS = {
         ("artifact",),
         ("exposure", "neighbour_file", "item_table", "catalogue_map", "numpy_recommender", "tokenizer", "text"),
         ("store", "neighbours", "recommender", "quantizer"),
-        ("manifest", "words", "postings", "packing", "dropout", "chunks", "telling_words", "items"),
+        ("manifest", "words", "postings", "packing", "dropout", "parquet", "chunks", "telling_words", "items"),
         ("config",),
     ),
 }

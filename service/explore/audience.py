@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from model.artifact import Artifact
 from model.numpy_recommender import NumpyRecommender
+from model.parquet import read_parquet
 from service.catalogue.moment import Moment
 from service.index.neighbour_index import ItemLinks
 from service.index.scan import Doubles, Floats, Rows
@@ -74,7 +73,7 @@ class ExampleUsers:
     def _sequences(self) -> list[NDArray[np.int32]]:
         if self._artifact.evaluation is None:
             return []
-        column = parquet.read_table(io.BytesIO(self._artifact.evaluation))["sequence"].combine_chunks()
+        column = read_parquet(self._artifact.evaluation)["sequence"].combine_chunks()
         flat, offsets = column.values.to_numpy(), column.offsets.to_numpy()
         return [flat[start:end] for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
 

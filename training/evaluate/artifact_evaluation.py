@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from model.artifact import Artifact, ArtifactError
+from model.parquet import read_parquet
 from training.datasets.base import Dataset, Indices
 from training.evaluate.metrics import Ranks
 from training.evaluate.negatives import NEGATIVES_SEED, draw_negatives
@@ -23,7 +21,7 @@ def artifact_sequences(artifact: Artifact) -> list[Indices]:
     """The sequences of item indices in the artifact; raises ArtifactError if it has none."""
     if artifact.evaluation is None:
         raise ArtifactError(f"{artifact.path}: carries no evaluation data; name the data set with --data")
-    column = pq.read_table(io.BytesIO(artifact.evaluation))["sequence"].to_pylist()
+    column = read_parquet(artifact.evaluation)["sequence"].to_pylist()
     return [np.array(sequence, dtype=np.int32) for sequence in column]
 
 
